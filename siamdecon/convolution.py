@@ -1,0 +1,168 @@
+"""The forward operator g: convolution with a known point-spread function, by FFT."""
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor, nn
+
+from siamdecon.validation import check_psf
+
+#: What lies beyond the border of an image, by the name that `PSFConvolution` uses for it and the
+#: mode of `numpy.pad` that means the same ("reflect" leaves the edge pixel out, "symmetric" does not).
+PADDINGS = {
+    "replicate": "edge",
+    "reflect": "reflect",
+    "symmetric": "symmetric",
+    "zero": "constant",
+    "circular": "wrap",
+    "valid": None,
+}
+
+
+class PSFConvolution(nn.Module):
+    r"""Convolve with a fixed kernel: the g of the paper's Figure 1.
+
+    .. math:: g(x) = x * k = \mathcal F^{-1}(\mathcal F(x) \odot \mathcal F(k))
+
+    (Section 2, "Fast Fourier Transform Convolution"). This is a true convolution: the kernel is
+    flipped, as `scipy.signal.convolve` does and as light does, and `torch.nn.functional.conv2d` does
+    not. The transfer function F(k) is computed once for each shape, dtype and device. Under autocast
+    the transforms stay in float32.
+
+    Parameters
+    ----------
+    psf : array, shape ([z,] y, x)
+        The kernel; checked and normalised by `check_psf`. Its centre is at index (size - 1) // 2 of
+        each axis, which for an even size is the choice of `scipy.signal`.
+    n_dim : int, optional
+        2 or 3; the kernel's number of axes unless given.
+    padding : str
+        What lies beyond the border: "replicate" (the edge pixel), "reflect" or "symmetric" (a mirror
+        in the edge pixel or beside it), "zero", "circular"; or "valid", which keeps only the pixels
+        that need nothing beyond the border and so returns a smaller image.
+
+    Raises
+    ------
+    ValueError
+        If the kernel or the padding is none that can be used.
+
+    Examples
+    --------
+    Introduced in notebook 03.
+
+    >>> g = PSFConvolution(np.ones((1, 3)) / 3, padding="zero")
+    >>> g(torch.tensor([[[[0.0, 3.0, 0.0, 0.0]]]])).round(decimals=3)
+    tensor([[[[1., 1., 1., 0.]]]])
+    """
+
+    def __init__(self, psf, n_dim: int | None = None, padding: str = "replicate"):
+        super().__init__()
+        if padding not in PADDINGS:
+            raise ValueError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
+        psf = check_psf(psf, n_dim)
+        if psf.ndim not in (2, 3):
+            raise ValueError(f"psf: expected 2 or 3 axes, got shape {psf.shape}")
+        self.padding, self.n_dim = padding, psf.ndim
+        self.register_buffer("psf", torch.from_numpy(psf), persistent=False)
+        self._transfer: dict[tuple, Tensor] = {}
+
+    def extra_repr(self) -> str:
+        """Show the kernel's shape and the padding when the module is printed."""
+        return f"psf={tuple(self.psf.shape)}, padding={self.padding!r}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Blur `x`, shape (n, c, [z,] y, x), each channel by itself."""
+        x = self._full_precision(x)
+        # out[i] = sum_j k[j] x[i + centre - j]: the last pixel of the kernel reaches furthest back
+        padded = self._pad(x, [(n // 2, (n - 1) // 2) for n in self.psf.shape])
+        first = [n - 1 for n in self.psf.shape]
+        return self._filter(padded, first, self._out_shape(padded), conjugate=False)
+
+    def correlate(self, y: Tensor) -> Tensor:
+        """Convolve `y`, shape (n, c, [z,] y, x), with the flipped kernel and the same padding.
+
+        This is the step that Lucy-Richardson takes for the adjoint; it differs from the exact one
+        (`adjoint`) only within a kernel's width of the border.
+        """
+        y = self._full_precision(y)
+        padded = self._pad(y, [((n - 1) // 2, n // 2) for n in self.psf.shape])
+        return self._filter(padded, [0] * self.n_dim, self._out_shape(padded), conjugate=True)
+
+    def adjoint(self, y: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+        """Apply the exact transpose, border included: <g(x), y> = <x, g.adjoint(y)>.
+
+        `shape` is the input's spatial shape; only "valid" may need it, and it is derived from `y`.
+        """
+        y = self._full_precision(y)
+        if shape is None:
+            grow = [n - 1 if self.padding == "valid" else 0 for n in self.psf.shape]
+            shape = tuple(m + d for m, d in zip(y.shape[2:], grow, strict=True))
+        with torch.enable_grad():  # a linear operator's transpose is its derivative's
+            x = torch.zeros((*y.shape[:2], *shape), dtype=y.dtype, device=y.device)
+            x.requires_grad_()
+            return torch.autograd.grad(self(x), x, y, create_graph=y.requires_grad)[0]
+
+    def interior(self, x: Tensor) -> Tensor:
+        """Cut from `x`, shape (n, c, [z,] y, x), the pixels that g(x) has; all but for "valid"."""
+        if self.padding != "valid":
+            return x
+        return x[
+            (
+                ...,
+                *(
+                    slice(n // 2, m - (n - 1) // 2)
+                    for n, m in zip(self.psf.shape, x.shape[2:], strict=True)
+                ),
+            )
+        ]
+
+    def transfer_function(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Return F(k) on a grid of `shape`, with the precision and device of `like`, from a cache."""
+        key = (shape, like.dtype, like.device)
+        if key not in self._transfer:
+            if len(self._transfer) >= 8:  # images of many sizes must not fill the memory
+                self._transfer.pop(next(iter(self._transfer)))
+            psf = self.psf.to(like.device)  # float64: rounded once, after the transform
+            complex_dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
+            self._transfer[key] = torch.fft.rfftn(psf, s=shape).to(complex_dtype)
+        return self._transfer[key]
+
+    def _full_precision(self, x: Tensor) -> Tensor:
+        if x.ndim != self.n_dim + 2:
+            axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
+            raise ValueError(f"expected a tensor of shape {axes}, got {tuple(x.shape)}")
+        return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+    def _out_shape(self, padded: Tensor) -> list[int]:
+        out = [m - n + 1 for m, n in zip(padded.shape[2:], self.psf.shape, strict=True)]
+        if min(out) < 1:
+            raise ValueError(
+                f"padding 'valid' needs an image at least as large as the kernel "
+                f"{tuple(self.psf.shape)}, got {tuple(padded.shape[2:])}"
+            )
+        return out
+
+    def _pad(self, x: Tensor, widths: list[tuple[int, int]]) -> Tensor:
+        """Extend each axis by gathering: any width, also beyond the image's own size."""
+        mode = PADDINGS[self.padding]
+        if mode is None:
+            return x
+        if mode == "constant":
+            return nn.functional.pad(x, [w for pair in reversed(widths) for w in pair])
+        for axis, (size, width) in enumerate(zip(x.shape[2:], widths, strict=True), start=2):
+            index = torch.from_numpy(np.pad(np.arange(size), width, mode=mode)).to(x.device)
+            x = x.index_select(axis, index)
+        return x
+
+    def _filter(self, padded: Tensor, first: list[int], out: list[int], conjugate: bool) -> Tensor:
+        """Multiply by the transfer function and cut out the part that did not wrap around."""
+        shape = tuple(next_fast_len(m, real=True) for m in padded.shape[2:])
+        axes = tuple(range(2, padded.ndim))
+        with torch.autocast(padded.device.type, enabled=False):
+            transfer = self.transfer_function(shape, padded)  # ([z,] y, x // 2 + 1)
+            transfer = transfer.conj() if conjugate else transfer
+            spectrum = torch.fft.rfftn(padded, s=shape, dim=axes)  # (n, c, [z,] y, x // 2 + 1)
+            full = torch.fft.irfftn(spectrum * transfer, s=shape, dim=axes)  # (n, c, [z,] y, x)
+        for axis, (start, length) in enumerate(zip(first, out, strict=True), start=2):
+            full = full.narrow(axis, start, length)
+        return full

@@ -1,0 +1,112 @@
+"""What this machine lets a run use: cores, device, precision, memory."""
+
+import ctypes
+import math
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cores(cgroup: Path = CGROUP) -> int:
+    """Return how many cores this process may really use.
+
+    A container sees all of its host's cores; its share is the smaller of the scheduler's affinity
+    and the control group's quota (version 2, `cpu.max`; version 1, `cpu.cfs_quota_us`).
+
+    Examples
+    --------
+    >>> 1 <= available_cores() <= os.cpu_count()
+    True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores, _quota(cgroup)))
+
+
+def _quota(cgroup: Path) -> int:
+    """Whole cores that the control group grants, rounded up; very many where it sets no limit."""
+    pairs = (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+    for quota_file, period_file in pairs:
+        try:
+            words = (cgroup / quota_file).read_text().split()
+            if period_file:
+                words += (cgroup / period_file).read_text().split()
+            quota, period = float(words[0]), float(words[1])
+        except (OSError, ValueError, IndexError):  # no such file, or "max"
+            continue
+        if quota > 0 and period > 0:
+            return math.ceil(quota / period)
+    return sys.maxsize
+
+
+def limit_threads() -> None:
+    """Keep torch within `available_cores`; a number that the user has set stays."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next training step instead of returning it to the system.
+
+    A step allocates and frees the same tens of megabytes; fetching their pages anew each time costs
+    about a quarter of the step. Does nothing where the C library is another one.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, 2**31 - 1)
+
+
+def best_device() -> torch.device:
+    """Return the CUDA device if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+    """Return the dtype to compute convolutions in, or None for plain float32.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : str
+        "auto", "float32", "bfloat16" or "float16". "auto" is bfloat16 where the hardware has it, else
+        float16 on a GPU and float32 on a CPU.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown, or float16 is asked for on a CPU.
+
+    Examples
+    --------
+    >>> autocast_dtype(torch.device("cpu"), "float32") is None
+    True
+    """
+    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision in known:
+        if precision == "float16" and device.type == "cpu":
+            raise ValueError("precision: float16 needs a GPU; use 'bfloat16', 'float32' or 'auto'")
+        return known[precision]
+    if precision != "auto":
+        raise ValueError(
+            f"precision: expected 'auto' or one of {', '.join(known)}, got {precision!r}"
+        )
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if _cpu_has_bfloat16() else None
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Tell whether the CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
+    probes = (
+        "_is_avx512_bf16_supported",
+        "_is_amx_tile_supported",
+    )  # which of them differs by version
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

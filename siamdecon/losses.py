@@ -1,0 +1,183 @@
+"""The composition loss of the paper's Eq. 1, term by term."""
+
+from dataclasses import astuple, dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The six lambdas of Eq. 1; a term whose weight is 0 is not computed.
+
+    Parameters
+    ----------
+    lambda_bsp, lambda_rec, lambda_inv, lambda_inv_d, lambda_bound, lambda_bound_d : float
+        Weights, 0 or more, of the blind-spot, reconstruction, reconvolved invariance, deconvolved
+        invariance, reconvolved boundary and deconvolved boundary loss.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or all are 0.
+
+    Examples
+    --------
+    >>> LossWeights.noise2same_d().lambda_inv_d
+    2.0
+    >>> LossWeights.noise2same_d(lambda_bound_d=0).lambda_bound_d
+    0
+    """
+
+    lambda_bsp: float = 0.0
+    lambda_rec: float = 0.0
+    lambda_inv: float = 0.0
+    lambda_inv_d: float = 0.0
+    lambda_bound: float = 0.0
+    lambda_bound_d: float = 0.0
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name}: expected a finite weight of 0 or more, got {value!r}")
+        if not any(astuple(self)):
+            raise ValueError(
+                "LossWeights: expected at least one weight above 0; see noise2same_d()"
+            )
+
+    @classmethod
+    def noise2self(cls, **changes: float) -> "LossWeights":
+        """Eq. 2: the blind-spot loss alone."""
+        return replace(cls(lambda_bsp=1.0), **changes)
+
+    @classmethod
+    def noise2same(cls, **changes: float) -> "LossWeights":
+        """Eq. 3: reconstruction, and invariance and boundary after the PSF."""
+        return replace(cls(lambda_rec=1.0, lambda_inv=2.0, lambda_bound=0.1), **changes)
+
+    @classmethod
+    def noise2same_d(cls, **changes: float) -> "LossWeights":
+        """Eq. 4: reconstruction, and invariance and boundary before the PSF."""
+        return replace(cls(lambda_rec=1.0, lambda_inv_d=2.0, lambda_bound_d=0.1), **changes)
+
+    @property
+    def needs_masked(self) -> bool:
+        """Whether the masked forward pass f(x_Jc) is needed."""
+        return bool(self.lambda_bsp or self.lambda_inv or self.lambda_inv_d)
+
+    @property
+    def needs_unmasked(self) -> bool:
+        """Whether the unmasked forward pass f(x) is needed."""
+        return bool(self.lambda_rec or self.lambda_inv or self.lambda_inv_d or not self.lambda_bsp)
+
+
+@dataclass
+class Outputs:
+    """What one forward pass gives: f(x) before the PSF and g(f(x)) after it, (n, 1, [z,] y, x)."""
+
+    deconvolved: Tensor
+    reconvolved: Tensor
+
+
+def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean of (a - b)^2 over all pixels, or over those where `mask` is True.
+
+    Examples
+    --------
+    >>> a, b = torch.tensor([1.0, 5.0]), torch.tensor([3.0, 5.0])
+    >>> mean_square(a, b).item(), mean_square(a, b, torch.tensor([True, False])).item()
+    (2.0, 4.0)
+    """
+    square = (a - b).square()
+    # a masked mean as a sum and a count: gathering the few pixels would cost a search through all
+    return square.mean() if mask is None else (square * mask).sum() / mask.sum().clamp(min=1)
+
+
+def invariance(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Root of the mean square difference at the masked pixels.
+
+    Examples
+    --------
+    >>> invariance(torch.tensor([1.0, 9.0]), torch.tensor([4.0, 0.0]), torch.tensor([True, False]))
+    tensor(3.)
+    """
+    # the root's slope is infinite at 0, which two equal outputs (the first step's) would reach
+    return (mean_square(a, b, mask) + 1e-12).sqrt()
+
+
+def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Mean of |min - x| + |x - max|: flat at max - min inside the bounds, rising with slope 2 outside.
+
+    Examples
+    --------
+    >>> boundary(torch.tensor([0.2, 0.9])).item(), boundary(torch.tensor([1.5])).item()
+    (1.0, 2.0)
+    """
+    return ((low - x).abs() + (x - high).abs()).mean()
+
+
+def composition_loss(
+    weights: LossWeights,
+    x: Tensor,
+    mask: Tensor | None,
+    unmasked: Outputs | None,
+    masked: Outputs | None,
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> dict[str, Tensor]:
+    r"""Compute the terms of Eq. 1 whose weight is not 0, unweighted, and their weighted sum "total".
+
+    .. math::
+        L(f) &= \lambda_{bsp}\, E \|g(f(x_{J^c}))_J - x_J\|^2
+             + \lambda_{rec}\, E \|g(f(x)) - x\|^2 / m \\
+             &+ \lambda_{inv}\, \big(E \|g(f(x))_J - g(f(x_{J^c}))_J\|^2 / |J|\big)^{1/2}
+             + \lambda_{inv(d)}\, \big(E \|f(x)_J - f(x_{J^c})_J\|^2 / |J|\big)^{1/2} \\
+             &+ \lambda_{bound}\, E(|min - g(f(x))| + |g(f(x)) - max|)
+             + \lambda_{bound(d)}\, E(|min - f(x)| + |f(x) - max|)
+
+    m and \|J\| count pixels, so every term is a mean. The boundary terms are measured after
+    destandardisation, with min 0 and max 1; where only the masked pass is made (Eq. 2 with a boundary
+    loss), they look at that.
+
+    Parameters
+    ----------
+    weights : LossWeights
+    x : Tensor, shape (n, 1, [z,] y, x)
+        The noisy input, standardised.
+    mask : Tensor of bool, shape as `x`
+        J; None where no masked pass is made.
+    unmasked, masked : Outputs
+        Outputs for x and for x_Jc; None where the weights need no such pass.
+    mean, std : float
+        What standardisation took away: image = x * std + mean.
+
+    Returns
+    -------
+    dict of str to Tensor
+        "total" first, then the terms by the names "bsp", "rec", "inv", "inv_d", "bound", "bound_d".
+
+    Examples
+    --------
+    Introduced in notebooks 04 to 06.
+
+    >>> x = torch.tensor([[[[0.0, 1.0]]]])
+    >>> out = Outputs(deconvolved=x, reconvolved=x + 2)
+    >>> {k: v.item() for k, v in composition_loss(LossWeights(lambda_rec=3), x, None, out, None).items()}
+    {'total': 12.0, 'rec': 4.0}
+    """
+    w, seen = weights, unmasked or masked
+    terms = {}
+    if w.lambda_bsp:
+        terms["bsp"] = mean_square(masked.reconvolved, x, mask)
+    if w.lambda_rec:
+        terms["rec"] = mean_square(unmasked.reconvolved, x)
+    if w.lambda_inv:
+        terms["inv"] = invariance(unmasked.reconvolved, masked.reconvolved, mask)
+    if w.lambda_inv_d:
+        terms["inv_d"] = invariance(unmasked.deconvolved, masked.deconvolved, mask)
+    if w.lambda_bound:
+        terms["bound"] = boundary(seen.reconvolved * std + mean)
+    if w.lambda_bound_d:
+        terms["bound_d"] = boundary(seen.deconvolved * std + mean)
+    total = sum(getattr(w, f"lambda_{name}") * term for name, term in terms.items())
+    return {"total": total, **terms}

@@ -1,0 +1,90 @@
+"""How big a run is: one place that says it.
+
+======  ==========================================================================================
+test    a few steps, for structure only: the result means nothing
+lab     the default: what two CPU cores train in about a minute
+full    the paper's own settings, for a GPU
+======  ==========================================================================================
+"""
+
+import os
+from dataclasses import dataclass
+
+from siamdecon.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Size of a network and of its training, and of the averaging when it restores.
+
+    Parameters
+    ----------
+    features : int
+        Features of the U-Net's first convolution.
+    training : TrainingConfig
+        Its loss weights are replaced by those of the method.
+    momentum : float
+        Momentum of the batch normalisation; short runs need a larger one.
+    flips : bool
+        Average the estimates of the 8 flips and rotations of the image when restoring.
+    """
+
+    features: int
+    training: TrainingConfig
+    momentum: float = 0.003
+    flips: bool = True
+
+
+_SHORT = {"schedule": "cosine", "ema_decay": 0.99, "padding": "valid"}
+
+TIERS: dict[str, dict[int, Tier]] = {
+    "test": {
+        2: Tier(4, TrainingConfig(steps=4, batch_size=2, patch_size=32, **_SHORT), flips=False),
+        3: Tier(4, TrainingConfig(steps=2, batch_size=1, patch_size=32, **_SHORT), flips=False),
+    },
+    "lab": {
+        2: Tier(
+            16,
+            TrainingConfig(steps=300, batch_size=8, patch_size=64, learning_rate=2e-3, **_SHORT),
+            momentum=0.02,
+        ),
+        3: Tier(
+            8,
+            TrainingConfig(steps=200, batch_size=2, patch_size=32, learning_rate=2e-3, **_SHORT),
+            momentum=0.02,
+        ),
+    },
+    "full": {
+        2: Tier(96, TrainingConfig(steps=3000, batch_size=16, patch_size=128, halve_every=500)),
+        3: Tier(48, TrainingConfig(steps=15000, batch_size=4, patch_size=64, halve_every=2000)),
+    },
+}
+
+
+def get_tier(name: str | None = None, n_dim: int = 2) -> Tier:
+    """Return a tier by name, or the one that the environment variable `SIAMDECON_TIER` names.
+
+    Parameters
+    ----------
+    name : str, optional
+        "test", "lab" or "full"; "lab" unless given here or in the environment.
+    n_dim : int
+        2 or 3.
+
+    Raises
+    ------
+    ValueError
+        If there is no such tier.
+
+    Examples
+    --------
+    >>> get_tier("full").training.steps
+    3000
+    """
+    name = name or os.environ.get("SIAMDECON_TIER") or "lab"
+    if name not in TIERS:
+        raise ValueError(
+            f"tier: expected one of {', '.join(TIERS)}, got {name!r} (an argument or the environment "
+            "variable SIAMDECON_TIER)"
+        )
+    return TIERS[name][n_dim]
