@@ -9,3 +9,44 @@ import os
 # Threads that wait must sleep: where they spin, one busy neighbour slows a training step several times.
 # OpenMP reads this when torch is loaded, so it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from siamdecon.classical import richardson_lucy, total_variation, wiener
+from siamdecon.convolution import PSFConvolution
+from siamdecon.datasets import load_benchmark, load_sample
+from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, degrade
+from siamdecon.hardware import limit_threads
+from siamdecon.images import read_image, write_image
+from siamdecon.losses import LossWeights
+from siamdecon.metrics import score
+from siamdecon.microscope import Microscope
+from siamdecon.psf import paper_psf
+from siamdecon.restoration import Restoration, deconvolve
+from siamdecon.training import TrainingConfig, train
+from siamdecon.unet import UNet
+
+limit_threads()
+
+__version__ = "0.1.0"
+__all__ = [
+    "PAPER_2D",
+    "PAPER_3D",
+    "LossWeights",
+    "Microscope",
+    "Noise",
+    "PSFConvolution",
+    "Restoration",
+    "TrainingConfig",
+    "UNet",
+    "deconvolve",
+    "degrade",
+    "load_benchmark",
+    "load_sample",
+    "paper_psf",
+    "read_image",
+    "richardson_lucy",
+    "score",
+    "total_variation",
+    "train",
+    "wiener",
+    "write_image",
+]

@@ -14,7 +14,7 @@ from siamdecon.validation import check_image, check_psf
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.
-TV_WEIGHT = 0.3
+TV_WEIGHT = 0.2
 
 Start = str | np.ndarray
 Callback = Callable[[int, np.ndarray], None]

@@ -158,7 +158,7 @@ def degrade(
             "the noise is given in units of that range, so scale the image first"
         )
     blurred = blur(clean, psf)
-    rng = np.random.RandomState(seed)  # noqa: NPY002  the protocol's generator, in the protocol's order
+    rng = np.random.RandomState(seed)  # the protocol's generator, in the protocol's order
     rnd = rng.normal(size=blurred.shape)
     hit = rng.uniform(size=blurred.shape) < noise.salt_and_pepper
     noisy = blurred + np.sqrt(noise.poisson * blurred.clip(0) + noise.gaussian**2) * rnd

@@ -2,7 +2,6 @@
 
 from dataclasses import astuple, dataclass, replace
 
-import torch
 from torch import Tensor
 
 

@@ -1,15 +1,94 @@
 """What the network sees in a training step: random patches, turned and mirrored, and their masks."""
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Symmetry:
+    """A rotation by multiples of 90 degrees or a mirror image: axes exchanged, then some flipped.
+
+    Parameters
+    ----------
+    order : tuple of int
+        The image's spatial axes in their new order.
+    flips : tuple of int
+        The new axes that are reversed.
+
+    Examples
+    --------
+    >>> quarter_turn = Symmetry(order=(1, 0), flips=(0,))
+    >>> x = torch.arange(6).view(2, 3)
+    >>> quarter_turn(x).tolist(), bool((quarter_turn.undo(quarter_turn(x)) == x).all())
+    ([[2, 5], [1, 4], [0, 3]], True)
+    """
+
+    order: tuple[int, ...]
+    flips: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn `x`, shape (..., [z,] y, x)."""
+        lead = x.ndim - len(self.order)
+        x = x.permute(*range(lead), *(lead + axis for axis in self.order))
+        return x.flip([lead + axis for axis in self.flips])
+
+    def undo(self, x: Tensor) -> Tensor:
+        """Turn back."""
+        lead = x.ndim - len(self.order)
+        x = x.flip([lead + axis for axis in self.flips])
+        return x.permute(
+            *range(lead), *(lead + self.order.index(a) for a in range(len(self.order)))
+        )
+
+
+def symmetries(psf: np.ndarray) -> list[Symmetry]:
+    """Find the rotations and mirror images that leave a kernel as it is.
+
+    Only these may turn a patch in training or an image at inference: any other would show the network
+    a blur that the microscope does not make. A ring has all 8 of the plane; a stack that differs above
+    and below the focus, or is coarser along z, loses those that exchange them.
+
+    Parameters
+    ----------
+    psf : ndarray, shape ([z,] y, x)
+
+    Returns
+    -------
+    list of Symmetry
+        The identity first.
+
+    Examples
+    --------
+    >>> len(symmetries(np.ones((3, 3)))), len(symmetries(np.ones((1, 3)))), len(symmetries(np.eye(3)))
+    (8, 4, 4)
+    """
+    psf = torch.from_numpy(np.asarray(psf, dtype=np.float64))
+    tolerance = 1e-3 * float(psf.max())
+    # an even axis has its centre beside the middle: flipped, it would shift the image by a pixel
+    odd = [axis for axis in range(psf.ndim) if psf.shape[axis] % 2]
+    found = []
+    for order in itertools.permutations(range(psf.ndim)):
+        for count in range(len(odd) + 1):
+            for flips in itertools.combinations(odd, count):
+                turned = (symmetry := Symmetry(order, flips))(psf)
+                if turned.shape == psf.shape and bool((turned - psf).abs().max() <= tolerance):
+                    found.append(symmetry)
+    return found
+
+
 def random_patches(
-    image: Tensor, patch_size: int, batch_size: int, generator: torch.Generator
+    image: Tensor,
+    patch_size: int,
+    batch_size: int,
+    generator: torch.Generator,
+    turns: Sequence[Symmetry] = (),
 ) -> Tensor:
-    """Cut random patches out of an image, rotate each by 90 degrees and mirror it at random.
+    """Cut random patches out of an image, and turn each at random.
 
     Parameters
     ----------
@@ -20,6 +99,8 @@ def random_patches(
         Number of patches.
     generator : torch.Generator
         Source of randomness, on the CPU.
+    turns : sequence of Symmetry
+        What to choose from, each as likely; see `symmetries`. None at all leaves patches as they are.
 
     Returns
     -------
@@ -42,17 +123,11 @@ def random_patches(
             f"patch_size: expected at most the image's shortest side, {min(image.shape)}, got "
             f"{patch_size} for an image of shape {tuple(image.shape)}"
         )
-    axes = range(image.ndim)
     patches = []
     for _ in range(batch_size):
         corner = [_integer(m - patch_size + 1, generator) for m in image.shape]
-        patch = image[tuple(slice(c, c + patch_size) for c in corner)]
-        plane = list(itertools.combinations(axes, 2))[
-            _integer(len(axes) * (len(axes) - 1) // 2, generator)
-        ]
-        patch = patch.rot90(_integer(4, generator), plane)
-        patch = patch.flip([axis for axis in axes if _integer(2, generator)])
-        patches.append(patch)
+        patch = image[tuple(slice(c, c + patch_size) for c in corner)]  # ([z,] y, x)
+        patches.append(turns[_integer(len(turns), generator)](patch) if turns else patch)
     return torch.stack(patches)[:, None]
 
 

@@ -76,7 +76,9 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     True
     """
     if not 0 <= overlap < tile:
-        raise ValueError(f"overlap: expected 0 or more and less than the tile's {tile}, got {overlap}")
+        raise ValueError(
+            f"overlap: expected 0 or more and less than the tile's {tile}, got {overlap}"
+        )
     if all(size <= tile for size in x.shape[2:]):
         return f(x)
     total = torch.zeros(x.shape, device=x.device)

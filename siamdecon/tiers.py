@@ -15,7 +15,7 @@ from siamdecon.training import TrainingConfig
 
 @dataclass(frozen=True)
 class Tier:
-    """Size of a network and of its training, and of the averaging when it restores.
+    """Size of a network and of its training.
 
     Parameters
     ----------
@@ -25,22 +25,19 @@ class Tier:
         Its loss weights are replaced by those of the method.
     momentum : float
         Momentum of the batch normalisation; short runs need a larger one.
-    flips : bool
-        Average the estimates of the 8 flips and rotations of the image when restoring.
     """
 
     features: int
     training: TrainingConfig
     momentum: float = 0.003
-    flips: bool = True
 
 
 _SHORT = {"schedule": "cosine", "ema_decay": 0.99, "padding": "valid"}
 
 TIERS: dict[str, dict[int, Tier]] = {
     "test": {
-        2: Tier(4, TrainingConfig(steps=4, batch_size=2, patch_size=32, **_SHORT), flips=False),
-        3: Tier(4, TrainingConfig(steps=2, batch_size=1, patch_size=32, **_SHORT), flips=False),
+        2: Tier(4, TrainingConfig(steps=4, batch_size=2, patch_size=32, **_SHORT)),
+        3: Tier(4, TrainingConfig(steps=2, batch_size=1, patch_size=32, **_SHORT)),
     },
     "lab": {
         2: Tier(

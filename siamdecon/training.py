@@ -13,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import autocast_dtype, best_device, keep_freed_memory
+from siamdecon.history import History
 from siamdecon.images import write_atomically
 from siamdecon.losses import LossWeights, Outputs, composition_loss
-from siamdecon.patches import random_patches, stratified_mask
+from siamdecon.patches import random_patches, stratified_mask, symmetries
 from siamdecon.validation import check_image
 
 
@@ -96,41 +97,6 @@ class TrainingConfig:
         if self.schedule == "step":
             return self.learning_rate * 0.5 ** (step // self.halve_every)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-
-class History:
-    """Every loss term by name, one value a step.
-
-    Examples
-    --------
-    >>> history = History()
-    >>> history.record({"total": torch.tensor(3.0), "rec": torch.tensor(1.0)})
-    >>> len(history), history["rec"].tolist()
-    (1, [1.0])
-    """
-
-    def __init__(self, terms: dict[str, Tensor] | None = None):
-        # tensors, turned into numbers only when looked at: asking a GPU at each step would stall it
-        self._terms = {name: list(values.unbind()) for name, values in (terms or {}).items()}
-
-    def record(self, terms: dict[str, Tensor]) -> None:
-        """Append one step's terms."""
-        for name, value in terms.items():
-            self._terms.setdefault(name, []).append(value.detach())
-
-    def __len__(self) -> int:
-        return len(next(iter(self._terms.values()), ()))
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.state()[name].numpy()
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the recorded terms, "total" first."""
-        return tuple(self._terms)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the terms as tensors on the CPU, for a checkpoint."""
-        return {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
 
 
 @dataclass
@@ -248,6 +214,7 @@ class _Loop:
         self.x = (x - mean) / std
         self.device, self.config = device, config
         self.g = PSFConvolution(psf, image.ndim, config.padding).to(device)
+        self.turns = symmetries(self.g.psf.cpu().numpy())
         self.layout = torch.channels_last if image.ndim == 2 else torch.channels_last_3d
         model.to(device, memory_format=self.layout).train()
         self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
@@ -287,7 +254,9 @@ class _Loop:
 
     def patches(self) -> Tensor:
         config = self.config
-        return random_patches(self.x, config.patch_size, config.batch_size, self.generator)
+        return random_patches(
+            self.x, config.patch_size, config.batch_size, self.generator, self.turns
+        )
 
     def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""

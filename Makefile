@@ -1,0 +1,46 @@
+# make lab     the running course, in JupyterLab
+# make test    all tests: unit tests, doctests, notebooks
+# make help    the rest
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+NOTEBOOK ?= notebooks/00_quickstart.ipynb
+
+# Threads that wait must sleep, also where a kernel imports torch before siamdecon.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help lab test notebooks samples bench lint clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# Installs once: again only when what is to be installed has changed.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(ARGS) $(NOTEBOOK)
+
+test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
+	$(BIN)/python -m pytest $(ARGS) siamdecon tests
+	$(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks
+
+notebooks: $(STAMP)  ## derive the notebooks from notebooks/source/
+	$(BIN)/python notebooks/derive.py
+
+samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
+	$(BIN)/python -m siamdecon.datasets
+
+bench: $(STAMP)  ## measure quality, speed and memory; SIAMDECON_BENCHMARK names the folder of images
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(STAMP)  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:  ## remove the environment and what was built
+	rm -rf .venv build dist

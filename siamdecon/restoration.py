@@ -1,0 +1,359 @@
+"""The one call that does the whole job: a noisy image and its kernel in, a restored image out."""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+import skimage
+import torch
+
+from siamdecon.classical import richardson_lucy, total_variation, wiener
+from siamdecon.convolution import PSFConvolution
+from siamdecon.hardware import best_device
+from siamdecon.history import History
+from siamdecon.images import Image, check_writable, write_atomically, write_image
+from siamdecon.inference import predict
+from siamdecon.losses import LossWeights
+from siamdecon.tiers import get_tier
+from siamdecon.training import Training, TrainingConfig, train
+from siamdecon.unet import UNet
+from siamdecon.validation import check_image, check_psf
+
+CLASSICAL = {
+    "richardson_lucy": richardson_lucy,
+    "wiener": wiener,
+    "total_variation": total_variation,
+}
+LEARNED = {
+    "noise2self": LossWeights.noise2self,
+    "noise2same": LossWeights.noise2same,
+    "noise2same_d": LossWeights.noise2same_d,
+}
+METHODS = (*CLASSICAL, *LEARNED)
+
+
+@dataclass
+class Restoration:
+    """A restored image, with what is needed to judge it, to keep it and to make it again.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape ([z,] y, x)
+        The estimate, in the units of the image that went in.
+    method : str
+    settings : dict
+        Every setting, version and seed; what `save` writes beside the image.
+    source : Image
+        The image that went in, with its axes and voxel size.
+    psf : ndarray, shape ([z,] y, x)
+        The kernel, with sum 1.
+    run : Training or None
+        The training behind a learned method: networks, losses by name.
+    """
+
+    image: np.ndarray
+    method: str
+    settings: dict
+    source: Image
+    psf: np.ndarray
+    run: Training | None = None
+
+    @property
+    def history(self) -> History | None:
+        """The losses by name, one value a step; None for a classical method."""
+        return self.run.history if self.run else None
+
+    @property
+    def residual(self) -> np.ndarray:
+        """What the estimate leaves unexplained: measurement minus blurred estimate, as float32.
+
+        Structure in it is structure that the estimate lacks or has invented.
+        """
+        g = PSFConvolution(self.psf, padding="symmetric")
+        blurred = g(torch.from_numpy(self.image)[None, None])[0, 0].numpy()
+        return np.asarray(self.source, dtype=np.float32) - blurred
+
+    def save(self, path: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
+        """Write the image, and beside it a JSON file of every setting.
+
+        Parameters
+        ----------
+        path : path
+            Where to: a .tif with the source's axes and voxel size, or a .png (integers only). The JSON
+            gets the same name with the suffix .json.
+        dtype : str, optional
+            "float32" keeps the estimate as it is; "uint8" and "uint16" round and clip it; "source" is
+            the dtype of the image that went in. Unless given, float32 for a TIFF, the source's for a PNG.
+        overwrite : bool
+            Replace files that are there.
+
+        Returns
+        -------
+        Path
+            The image's.
+
+        Raises
+        ------
+        FileExistsError, FileNotFoundError, PermissionError
+            If a file is there already, or its folder is not or can't be written.
+        """
+        path = Path(path)
+        record = path.with_suffix(".json")
+        check_writable(path, overwrite), check_writable(record, overwrite)
+        dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
+        pixels = _cast(self.image, self.source.dtype if dtype == "source" else np.dtype(dtype))
+        image = Image(pixels, self.source.axes, self.source.voxel_size)
+        settings = {**self.settings, "saved_dtype": str(pixels.dtype)}
+        write_image(path, image, overwrite=overwrite)
+        write_atomically(
+            record, lambda part: part.write_text(json.dumps(settings, indent=1) + "\n")
+        )
+        return path
+
+
+def deconvolve(
+    image: np.ndarray | Image,
+    psf: np.ndarray | Image,
+    method: str = "noise2same_d",
+    *,
+    tier: str | None = None,
+    seed: int = 0,
+    average_flips: bool = True,
+    tile: int | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    callback: Callable | None = None,
+    checkpoint: str | Path | None = None,
+    **options,
+) -> Restoration:
+    """Restore a blurred, noisy image with nothing but the image and its point-spread function.
+
+    Parameters
+    ----------
+    image : ndarray or Image, shape ([z,] y, x)
+        The measurement. Integers, and floats that leave [0, 1], are scaled to [0, 1] by their minimum and
+        maximum for the work, and the estimate is scaled back.
+    psf : ndarray or Image, shape ([z,] y, x)
+        The kernel, with as many axes as the image.
+    method : str
+        "richardson_lucy", "wiener", "total_variation"; or a network that is trained on this image
+        alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4).
+    tier : str, optional
+        How big a run is: "lab", "full" or "test"; see `siamdecon.tiers`.
+    seed : int
+        Seed of everything random: the same seed gives the same image on the same machine.
+    average_flips : bool
+        Restore all rotations and mirror images that the kernel allows and average them. False is the
+        paper's inference.
+    tile : int, optional
+        Side of the tiles that large images are restored in; chosen by size unless given.
+    device : str, optional
+        "cpu" or "cuda"; the best one there is unless given.
+    progress : bool
+        Show a progress bar.
+    callback : callable, optional
+        Called after each step, with the `Training` by a network, with the iteration's number and the
+        estimate on the scale of [0, 1] by a classical method.
+    checkpoint : path, optional
+        File that a training is saved to and goes on from; see `train`.
+    **options
+        Keyword arguments of the classical function (`iterations`, `prefilter`, `weight`, ...), or
+        `features` and fields of `TrainingConfig` (`steps`, `weights`, `patch_size`, ...) that replace
+        those of the tier.
+
+    Returns
+    -------
+    Restoration
+
+    Raises
+    ------
+    ValueError
+        If an input can't be used, before any work; the message says what arrived, what was expected
+        and how to mend it.
+
+    Examples
+    --------
+    Introduced in notebook 00.
+
+    >>> from siamdecon import degrade, load_sample, paper_psf
+    >>> noisy = degrade(load_sample("cell")[:128, :128], paper_psf(2))
+    >>> result = deconvolve(noisy, paper_psf(2), "richardson_lucy", iterations=2)
+    >>> result.image.shape, result.settings["method"]
+    ((128, 128), 'richardson_lucy')
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    pixels = check_image(image)
+    psf = check_psf(psf, pixels.ndim)
+    source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
+    low, span = _range(source.data)
+    job = _Job((pixels - low) / span, psf, method, seed, str(device or best_device()), callback)
+    if method in CLASSICAL:
+        estimate, run, used = job.classical(options)
+    else:
+        estimate, run, used = job.learned(options, tier, checkpoint, progress, average_flips, tile)
+    settings = {
+        "method": method,
+        "seed": seed,
+        "range": [low, low + span],
+        **used,
+        "device": job.device,
+        **_inputs(source, psf),
+        "versions": _versions(),
+    }
+    return Restoration(
+        (estimate * span + low).astype(np.float32), method, settings, source, psf, run
+    )
+
+
+@dataclass
+class _Job:
+    """An image in [0, 1] with all that both kinds of method need."""
+
+    image: np.ndarray
+    psf: np.ndarray
+    method: str
+    seed: int
+    device: str
+    callback: Callable | None
+
+    def classical(self, options: dict) -> tuple[np.ndarray, None, dict]:
+        function = CLASSICAL[self.method]
+        known = inspect.signature(function).parameters
+        keep = set(known) - {"image", "psf", "device", "callback"}
+        _check_options(self.method, options, keep)
+        hook = {"callback": self.callback} if "callback" in known else {}
+        estimate = function(self.image, self.psf, device=self.device, **hook, **options)
+        defaults = {name: known[name].default for name in keep}
+        return estimate, None, {"options": _plain({**defaults, **options})}
+
+    def learned(
+        self, options: dict, tier, checkpoint, progress: bool, average_flips: bool, tile
+    ) -> tuple[np.ndarray, Training, dict]:
+        size = get_tier(tier, self.image.ndim)
+        fields = {field.name for field in dataclasses.fields(TrainingConfig)} - {"seed"}
+        _check_options(self.method, options, fields | {"features"})
+        options = {"weights": LEARNED[self.method](), **options}
+        features = options.pop("features", size.features)
+        shape = _patch_settings(
+            self.image.shape, self.psf.shape, {**vars(size.training), **options}
+        )
+        config = dataclasses.replace(size.training, **{**options, **shape}, seed=self.seed)
+        torch.manual_seed(self.seed)
+        model = UNet(self.image.ndim, features, momentum=size.momentum)
+        with _bar(config.steps, self.method, progress) as bar:
+            hooks = [hook for hook in (bar, self.callback) if hook is not None]
+            run = train(
+                model,
+                self.image,
+                self.psf,
+                config,
+                callback=lambda training: [hook(training) for hook in hooks],
+                checkpoint=checkpoint,
+                device=self.device,
+            )
+        estimate = predict(run, self.image, self.psf, average_flips=average_flips, tile=tile)
+        used = {
+            "tier": tier or os.environ.get("SIAMDECON_TIER") or "lab",
+            "features": features,
+            "training": _plain(dataclasses.asdict(config)),
+            "average_flips": average_flips,
+            "steps_done": run.step,
+            "interrupted": run.interrupted,
+        }
+        return estimate, run, used
+
+
+def _patch_settings(image: tuple[int, ...], psf: tuple[int, ...], config: dict) -> dict:
+    """Fit the patches to the image and the kernel: smaller where the image is, whole where it must be."""
+    side = min(config["patch_size"], min(image) // 4 * 4)
+    if side < 16:
+        raise ValueError(
+            f"image: expected 16 or more pixels along every axis to train a network on, got {image}; "
+            "a classical method takes any size"
+        )
+    padding = config["padding"]
+    if padding == "valid" and side - max(psf) < side // 2:
+        padding = (
+            "replicate"  # a wide kernel would leave a small patch next to no pixel to learn from
+        )
+    return {"patch_size": side, "padding": padding}
+
+
+def _range(image: np.ndarray) -> tuple[float, float]:
+    """Return what to subtract and divide by to bring an image into [0, 1]; floats there stay put."""
+    low, high = float(image.min()), float(image.max())
+    if image.dtype.kind == "f" and 0 <= low and high <= 1:
+        return 0.0, 1.0
+    return low, high - low
+
+
+def _cast(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return np.clip(np.rint(image), info.min, info.max).astype(dtype)
+    return image.astype(dtype)
+
+
+def _check_options(method: str, options: dict, known: set[str]) -> None:
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"{method} has no option {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        )
+
+
+@contextmanager
+def _bar(steps: int, method: str, progress: bool):
+    """Yield a training callback that moves a progress bar, or None."""
+    if not progress:
+        yield None
+        return
+    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
+    with tqdm(total=steps, desc=method, unit="step", mininterval=0.25) as bar:
+
+        def show(training: Training) -> None:
+            bar.update(training.step - bar.n)
+
+        yield show
+
+
+def _inputs(source: Image, psf: np.ndarray) -> dict:
+    data = np.ascontiguousarray(source.data)
+    return {
+        "image": {
+            "path": str(source.path) if source.path else None,
+            "sha256_of_pixels": hashlib.sha256(data.tobytes()).hexdigest(),
+            "shape": list(data.shape),
+            "dtype": str(data.dtype),
+        },
+        "psf": {
+            "sha256_of_values": hashlib.sha256(psf.astype("<f8").tobytes()).hexdigest(),
+            "shape": list(psf.shape),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    modules = (sys.modules["siamdecon"], torch, np, scipy, skimage)
+    return {
+        "python": platform.python_version(),
+        **{module.__name__: str(module.__version__) for module in modules},
+    }
+
+
+def _plain(settings: dict) -> dict:
+    """Keep what JSON can hold; a function or an array leaves its description."""
+    simple = (str, int, float, bool, type(None), dict, list, tuple)
+    return {k: v if isinstance(v, simple) else repr(v)[:200] for k, v in settings.items()}
