@@ -1,0 +1,382 @@
+"""TIFF and PNG files in and out, with axes, voxel size and dtype kept; no pixel is changed."""
+
+import logging
+import os
+import secrets
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import PIL.Image
+import tifffile
+
+# Length units in um. Both micro signs occur, U+00B5 and the Greek letter; Fiji writes it escaped.
+_UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"], 1.0)
+_UM |= {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0}
+SUFFIXES = (".tif", ".tiff", ".png")
+_CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image:
+    """An image with what its file says about it; passes wherever an array does.
+
+    Parameters
+    ----------
+    data : ndarray, shape (y, x) or (z, y, x)
+        The pixels, in the file's dtype.
+    axes : {"YX", "ZYX"}
+        What each dimension is. ValueError if `axes` or `voxel_size` do not fit `data`.
+    voxel_size : tuple of (float or None), optional
+        um along each axis, in the order of `axes`; None where unknown.
+    path : pathlib.Path, optional
+        The file that the image came from.
+
+    Examples
+    --------
+    >>> image = Image(np.zeros((4, 6), np.uint8), "YX", voxel_size=(0.1, 0.1))
+    >>> image, float(np.mean(image))
+    (Image(4 x 6 uint8, axes YX, voxel size (0.1, 0.1) um), 0.0)
+    """
+
+    data: np.ndarray
+    axes: str
+    voxel_size: tuple[float | None, ...] | None = None
+    path: Path | None = None
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    dtype = property(lambda self: self.data.dtype)
+
+    def __post_init__(self):
+        if self.axes not in ("YX", "ZYX") or len(self.axes) != self.ndim:
+            raise ValueError(
+                f"axes {self.axes!r} do not fit data of shape {self.shape}: "
+                "say 'YX' for a plane (y, x) or 'ZYX' for a stack (z, y, x)"
+            )
+        sizes = (None,) * self.ndim if self.voxel_size is None else tuple(self.voxel_size)
+        if len(sizes) != self.ndim or not all(size is None or _is_length(size) for size in sizes):
+            raise ValueError(
+                f"voxel_size {self.voxel_size} does not fit axes {self.axes}: give "
+                "one positive length in um per axis, None where it is unknown"
+            )
+        sizes = tuple(None if size is None else float(size) for size in sizes)
+        object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __repr__(self):
+        size = f"{self.voxel_size} um" if self.voxel_size else "unknown"
+        return (
+            f"Image({' x '.join(map(str, self.shape))} {self.dtype}, axes {self.axes}, "
+            f"voxel size {size})"
+        )
+
+
+def read_image(path):
+    """Read a plane or a stack from a TIFF or PNG file.
+
+    ImageJ and OME metadata give axes and voxel size; the pages of a plain TIFF are taken as z.
+    Axes of length 1 are dropped, and so are equal colour channels and an opaque alpha.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file ending in .tif, .tiff or .png.
+
+    Returns
+    -------
+    Image
+        Pixels of shape (y, x) or (z, y, x) in the file's dtype, voxel size in um.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is of another kind, damaged, in colour, or has axes longer than 1 beside z, y, x.
+
+    Examples
+    --------
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> stack = np.zeros((5, 16, 16), np.uint16)
+    >>> path = write_image(Path(folder.name, "a.tif"), stack, voxel_size=(0.3, 0.1, 0.1))
+    >>> read_image(path)
+    Image(5 x 16 x 16 uint16, axes ZYX, voxel size (0.3, 0.1, 0.1) um)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
+    _check_suffix(path, SUFFIXES)
+    read = _read_png if path.suffix.lower() == ".png" else _read_tiff
+    try:
+        data, axes, sizes = read(path)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # the decoders raise nearly every type there is
+        raise ValueError(
+            f"cannot read {path}: {error}. If the file is whole and of the kind its "
+            "name says, open it in Fiji and save it as TIFF"
+        ) from error
+    data, axes = _spatial(path, data, axes)
+    # Fiji writes big-endian files; torch takes the machine's own byte order only.
+    data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
+    sizes = [sizes.get(axis, 0) for axis in axes]
+    return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
+
+
+def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
+    """Write a plane or a stack; the file appears whole or not at all.
+
+    A TIFF opens in Fiji with axes and voxel size; past 4 GB it becomes a big OME-TIFF, as
+    ImageJ's own kind cannot hold that. A PNG keeps no voxel size.
+
+    Parameters
+    ----------
+    path : str or path-like
+        .tif or .tiff: uint8, uint16, floats (kept as float32); .png: uint8, uint16 planes.
+    image : Image or array_like, shape (y, x) or (z, y, x)
+        The pixels, written as they are.
+    axes : {"YX", "ZYX"}, optional
+        Those of an `Image`, otherwise by the number of dimensions.
+    voxel_size : tuple of (float or None), optional
+        um per axis, in the order of `axes`; that of an `Image`, otherwise unknown.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written. What is in the way of it raises as in `check_writable`.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold this shape or dtype, or axes or voxel size do not fit.
+
+    Examples
+    --------
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> write_image(Path(folder.name, "a.png"), np.eye(16, dtype=np.uint8)).name
+    'a.png'
+    """
+    path = Path(path)
+    check_writable(path, overwrite, SUFFIXES)
+    png = path.suffix.lower() == ".png"
+    data = np.asarray(image)
+    data = data.astype("f4" if data.dtype.kind == "f" else data.dtype.newbyteorder("="), copy=False)
+    axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
+    voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
+    image = Image(data, axes, voxel_size)
+    if data.dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or data.size == 0:
+        raise ValueError(
+            f"{path.name} cannot hold {data.dtype} of shape {data.shape}: convert it, "
+            "with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
+        )
+    if png and data.ndim == 3:
+        raise ValueError(f"a PNG holds one plane, not shape {data.shape}: write {path.stem}.tif")
+    write = _write_png if png else _write_tiff
+    return write_atomically(path, lambda temporary: write(temporary, image))
+
+
+def check_writable(path, overwrite=False, suffixes=()):
+    """Raise unless a file can be written at `path`: before hours of work rather than after.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be.
+    overwrite : bool
+        Whether it may replace a file that exists.
+    suffixes : sequence of str, optional
+        The endings that its name may have, such as `SUFFIXES`; any unless given.
+
+    Raises
+    ------
+    ValueError
+        If its name has another ending.
+    FileExistsError, IsADirectoryError
+        If something is there already.
+    FileNotFoundError, PermissionError
+        If its folder is missing, or takes no new files.
+
+    Examples
+    --------
+    >>> check_writable("no/such/folder/image.tif")
+    Traceback (most recent call last):
+    FileNotFoundError: cannot write image.tif: there is no folder no/such/folder; make it first
+    """
+    path = Path(path)
+    folder = path.resolve().parent
+    _check_suffix(path, suffixes)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {path.name}: there is no folder {path.parent}; make it first"
+        )
+    try:  # permission bits say too little: the disk may be full or mounted read-only
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise PermissionError(
+            f"cannot write {path.name}: the folder {path.parent} takes no new "
+            f"files ({error.strerror}); choose another folder"
+        ) from error
+
+
+def write_atomically(path, write):
+    """Make a file appear whole or not at all, also when the writing is interrupted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be; an existing one is replaced, and kept if `write` raises.
+    write : callable
+        Called with a temporary `pathlib.Path` in the same folder, to write the content there.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+
+    Examples
+    --------
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> write_atomically(Path(folder.name, "a"), lambda p: p.write_text("whole")).read_text()
+    'whole'
+    """
+    target = Path(path).resolve()  # through a link: os.replace would replace the link itself
+    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Path(path)
+
+
+def _check_suffix(path, suffixes):
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")
+
+
+def _is_length(size):
+    return np.isfinite(size) and size > 0
+
+
+def _spatial(path, data, axes):
+    """Drop what carries nothing, colour of a grey picture and axes of length 1; refuse the rest."""
+    arrived = f"{path} has shape {data.shape} with axes {axes}"
+    if data.dtype.kind not in "buif":
+        raise ValueError(f"{arrived} and dtype {data.dtype}: save it with real numbers")
+    if "S" in axes:  # samples: grey or red, green, blue; then perhaps alpha
+        data, axes = np.moveaxis(data, axes.index("S"), -1), axes.replace("S", "")
+        colours = data.shape[-1] - (data.shape[-1] in (2, 4))
+        opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
+        if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
+            raise ValueError(
+                f"{arrived}, a colour image: pick one channel (in Fiji, Image > "
+                "Color > Split Channels) or convert it to grey (Image > Type)"
+            )
+        data = data[..., 0]
+    kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
+    data, axes = data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
+    if axes in ("IYX", "QYX"):  # pages of which the file does not say what they are
+        axes = "ZYX"
+    if axes not in ("YX", "ZYX"):
+        raise ValueError(
+            f"{arrived}; expected (y, x) or (z, y, x): save one channel and one time "
+            "as a file of its own (in Fiji, Image > Duplicate), or, if z is "
+            "mislabelled, set the slices in Image > Properties"
+        )
+    return data, axes
+
+
+def _read_png(path):
+    with open(path, "rb") as file:
+        depth = file.read(25)[-1:]  # bits per sample, the header's 25th byte
+    with PIL.Image.open(path, formats=["PNG"]) as picture:
+        if depth == b"\x10":
+            if len(picture.getbands()) > 1:  # Pillow would halve the bits
+                shape = (*picture.size[::-1], len(picture.getbands()))
+                raise ValueError(
+                    f"it is a colour image, shape {shape}, of 16 bits a channel; pick "
+                    "one channel or convert it to grey"
+                )
+            return np.array(picture).astype(np.uint16), "YX", {}
+        if picture.mode == "L":
+            return np.array(picture), "YX", {}
+        return np.array(picture.convert("RGBA" if _has_alpha(picture) else "RGB")), "YXS", {}
+
+
+def _has_alpha(picture):
+    return "A" in picture.getbands() or "transparency" in picture.info
+
+
+def _write_png(path, image):
+    PIL.Image.fromarray(image.data).save(path, format="PNG")
+
+
+def _read_tiff(path):
+    with _heeding_the_log(), tifffile.TiffFile(path) as tif:
+        if len(tif.series) != 1:
+            raise ValueError(
+                f"it holds {len(tif.series)} images of different shape or kind; save "
+                "the one you want as a file of its own"
+            )
+        series = tif.series[0]
+        return series.asarray(), series.axes, _voxel_size(tif)
+
+
+@contextmanager
+def _heeding_the_log():
+    """Tifffile only logs that pages or tags are cut off, and goes on with those it finds."""
+    complaints, handler = [], logging.Handler(logging.ERROR)
+    handler.emit = lambda record: complaints.append(record.getMessage())
+    logging.getLogger("tifffile").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("tifffile").removeHandler(handler)
+    if complaints:
+        raise ValueError(complaints[0])
+
+
+def _voxel_size(tif):
+    """Return um by axis; 0 or NaN where unknown. The resolution tags of a plain TIFF mean print."""
+    lengths, units = {}, {}
+    if tif.is_ome:
+        pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
+        lengths = {axis: pixels.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        units = {axis: pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
+    elif tif.is_imagej:
+        metadata, tags = tif.imagej_metadata, tif.pages[0].tags
+        lengths["Z"] = metadata.get("spacing", 0)
+        for axis in "YX":
+            pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
+            lengths[axis] = length / pixels if pixels else 0
+        unit = metadata.get("unit", "")
+        units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
+    return {a: float(lengths[a]) * _UM.get(str(units[a]).strip().lower(), 0) for a in lengths}
+
+
+def _write_tiff(path, image):
+    sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
+    known = {axis: size for axis, size in sizes.items() if size}
+    if image.data.nbytes > _CLASSIC_LIMIT:
+        data, kind, metadata = image.data, {"ome": True, "bigtiff": True}, {"axes": image.axes}
+        metadata |= {f"PhysicalSize{axis}": size for axis, size in known.items()}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
+    else:  # all six axes of ImageJ, for otherwise a last axis of length 1 is taken for samples
+        data = image.data.reshape(1, -1, 1, *image.shape[-2:], 1)
+        kind, metadata = {"imagej": True}, {"axes": "TZCYXS"}
+        if known:
+            kind["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
+            metadata |= {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {})
+    tifffile.imwrite(path, data, photometric="minisblack", metadata=metadata, **kind)

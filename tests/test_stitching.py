@@ -1,0 +1,61 @@
+"""Tiles cover the image, and their blend leaves no seam."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamdecon.stitching import blend, pyramid_weights, tile_starts
+
+
+@given(st.integers(1, 300), st.integers(2, 80), st.integers(0, 79))
+def test_tiles_cover_an_axis_and_overlap_enough(size, tile, overlap):
+    overlap = min(overlap, tile - 1)
+    starts = tile_starts(size, tile, overlap)
+    covered = np.zeros(size, int)
+    for start in starts:
+        covered[start : start + tile] += 1
+    assert covered.min() >= 1
+    assert starts[0] == 0
+    assert starts[-1] == max(0, size - tile)
+    assert all(b - a <= tile - overlap for a, b in zip(starts, starts[1:], strict=False))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=3), st.integers(9, 40))
+def test_a_pointwise_function_comes_back_unchanged(shape, tile):
+    x = torch.rand(2, 1, *shape)
+    torch.testing.assert_close(blend(torch.square, x, tile, overlap=8), x.square())
+
+
+def test_pyramid_weights_are_the_distance_to_the_nearest_border():
+    shape = (5, 8)
+    expected = np.empty(shape)
+    for y, x in np.ndindex(shape):
+        expected[y, x] = min(min(y + 1, 5 - y) / 3, min(x + 1, 8 - x) / 4)
+    np.testing.assert_allclose(pyramid_weights(shape), expected, rtol=1e-6)
+
+
+def test_a_weighted_mean_of_two_tiles():
+    """Two tiles that answer 0 and 1: in their overlap the blend rises from one to the other."""
+    answers = iter([0.0, 1.0])
+    x = torch.zeros(1, 1, 4, 12)
+    out = blend(lambda t: torch.full_like(t, next(answers)), x, tile=8, overlap=4)[0, 0, 1]
+    assert torch.equal(out[:4], torch.zeros(4))
+    assert torch.equal(out[8:], torch.ones(4))
+    assert (out[4:8].diff() >= 0).all()
+    assert 0 < out[5] < out[6] < 1
+
+
+def test_tiles_of_a_local_filter_match_the_whole_image_inside():
+    x = torch.rand(1, 1, 70, 90)
+    box = torch.nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    whole, tiled = box(x), blend(box, x, tile=32, overlap=16)
+    assert (whole - tiled).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("overlap", [-1, 32, 40])
+def test_an_overlap_that_leaves_nothing(overlap):
+    with pytest.raises(ValueError, match="less than the tile's 32"):
+        blend(torch.square, torch.zeros(1, 1, 64, 64), tile=32, overlap=overlap)
