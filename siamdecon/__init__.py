@@ -10,7 +10,7 @@ import os
 # OpenMP reads this when torch is loaded, so it comes first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from siamdecon.classical import richardson_lucy, total_variation, wiener
+from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
 from siamdecon.datasets import load_benchmark, load_sample
 from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, degrade
@@ -21,7 +21,9 @@ from siamdecon.metrics import score
 from siamdecon.microscope import Microscope
 from siamdecon.psf import paper_psf
 from siamdecon.restoration import Restoration, deconvolve
-from siamdecon.training import TrainingConfig, train
+from siamdecon.run import TrainingConfig
+from siamdecon.total_variation import total_variation
+from siamdecon.training import train
 from siamdecon.unet import UNet
 
 limit_threads()

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import siamdecon
-from siamdecon.images import check_writable, read_image
+from siamdecon.files import check_writable
+from siamdecon.images import SUFFIXES, read_image
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gaussian, gibson_lanni, richards_wolf
 from siamdecon.restoration import METHODS, deconvolve
@@ -44,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--steps", type=int, help="training steps, in place of the tier's")
     p.add_argument("--iterations", type=int, help="of a classical method")
-    p.add_argument("--median", action="store_true", help="3 x 3 median filter before Lucy-Richardson")
+    p.add_argument(
+        "--median", action="store_true", help="3 x 3 median filter before Lucy-Richardson"
+    )
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     p.add_argument("--device", help="cpu or cuda")
     p.add_argument("--dtype", choices=("float32", "uint8", "uint16", "source"))
@@ -65,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(restore_file(args))
     except (ValueError, OSError) as error:
-        print(f"siamdecon: {error}", file=sys.stderr)
+        print(f"siamdecon: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 
@@ -73,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 def restore_file(args: argparse.Namespace) -> str:
     """Do what the parsed command line asks; return a line that says what was done."""
     # a path that can't be written to must not cost a training first
-    check_writable(args.output, args.overwrite)
+    check_writable(args.output, args.overwrite, SUFFIXES)
     check_writable(args.output.with_suffix(".json"), args.overwrite)
     image = read_image(args.image)
     options = {"steps": args.steps, "iterations": args.iterations}
@@ -102,7 +105,9 @@ def read_psf(args: argparse.Namespace, image) -> np.ndarray:
     ValueError
         If both or neither are given, or the optics lack what the file does not say.
     """
-    optics = {field: getattr(args, option.replace("-", "_")) for option, (field, _, _) in OPTICS.items()}
+    optics = {
+        field: getattr(args, option.replace("-", "_")) for option, (field, _, _) in OPTICS.items()
+    }
     given = {field: value for field, value in optics.items() if value is not None}
     if args.psf is not None:
         if given:

@@ -14,7 +14,8 @@ import numpy as np
 import tifffile
 
 from siamdecon import phantoms
-from siamdecon.images import read_image, write_atomically
+from siamdecon.files import write_atomically
+from siamdecon.images import read_image
 
 BENCHMARK_URL = (
     "https://raw.githubusercontent.com/royerlab/ssi-code/master/"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -64,9 +65,28 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
 
 
-def best_device() -> torch.device:
-    """Return the CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """Return the device of that name; unless one is named, the CUDA device if there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+
+    Examples
+    --------
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu' (no CUDA device is here)"
+        raise ValueError(f"device: expected {here}, got {str(name)!r}") from error
+    return device
 
 
 def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
@@ -89,15 +109,12 @@ def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype
     >>> autocast_dtype(torch.device("cpu"), "float32") is None
     True
     """
-    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if precision in known:
-        if precision == "float16" and device.type == "cpu":
-            raise ValueError("precision: float16 needs a GPU; use 'bfloat16', 'float32' or 'auto'")
-        return known[precision]
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "float16" and device.type == "cpu":
+        raise ValueError("precision: float16 needs a GPU; use 'bfloat16', 'float32' or 'auto'")
     if precision != "auto":
-        raise ValueError(
-            f"precision: expected 'auto' or one of {', '.join(known)}, got {precision!r}"
-        )
+        return None if precision == "float32" else getattr(torch, precision)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.bfloat16 if _cpu_has_bfloat16() else None

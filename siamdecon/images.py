@@ -1,9 +1,6 @@
 """TIFF and PNG files in and out, with axes, voxel size and dtype kept; no pixel is changed."""
 
 import logging
-import os
-import secrets
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import PIL.Image
 import tifffile
+
+from siamdecon.files import check_suffix, check_writable, write_atomically
 
 # Length units in um. Both micro signs occur, U+00B5 and the Greek letter; Fiji writes it escaped.
 _UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"], 1.0)
@@ -102,6 +101,7 @@ def read_image(path):
 
     Examples
     --------
+    >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> stack = np.zeros((5, 16, 16), np.uint16)
     >>> path = write_image(Path(folder.name, "a.tif"), stack, voxel_size=(0.3, 0.1, 0.1))
@@ -111,7 +111,7 @@ def read_image(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
-    _check_suffix(path, SUFFIXES)
+    check_suffix(path, SUFFIXES)
     read = _read_png if path.suffix.lower() == ".png" else _read_tiff
     try:
         data, axes, sizes = read(path)
@@ -160,6 +160,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
 
     Examples
     --------
+    >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> write_image(Path(folder.name, "a.png"), np.eye(16, dtype=np.uint8)).name
     'a.png'
@@ -181,89 +182,6 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         raise ValueError(f"a PNG holds one plane, not shape {data.shape}: write {path.stem}.tif")
     write = _write_png if png else _write_tiff
     return write_atomically(path, lambda temporary: write(temporary, image))
-
-
-def check_writable(path, overwrite=False, suffixes=()):
-    """Raise unless a file can be written at `path`: before hours of work rather than after.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to be.
-    overwrite : bool
-        Whether it may replace a file that exists.
-    suffixes : sequence of str, optional
-        The endings that its name may have, such as `SUFFIXES`; any unless given.
-
-    Raises
-    ------
-    ValueError
-        If its name has another ending.
-    FileExistsError, IsADirectoryError
-        If something is there already.
-    FileNotFoundError, PermissionError
-        If its folder is missing, or takes no new files.
-
-    Examples
-    --------
-    >>> check_writable("no/such/folder/image.tif")
-    Traceback (most recent call last):
-    FileNotFoundError: cannot write image.tif: there is no folder no/such/folder; make it first
-    """
-    path = Path(path)
-    folder = path.resolve().parent
-    _check_suffix(path, suffixes)
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"cannot write {path.name}: there is no folder {path.parent}; make it first"
-        )
-    try:  # permission bits say too little: the disk may be full or mounted read-only
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise PermissionError(
-            f"cannot write {path.name}: the folder {path.parent} takes no new "
-            f"files ({error.strerror}); choose another folder"
-        ) from error
-
-
-def write_atomically(path, write):
-    """Make a file appear whole or not at all, also when the writing is interrupted.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to be; an existing one is replaced, and kept if `write` raises.
-    write : callable
-        Called with a temporary `pathlib.Path` in the same folder, to write the content there.
-
-    Returns
-    -------
-    pathlib.Path
-        `path`.
-
-    Examples
-    --------
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> write_atomically(Path(folder.name, "a"), lambda p: p.write_text("whole")).read_text()
-    'whole'
-    """
-    target = Path(path).resolve()  # through a link: os.replace would replace the link itself
-    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Path(path)
-
-
-def _check_suffix(path, suffixes):
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")
 
 
 def _is_length(size):

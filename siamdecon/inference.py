@@ -6,8 +6,8 @@ from torch import Tensor
 
 from siamdecon.hardware import autocast_dtype
 from siamdecon.patches import symmetries
+from siamdecon.run import Training
 from siamdecon.stitching import blend
-from siamdecon.training import Training
 from siamdecon.validation import check_image
 
 #: Features that one pass holds at a time, in units of the first layer's, measured on the U-Net.

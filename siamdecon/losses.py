@@ -83,6 +83,7 @@ def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> a, b = torch.tensor([1.0, 5.0]), torch.tensor([3.0, 5.0])
     >>> mean_square(a, b).item(), mean_square(a, b, torch.tensor([True, False])).item()
     (2.0, 4.0)
@@ -97,6 +98,7 @@ def invariance(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> invariance(torch.tensor([1.0, 9.0]), torch.tensor([4.0, 0.0]), torch.tensor([True, False]))
     tensor(3.)
     """
@@ -109,6 +111,7 @@ def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> boundary(torch.tensor([0.2, 0.9])).item(), boundary(torch.tensor([1.5])).item()
     (1.0, 2.0)
     """
@@ -159,6 +162,7 @@ def composition_loss(
     --------
     Introduced in notebooks 04 to 06.
 
+    >>> import torch
     >>> x = torch.tensor([[[[0.0, 1.0]]]])
     >>> out = Outputs(deconvolved=x, reconvolved=x + 2)
     >>> {k: v.item() for k, v in composition_loss(LossWeights(lambda_rec=3), x, None, out, None).items()}

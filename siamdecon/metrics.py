@@ -35,7 +35,7 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
     >>> clean = np.linspace(0, 1, 64 * 64).reshape(64, 64)
     >>> {name: round(value, 2) for name, value in score(clean, clean + 0.1).items() if name != "smi"}
-    {'psnr': 20.28, 'ssim': 0.98, 'rmse': 0.1, 'mi': 0.95}
+    {'psnr': 20.3, 'ssim': 0.93, 'rmse': 0.1, 'mi': 0.8}
     """
     clean, estimate = np.asarray(clean, dtype=np.float32), np.asarray(estimate, dtype=np.float32)
     if clean.shape != estimate.shape:

@@ -166,7 +166,8 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
     """Return the kernel of the paper's experiments (Section 3).
 
     The stack has 17 planes from -3.045 um in steps of 0.406 um, so the focus falls between planes 7
-    and 8. The 2D experiments use its first plane, 3.045 um out of focus: a ring, not a spot.
+    and 8. The 2D experiments use its first plane, 3.045 um out of focus: rings, whose brightest pixel
+    holds 4 % of the light (in focus: 83 %).
 
     Parameters
     ----------
@@ -181,8 +182,8 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
     Examples
     --------
     >>> psf = paper_psf(2)
-    >>> psf.shape, bool(psf.argmax() == psf.size // 2)
-    ((17, 17), False)
+    >>> psf.shape, round(float(psf.max()), 3)
+    ((17, 17), 0.041)
     """
     if n_dim == 3:
         return gibson_lanni(Microscope(defocus=0.203), n_dim=3)

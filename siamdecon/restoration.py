@@ -1,31 +1,29 @@
 """The one call that does the whole job: a noisy image and its kernel in, a restored image out."""
 
 import dataclasses
-import hashlib
 import inspect
 import json
 import os
-import platform
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy
-import skimage
 import torch
 
-from siamdecon.classical import richardson_lucy, total_variation, wiener
+from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
-from siamdecon.hardware import best_device
-from siamdecon.history import History
-from siamdecon.images import Image, check_writable, write_atomically, write_image
+from siamdecon.files import check_writable, write_atomically
+from siamdecon.hardware import pick_device
+from siamdecon.images import Image, write_image
 from siamdecon.inference import predict
 from siamdecon.losses import LossWeights
+from siamdecon.record import describe_inputs, describe_versions, plain
+from siamdecon.run import History, Training, TrainingConfig
 from siamdecon.tiers import get_tier
-from siamdecon.training import Training, TrainingConfig, train
+from siamdecon.total_variation import total_variation
+from siamdecon.training import train
 from siamdecon.unet import UNet
 from siamdecon.validation import check_image, check_psf
 
@@ -197,7 +195,7 @@ def deconvolve(
     psf = check_psf(psf, pixels.ndim)
     source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
     low, span = _range(source.data)
-    job = _Job((pixels - low) / span, psf, method, seed, str(device or best_device()), callback)
+    job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
     if method in CLASSICAL:
         estimate, run, used = job.classical(options)
     else:
@@ -208,8 +206,8 @@ def deconvolve(
         "range": [low, low + span],
         **used,
         "device": job.device,
-        **_inputs(source, psf),
-        "versions": _versions(),
+        **describe_inputs(source, psf),
+        "versions": describe_versions(),
     }
     return Restoration(
         (estimate * span + low).astype(np.float32), method, settings, source, psf, run
@@ -235,7 +233,7 @@ class _Job:
         hook = {"callback": self.callback} if "callback" in known else {}
         estimate = function(self.image, self.psf, device=self.device, **hook, **options)
         defaults = {name: known[name].default for name in keep}
-        return estimate, None, {"options": _plain({**defaults, **options})}
+        return estimate, None, {"options": plain({**defaults, **options})}
 
     def learned(
         self, options: dict, tier, checkpoint, progress: bool, average_flips: bool, tile
@@ -266,7 +264,7 @@ class _Job:
         used = {
             "tier": tier or os.environ.get("SIAMDECON_TIER") or "lab",
             "features": features,
-            "training": _plain(dataclasses.asdict(config)),
+            "training": plain(dataclasses.asdict(config)),
             "average_flips": average_flips,
             "steps_done": run.step,
             "interrupted": run.interrupted,
@@ -327,33 +325,3 @@ def _bar(steps: int, method: str, progress: bool):
             bar.update(training.step - bar.n)
 
         yield show
-
-
-def _inputs(source: Image, psf: np.ndarray) -> dict:
-    data = np.ascontiguousarray(source.data)
-    return {
-        "image": {
-            "path": str(source.path) if source.path else None,
-            "sha256_of_pixels": hashlib.sha256(data.tobytes()).hexdigest(),
-            "shape": list(data.shape),
-            "dtype": str(data.dtype),
-        },
-        "psf": {
-            "sha256_of_values": hashlib.sha256(psf.astype("<f8").tobytes()).hexdigest(),
-            "shape": list(psf.shape),
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    modules = (sys.modules["siamdecon"], torch, np, scipy, skimage)
-    return {
-        "python": platform.python_version(),
-        **{module.__name__: str(module.__version__) for module in modules},
-    }
-
-
-def _plain(settings: dict) -> dict:
-    """Keep what JSON can hold; a function or an array leaves its description."""
-    simple = (str, int, float, bool, type(None), dict, list, tuple)
-    return {k: v if isinstance(v, simple) else repr(v)[:200] for k, v in settings.items()}

@@ -10,7 +10,7 @@ full    the paper's own settings, for a GPU
 import os
 from dataclasses import dataclass
 
-from siamdecon.training import TrainingConfig
+from siamdecon.run import TrainingConfig
 
 
 @dataclass(frozen=True)

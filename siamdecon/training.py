@@ -1,9 +1,7 @@
 """Train f on one image: draw patches, hide pixels, compare guesses, take a step of Adam."""
 
 import hashlib
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,121 +10,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from siamdecon.convolution import PSFConvolution
-from siamdecon.hardware import autocast_dtype, best_device, keep_freed_memory
-from siamdecon.history import History
-from siamdecon.images import write_atomically
-from siamdecon.losses import LossWeights, Outputs, composition_loss
+from siamdecon.files import write_atomically
+from siamdecon.hardware import autocast_dtype, pick_device, keep_freed_memory
+from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
+from siamdecon.run import History, Training, TrainingConfig
 from siamdecon.validation import check_image
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides how a network is trained; the defaults are the paper's for 2D.
-
-    Parameters
-    ----------
-    weights : LossWeights
-        The lambdas of Eq. 1.
-    steps, batch_size, patch_size : int
-        Number of Adam steps, patches in each, and pixels along a patch's side.
-    learning_rate : float
-        Where the schedule starts.
-    schedule : str
-        "step" multiplies the rate by 0.5 every `halve_every` steps (the paper's); "cosine" lets it
-        fall to 0 along a cosine, which suits short runs.
-    halve_every : int
-        See `schedule`.
-    mask_percent, mask_sigma : float
-        Share of pixels hidden, and the standard deviation of the noise put in their place, in units of
-        the standardised image.
-    padding : str
-        What g takes to lie beyond a patch's border; see `PSFConvolution`. With "valid" the losses see
-        only the pixels whose blur lies wholly in the patch.
-    ema_decay : float
-        Decay of the moving average of the weights that the result carries; 0 keeps the last weights.
-    precision : str
-        See `siamdecon.hardware.autocast_dtype`.
-    compile : bool
-        Compile the network with `torch.compile`; on CUDA only.
-    seed : int
-        Seed of the patches and masks. (The network's own weights are drawn by whoever builds it.)
-
-    Raises
-    ------
-    ValueError
-        If a value can't be trained with; the message names the field.
-
-    Examples
-    --------
-    >>> TrainingConfig(steps=1000, halve_every=500).learning_rate_at(999)
-    0.0002
-    """
-
-    weights: LossWeights = field(default_factory=LossWeights.noise2same_d)
-    steps: int = 3000
-    batch_size: int = 16
-    patch_size: int = 128
-    learning_rate: float = 4e-4
-    schedule: str = "step"
-    halve_every: int = 500
-    mask_percent: float = 0.5
-    mask_sigma: float = 0.2
-    padding: str = "replicate"
-    ema_decay: float = 0.0
-    precision: str = "auto"
-    compile: bool = False
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("steps", "batch_size", "patch_size", "halve_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"learning_rate: expected a positive number, got {self.learning_rate!r}"
-            )
-        if self.schedule not in ("step", "cosine"):
-            raise ValueError(f"schedule: expected 'step' or 'cosine', got {self.schedule!r}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay!r}")
-
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
-        if self.schedule == "step":
-            return self.learning_rate * 0.5 ** (step // self.halve_every)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-
-@dataclass
-class Training:
-    """A run in progress, as a callback sees it, and its result when it is done.
-
-    Attributes
-    ----------
-    model : nn.Module
-        The network that is trained; its last weights.
-    average : nn.Module
-        The network to restore with: the moving average of the weights, or `model` itself.
-    config : TrainingConfig
-    mean, std : float
-        What standardisation took from the image: image = x * std + mean.
-    history : History
-    step : int
-        Number of steps done.
-    interrupted : bool
-        Whether KeyboardInterrupt ended the run early.
-    """
-
-    model: nn.Module
-    average: nn.Module
-    config: TrainingConfig
-    mean: float
-    std: float
-    history: History = field(default_factory=History)
-    step: int = 0
-    interrupted: bool = False
 
 
 def train(
@@ -184,7 +73,7 @@ def train(
     >>> run.step, run.history.names()
     (2, ('total', 'rec', 'inv_d', 'bound_d'))
     """
-    device = torch.device(device or best_device())
+    device = pick_device(device)
     loop = _Loop(model, check_image(image), psf, config or TrainingConfig(), device)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.load(Path(checkpoint))
@@ -226,8 +115,9 @@ class _Loop:
         self.adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator().manual_seed(config.seed)
+        sizes = [tuple(p.shape) for p in model.parameters()]
         self.key = hashlib.sha256(
-            image.tobytes() + self.g.psf.cpu().numpy().tobytes() + repr(config).encode()
+            image.tobytes() + self.g.psf.cpu().numpy().tobytes() + repr((config, sizes)).encode()
         ).hexdigest()
 
     def take_step(self) -> None:
@@ -308,8 +198,8 @@ class _Loop:
             ) from error
         if state.get("key") != self.key:
             raise ValueError(
-                f"checkpoint: {path} belongs to a run with another image, kernel or settings; name "
-                "another file, or delete it to start anew"
+                f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
+                "name another file, or delete it to start anew"
             )
         run = self.run
         run.step, run.history = state["step"], History(state["history"])

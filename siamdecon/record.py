@@ -1,0 +1,44 @@
+"""What a result carries so that it can be made again: inputs, settings, versions."""
+
+import hashlib
+import platform
+import sys
+
+import numpy as np
+import scipy
+import skimage
+import torch
+
+from siamdecon.images import Image
+
+
+def describe_inputs(source: Image, psf: np.ndarray) -> dict:
+    """Describe image and kernel by shape and checksum, so that a result can be matched to them."""
+    data = np.ascontiguousarray(source.data)
+    return {
+        "image": {
+            "path": str(source.path) if source.path else None,
+            "sha256_of_pixels": hashlib.sha256(data.tobytes()).hexdigest(),
+            "shape": list(data.shape),
+            "dtype": str(data.dtype),
+        },
+        "psf": {
+            "sha256_of_values": hashlib.sha256(psf.astype("<f8").tobytes()).hexdigest(),
+            "shape": list(psf.shape),
+        },
+    }
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of everything that a number may depend on."""
+    modules = (sys.modules["siamdecon"], torch, np, scipy, skimage)
+    return {
+        "python": platform.python_version(),
+        **{module.__name__: str(module.__version__) for module in modules},
+    }
+
+
+def plain(settings: dict) -> dict:
+    """Keep what JSON can hold; a function or an array leaves its description."""
+    simple = (str, int, float, bool, type(None), dict, list, tuple)
+    return {k: v if isinstance(v, simple) else repr(v)[:200] for k, v in settings.items()}

@@ -1,0 +1,166 @@
+"""A training run on paper: what it is told, and what it leaves behind."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from siamdecon.convolution import PADDINGS
+from siamdecon.hardware import PRECISIONS
+from siamdecon.losses import LossWeights
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides how a network is trained; the defaults are the paper's for 2D.
+
+    Parameters
+    ----------
+    weights : LossWeights
+        The lambdas of Eq. 1.
+    steps, batch_size, patch_size : int
+        Number of Adam steps, patches in each, and pixels along a patch's side.
+    learning_rate : float
+        Where the schedule starts.
+    schedule : str
+        "step" multiplies the rate by 0.5 every `halve_every` steps (the paper's); "cosine" lets it
+        fall to 0 along a cosine, which suits short runs.
+    halve_every : int
+        See `schedule`.
+    mask_percent, mask_sigma : float
+        Share of pixels hidden, and the standard deviation of the noise put in their place, in units of
+        the standardised image.
+    padding : str
+        What g takes to lie beyond a patch's border; see `PSFConvolution`. With "valid" the losses see
+        only the pixels whose blur lies wholly in the patch.
+    ema_decay : float
+        Decay of the moving average of the weights that the result carries; 0 keeps the last weights.
+    precision : str
+        See `siamdecon.hardware.autocast_dtype`.
+    compile : bool
+        Compile the network with `torch.compile`; on CUDA only.
+    seed : int
+        Seed of the patches and masks. (The network's own weights are drawn by whoever builds it.)
+
+    Raises
+    ------
+    ValueError
+        If a value can't be trained with; the message names the field.
+
+    Examples
+    --------
+    >>> TrainingConfig(steps=1000, halve_every=500).learning_rate_at(999)
+    0.0002
+    """
+
+    weights: LossWeights = field(default_factory=LossWeights.noise2same_d)
+    steps: int = 3000
+    batch_size: int = 16
+    patch_size: int = 128
+    learning_rate: float = 4e-4
+    schedule: str = "step"
+    halve_every: int = 500
+    mask_percent: float = 0.5
+    mask_sigma: float = 0.2
+    padding: str = "replicate"
+    ema_decay: float = 0.0
+    precision: str = "auto"
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.padding not in PADDINGS:
+            raise ValueError(
+                f"padding: expected one of {', '.join(PADDINGS)}, got {self.padding!r}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
+        if not 0 < self.mask_percent <= 100:
+            raise ValueError(f"mask_percent: expected a share up to 100, got {self.mask_percent!r}")
+        for name in ("steps", "batch_size", "patch_size", "halve_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(
+                f"learning_rate: expected a positive number, got {self.learning_rate!r}"
+            )
+        if self.schedule not in ("step", "cosine"):
+            raise ValueError(f"schedule: expected 'step' or 'cosine', got {self.schedule!r}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay!r}")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        if self.schedule == "step":
+            return self.learning_rate * 0.5 ** (step // self.halve_every)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+class History:
+    """Every loss term by name, one value a step.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.record({"total": torch.tensor(3.0), "rec": torch.tensor(1.0)})
+    >>> len(history), history["rec"].tolist()
+    (1, [1.0])
+    """
+
+    def __init__(self, terms: dict[str, Tensor] | None = None):
+        # tensors, turned into numbers only when looked at: asking a GPU at each step would stall it
+        self._terms = {name: list(values.unbind()) for name, values in (terms or {}).items()}
+
+    def record(self, terms: dict[str, Tensor]) -> None:
+        """Append one step's terms."""
+        for name, value in terms.items():
+            self._terms.setdefault(name, []).append(value.detach())
+
+    def __len__(self) -> int:
+        return len(next(iter(self._terms.values()), ()))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.state()[name].numpy()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the recorded terms, "total" first."""
+        return tuple(self._terms)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the terms as tensors on the CPU, for a checkpoint."""
+        return {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
+
+
+@dataclass
+class Training:
+    """A run in progress, as a callback sees it, and its result when it is done.
+
+    Attributes
+    ----------
+    model : nn.Module
+        The network that is trained; its last weights.
+    average : nn.Module
+        The network to restore with: the moving average of the weights, or `model` itself.
+    config : TrainingConfig
+    mean, std : float
+        What standardisation took from the image: image = x * std + mean.
+    history : History
+    step : int
+        Number of steps done.
+    interrupted : bool
+        Whether KeyboardInterrupt ended the run early.
+    """
+
+    model: nn.Module
+    average: nn.Module
+    config: TrainingConfig
+    mean: float
+    std: float
+    history: History = field(default_factory=History)
+    step: int = 0
+    interrupted: bool = False

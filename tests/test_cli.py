@@ -1,0 +1,106 @@
+"""The command line, run as its user runs it: on files, in a process of its own where it matters."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from siamdecon import load_sample, paper_psf, read_image, richardson_lucy, write_image
+from siamdecon.cli import main
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
+OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+    image = np.rint(load_sample("nuclei")[:64, :56] * 60000).astype(np.uint16)
+    write_image("in.tif", image, voxel_size=(0.2, 0.2))
+    write_image("psf.tif", PSF)
+    return image
+
+
+def run(*arguments):
+    return main(["in.tif", "-o", "out.tif", "--quiet", *arguments])
+
+
+def test_a_file_a_kernel_and_a_method(files):
+    assert run("--psf", "psf.tif", "--method", "noise2same_d") == 0
+    restored = read_image("out.tif")
+    assert restored.shape == files.shape
+    assert restored.voxel_size == pytest.approx((0.2, 0.2))
+    record = json.load(open("out.json"))
+    assert (record["tier"], record["method"]) == ("test", "noise2same_d")
+    assert record["image"]["path"] == "in.tif"
+
+
+def test_it_does_what_the_package_does(files):
+    assert run("--psf", "psf.tif", "--method", "richardson_lucy", "--iterations", "4", "--median") == 0
+    low, high = int(files.min()), int(files.max())
+    unit = (files.astype(np.float32) - low) / (high - low)
+    expected = richardson_lucy(unit, PSF, 4, prefilter="median") * (high - low) + low
+    np.testing.assert_allclose(read_image("out.tif").data, expected, rtol=1e-4)
+
+
+def test_the_optics_stand_in_for_a_kernel(files):
+    assert run(*OPTICS, "--method", "wiener") == 0
+    by_optics = read_image("out.tif").data
+    write_image("paper.tif", paper_psf(2).astype(np.float32))
+    assert run("--psf", "paper.tif", "--method", "wiener", "--overwrite") == 0
+    np.testing.assert_allclose(by_optics, read_image("out.tif").data, rtol=1e-3, atol=1)
+
+
+def test_the_pixel_size_comes_from_the_file(files):
+    optics = ["--na", "0.8", "--wavelength", "0.6", "--method", "wiener"]
+    assert run(*optics) == 0
+    first = read_image("out.tif").data
+    assert run(*optics, "--pixel", "0.2", "--overwrite") == 0
+    np.testing.assert_array_equal(first, read_image("out.tif").data)
+
+
+def test_integers_come_back_on_request(files):
+    assert run("--psf", "psf.tif", "--method", "wiener", "--dtype", "source") == 0
+    assert read_image("out.tif").dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected --psf FILE, or the optics; still missing: --na, --wavelength"),
+        (["--psf", "psf.tif", "--na", "0.8"], "expected a file or the optics, got both"),
+        (["--psf", "nowhere.tif"], "nowhere.tif"),
+        (["--na", "1.4", "--wavelength", "0.6"], "na: expected a numerical aperture between 0"),
+        (["--psf", "psf.tif", "--iterations", "3"], "noise2same_d has no option iterations"),
+        (["--psf", "in.tif", "-o", "in.tif"], "in.tif exists"),
+        (["--psf", "psf.tif", "-o", "no/out.tif"], "there is no folder no"),
+        (["--psf", "psf.tif", "-o", "out.jpg"], "supported: .tif, .tiff, .png"),
+        (["--psf", "psf.tif", "--tier", "full", "--device", "nonsense"], "device: expected 'cpu'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(files, tmp_path, capsys, arguments, message):
+    before = sorted(tmp_path.iterdir())
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("siamdecon: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_output_that_exists_costs_no_training(files, monkeypatch):
+    (open("out.json", "w")).close()
+    monkeypatch.setattr("siamdecon.cli.deconvolve", None)
+    assert run("--psf", "psf.tif") == 2
+
+
+def test_the_module_runs_as_a_command(files):
+    command = [sys.executable, "-m", "siamdecon", "in.tif", "-o", "out.tif", *OPTICS]
+    done = subprocess.run(
+        [*command, "--method", "wiener"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "out.tif: wiener, (64, 56)" in done.stdout

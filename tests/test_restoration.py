@@ -1,0 +1,234 @@
+"""The one call: every method, every kind of image, settings that repeat, errors before any work."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import siamdecon
+from siamdecon import LossWeights, deconvolve, load_sample, paper_psf, read_image, richardson_lucy
+from siamdecon.images import Image
+from siamdecon.inference import predict
+from siamdecon.restoration import METHODS
+from siamdecon.tiers import TIERS, get_tier
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+CLEAN = load_sample("vesicles")[:60, :52]
+CLEAN = (CLEAN - CLEAN.min()) / (CLEAN.max() - CLEAN.min())
+
+
+@pytest.fixture(autouse=True)
+def test_tier(monkeypatch):
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+
+
+def restore(image=CLEAN, psf=PSF, method="noise2same_d", **options):
+    return deconvolve(image, psf, method, progress=False, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_restores_a_plane_and_repeats(method):
+    first, second = restore(method=method), restore(method=method)
+    assert first.image.shape == CLEAN.shape
+    assert first.image.dtype == np.float32
+    assert np.isfinite(first.image).all()
+    np.testing.assert_array_equal(first.image, second.image)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_restores_a_volume(method):
+    volume = np.random.default_rng(0).uniform(size=(18, 20, 24))
+    result = restore(volume, np.ones((3, 3, 3)) / 27, method)
+    assert result.image.shape == volume.shape
+
+
+def test_another_seed_is_another_image():
+    assert not np.array_equal(restore().image, restore(seed=1).image)
+
+
+@pytest.mark.parametrize("method", ["richardson_lucy", "wiener", "noise2same_d"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_keep_their_range(method, dtype):
+    top = {np.uint8: 255, np.uint16: 4095}[dtype]
+    image = np.rint(CLEAN * top).astype(dtype)
+    scaled = restore(image, method=method).image
+    unit = restore((image / np.float32(top)).clip(0, 1), method=method).image
+    np.testing.assert_allclose(scaled / top, unit, atol=1e-5)
+
+
+def test_a_camera_offset_comes_back():
+    image = 100 + 50 * CLEAN
+    result = restore(image, method="richardson_lucy", iterations=3)
+    expected = 100 + 50 * richardson_lucy(CLEAN, PSF, 3)
+    np.testing.assert_allclose(result.image, expected, atol=50 * 1e-3)
+
+
+def test_the_residual_is_measurement_minus_blurred_estimate():
+    from scipy.signal import convolve2d
+
+    result = restore(method="wiener")
+    expected = CLEAN - convolve2d(result.image, PSF, mode="same", boundary="symm")
+    np.testing.assert_allclose(result.residual, expected, atol=1e-5)
+
+
+def test_options_reach_the_method():
+    direct = richardson_lucy(CLEAN, PSF, 3, prefilter="median")
+    result = restore(method="richardson_lucy", iterations=3, prefilter="median")
+    np.testing.assert_allclose(result.image, direct, atol=1e-6)
+    weights = LossWeights.noise2same_d(lambda_inv_d=5)
+    run = restore(weights=weights, steps=3, features=6).run
+    assert run.config.weights == weights
+    assert (run.step, run.model.first.out_channels) == (3, 6)
+
+
+def test_the_settings_name_everything_that_was_used():
+    settings = restore(seed=3).settings
+    assert (settings["method"], settings["tier"], settings["seed"]) == ("noise2same_d", "test", 3)
+    assert settings["training"]["weights"]["lambda_inv_d"] == 2
+    assert settings["training"]["steps"] == settings["steps_done"] == TIERS["test"][2].training.steps
+    assert settings["versions"]["torch"] == torch.__version__
+    assert settings["image"]["shape"] == list(CLEAN.shape)
+    json.dumps(settings)
+
+
+def test_a_callback_sees_every_step_and_the_history_every_loss():
+    steps = []
+    result = restore(callback=lambda run: steps.append(run.step))
+    assert steps == [1, 2, 3, 4]
+    assert result.history.names() == ("total", "rec", "inv_d", "bound_d")
+    iterations = []
+    restore(method="richardson_lucy", iterations=3, callback=lambda i, x: iterations.append(i))
+    assert iterations == [1, 2, 3]
+
+
+def test_an_interrupted_run_gives_a_partial_result():
+    def stop(run):
+        if run.step == 2:
+            raise KeyboardInterrupt
+
+    result = restore(callback=stop)
+    assert result.settings["interrupted"]
+    assert result.settings["steps_done"] == 2
+    assert np.isfinite(result.image).all()
+
+
+def test_flips_are_averaged_over_the_kernels_symmetries():
+    """The average commutes with the symmetries that it runs over, a single pass does not."""
+    run = restore().run
+    average = predict(run, CLEAN, PSF)
+    turned = predict(run, np.ascontiguousarray(CLEAN[::-1].T), PSF)
+    np.testing.assert_allclose(turned, average[::-1].T, atol=2e-3)
+    single = predict(run, CLEAN, PSF, average_flips=False)
+    turned = predict(run, np.ascontiguousarray(CLEAN[::-1].T), PSF, average_flips=False)
+    assert abs(turned - single[::-1].T).max() > 1e-2
+
+
+def test_tiles_that_overlap_leave_less_of_a_seam_than_tiles_that_touch():
+    image = load_sample("vesicles")[:192, :192]
+    run = restore(image, steps=20).run
+    whole = predict(run, image, PSF, average_flips=False)
+    overlapping = predict(run, image, PSF, average_flips=False, tile=96)  # by 32
+    touching = np.empty_like(whole)
+    for y in (0, 96):
+        for x in (0, 96):
+            quarter = np.s_[y : y + 96, x : x + 96]
+            touching[quarter] = predict(run, image[quarter], PSF, average_flips=False)
+    seam = abs(np.diff(touching - whole, axis=0))[95].mean()
+    assert abs(np.diff(overlapping - whole, axis=0))[95].mean() < 0.3 * seam
+    np.testing.assert_allclose(overlapping[:32, :32], whole[:32, :32], atol=0.02)
+
+
+def test_a_small_image_gets_a_smaller_patch():
+    assert restore(CLEAN[:30, :26]).run.config.patch_size == 24
+
+
+def test_a_wide_kernel_changes_the_padding():
+    """A 17-pixel kernel in a 32-pixel patch leaves "valid" half of it; a wider one would leave less."""
+    assert restore(psf=np.ones((15, 15)) / 225).run.config.padding == "valid"
+    assert restore(psf=np.ones((25, 25)) / 625).run.config.padding == "replicate"
+
+
+def test_save_writes_the_image_and_every_setting(tmp_path):
+    source = Image(np.rint(CLEAN * 4000).astype(np.uint16), "YX", (0.2, 0.2))
+    result = restore(source, method="wiener")
+    path = result.save(tmp_path / "out.tif")
+    saved = read_image(path)
+    np.testing.assert_array_equal(saved.data, result.image)
+    assert saved.axes == "YX"
+    assert saved.voxel_size == pytest.approx((0.2, 0.2))
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert record["method"] == "wiener"
+    assert record["versions"]["siamdecon"] == siamdecon.__version__
+    assert sorted(os.listdir(tmp_path)) == ["out.json", "out.tif"]
+    integers = read_image(result.save(tmp_path / "integers.tif", dtype="source"))
+    assert integers.dtype == np.uint16
+    np.testing.assert_allclose(integers.data, result.image, atol=0.5)
+
+
+@pytest.mark.parametrize("taken", ["out.tif", "out.json"])
+def test_save_replaces_nothing_unasked(tmp_path, taken):
+    (tmp_path / taken).write_text("precious")
+    result = restore(method="wiener")
+    with pytest.raises(FileExistsError, match=taken):
+        result.save(tmp_path / "out.tif")
+    assert os.listdir(tmp_path) == [taken]
+    assert (tmp_path / taken).read_text() == "precious"
+    result.save(tmp_path / "out.tif", overwrite=True)
+
+
+def test_a_png_takes_the_dtype_of_the_source(tmp_path):
+    result = restore(np.rint(CLEAN * 255).astype(np.uint8), method="wiener")
+    assert read_image(result.save(tmp_path / "out.png")).dtype == np.uint8
+
+
+BAD = {
+    "NaN": ({"image": np.full((40, 40), np.nan)}, "1600 NaN or infinite pixels of 1600"),
+    "infinite": ({"image": np.where(CLEAN > 0.9, np.inf, CLEAN)}, "NaN or infinite pixels"),
+    "constant": ({"image": np.ones((40, 40))}, "every pixel is 1"),
+    "tiny": ({"image": CLEAN[:9, :9]}, r"16 or more pixels .* got \(9, 9\); a classical method"),
+    "colour": ({"image": np.zeros((40, 40, 3))}, "looks like colour; take one channel"),
+    "4D": ({"image": np.zeros((2, 3, 40, 40))}, r"got shape \(2, 3, 40, 40\); pick one channel"),
+    "complex": ({"image": CLEAN * 1j}, "expected real numbers, got dtype complex"),
+    "negative PSF": ({"psf": PSF - 0.1}, "values of 0 or more, got a minimum of -0.1"),
+    "zero PSF": ({"psf": np.zeros((3, 3))}, "expected a positive sum"),
+    "NaN PSF": ({"psf": PSF * np.nan}, "psf: expected finite values"),
+    "3D PSF": ({"psf": paper_psf(3)}, r"expected 2 axes, as the image has, got shape \(17, 17, 17\)"),
+    "method": ({"method": "magic"}, "method: expected one of richardson_lucy, .*, got 'magic'"),
+    "tier": ({"tier": "huge"}, "tier: expected one of test, lab, full, got 'huge'"),
+    "option": ({"iterations": 3}, "noise2same_d has no option iterations; it takes batch_size,"),
+    "classical option": (
+        {"method": "wiener", "steps": 3},
+        "wiener has no option steps; it takes balance, clip",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_an_error_before_any_work(case, monkeypatch):
+    def no_work(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("siamdecon.restoration.train", no_work)
+    changes, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        restore(**changes)
+
+
+def test_an_unnormalised_kernel_is_normalised_with_a_warning():
+    with pytest.warns(UserWarning, match="normalised to sum 1, it was 6"):
+        result = restore(psf=6 * PSF, method="wiener")
+    np.testing.assert_allclose(result.image, restore(method="wiener").image, atol=1e-6)
+
+
+def test_the_full_tier_is_the_papers():
+    """One place says how big a run is, and the full tier is the paper's Section 2."""
+    full = get_tier("full", 2)
+    assert (full.features, full.training.steps, full.training.batch_size) == (96, 3000, 16)
+    assert (full.training.patch_size, full.training.learning_rate) == (128, 4e-4)
+    assert (full.training.schedule, full.training.halve_every) == ("step", 500)
+    volume = get_tier("full", 3).training
+    assert (volume.steps, volume.batch_size, volume.patch_size) == (15000, 4, 64)
+    assert volume.halve_every == 2000
+    assert get_tier() == TIERS["test"][2]  # from the environment
