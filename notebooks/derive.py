@@ -1,0 +1,77 @@
+"""Derive the notebooks from their sources: edit notebooks/source/*.py, then run `make notebooks`.
+
+Each percent source becomes two notebooks without outputs: the learner's in notebooks/, which lacks the
+cells tagged "solution", and the solved one in notebooks/solutions/, which lacks those tagged "task".
+The same source gives the same bytes. `--figures` runs the solved notebooks and takes the pictures of
+cells tagged "figure:NAME" to docs/NAME.png.
+"""
+
+import argparse
+import base64
+import hashlib
+from pathlib import Path
+
+import jupytext
+import nbformat
+
+HERE = Path(__file__).resolve().parent
+SOURCES = sorted((HERE / "source").glob("*.py"))
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def derive(source: Path, drop: str) -> nbformat.NotebookNode:
+    """Read a percent source and leave out the cells tagged `drop`."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    cells = [c for c in notebook.cells if drop not in c.metadata.get("tags", [])]
+    for index, cell in enumerate(cells):
+        cell["id"] = hashlib.sha256(f"{source.stem}/{index}".encode()).hexdigest()[:12]
+        tags = cell.metadata.get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+    metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def targets(source: Path) -> dict[Path, str]:
+    """Return what a source becomes: each file, and its content."""
+    name = f"{source.stem}.ipynb"
+    kinds = {HERE / name: "solution", HERE / "solutions" / name: "task"}
+    return {path: nbformat.writes(derive(source, drop)) + "\n" for path, drop in kinds.items()}
+
+
+def draw_figures(source: Path, folder: Path) -> None:
+    """Run a solved notebook and write the picture of each cell tagged figure:NAME."""
+    from nbclient import NotebookClient
+
+    notebook = derive(source, "task")
+    names = {
+        cell.id: tag.removeprefix("figure:")
+        for cell in notebook.cells
+        for tag in cell.metadata.get("tags", [])
+        if tag.startswith("figure:")
+    }
+    if names:
+        NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": HERE}}).execute()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            png = output.get("data", {}).get("image/png")
+            if cell.id in names and png:
+                (folder / f"{names[cell.id]}.png").write_bytes(base64.b64decode(png))
+
+
+def main() -> None:
+    """Derive all notebooks, or draw the figures of the documentation."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figures", action="store_true", help="draw docs/*.png")
+    if parser.parse_args().figures:
+        for source in SOURCES:
+            draw_figures(source, HERE.parent / "docs")
+        return
+    (HERE / "solutions").mkdir(exist_ok=True)
+    for source in SOURCES:
+        for path, text in targets(source).items():
+            path.write_text(text)
+            print(path.relative_to(HERE.parent))
+
+
+if __name__ == "__main__":
+    main()

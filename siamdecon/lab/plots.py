@@ -1,0 +1,175 @@
+"""Pictures that can be compared: the same crop, the same grey window, a text for those who can't see."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Image
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+#: Blue, vermilion, green, purple, orange: told apart with any colour vision (Okabe and Ito 2008).
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+
+
+def picture(figure: Figure, alt: str, dpi: int = 110) -> Image:
+    """Turn a figure into a picture with a text alternative, and close it.
+
+    Parameters
+    ----------
+    figure : Figure
+    alt : str
+        What the picture shows, for a reader who can't see it.
+    dpi : int
+
+    Returns
+    -------
+    IPython.display.Image
+        Shown by a notebook when it ends a cell.
+
+    Examples
+    --------
+    >>> figure, _ = plt.subplots()
+    >>> picture(figure, "an empty plot").alt
+    'an empty plot'
+    """
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi, bbox_inches="tight")
+    plt.close(figure)
+    return Image(data=png.getvalue(), format="png", alt=alt)
+
+
+def gallery(
+    images: dict[str, np.ndarray],
+    *,
+    zoom: tuple[int, int, int] | None = None,
+    limits: tuple[float, float] = (0, 1),
+    alt: str,
+) -> Image:
+    """Show images side by side, all in one grey window, and below each the same part enlarged.
+
+    Parameters
+    ----------
+    images : dict of str to ndarray, shape (y, x)
+        Titles and images of one shape.
+    zoom : (y, x, side), optional
+        Corner and side of the square to enlarge, in pixels.
+    limits : (low, high)
+        Values shown black and white, in every image.
+    alt : str
+        What the picture shows, for a reader who can't see it.
+
+    Returns
+    -------
+    IPython.display.Image
+
+    Raises
+    ------
+    ValueError
+        If the images differ in shape.
+
+    Examples
+    --------
+    >>> image = np.eye(32)
+    >>> type(gallery({"a": image, "b": 1 - image}, zoom=(4, 4, 8), alt="two diagonals")).__name__
+    'Image'
+    """
+    shapes = {np.shape(image) for image in images.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"images: expected one shape, got {sorted(shapes)}")
+    rows, (height, width) = 2 if zoom else 1, shapes.pop()
+    size = 3.0
+    tall = size * height / width + (size if zoom else 0)
+    figure, axes = plt.subplots(
+        rows,
+        len(images),
+        figsize=(size * len(images), tall),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=[height / width, 1][:rows],
+    )
+    window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
+    for column, (title, image) in zip(axes.T, images.items(), strict=True):
+        column[0].imshow(image, **window)
+        column[0].set_title(title, fontsize=10)
+        if zoom:
+            y, x, side = zoom
+            column[0].add_patch(
+                Rectangle((x, y), side, side, fill=False, edgecolor=PALETTE[4], linewidth=1.5)
+            )
+            column[1].imshow(image[y : y + side, x : x + side], **window)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    return picture(figure, alt)
+
+
+def score_table(scores: dict[str, dict[str, float]]) -> str:
+    """Lay scores out as a Markdown table, the best of each column in bold.
+
+    Parameters
+    ----------
+    scores : dict of str to dict
+        Row titles, and what `siamdecon.score` returned for each.
+
+    Returns
+    -------
+    str
+        Markdown; give it to `IPython.display.Markdown`.
+
+    Examples
+    --------
+    >>> print(score_table({"a": {"psnr": 20.0, "rmse": 0.1}, "b": {"psnr": 30.0, "rmse": 0.03}}))
+    | | PSNR (dB) | RMSE |
+    |---|---|---|
+    | a | 20.00 | 0.100 |
+    | b | **30.00** | **0.030** |
+    """
+    names = list(next(iter(scores.values())))
+    head = {"psnr": "PSNR (dB)"}
+    best = {n: (min if n == "rmse" else max)(row[n] for row in scores.values()) for n in names}
+    lines = [
+        "| | " + " | ".join(head.get(n, n.upper()) for n in names) + " |",
+        "|" + "---|" * (len(names) + 1),
+    ]
+    for title, row in scores.items():
+        cells = [f"{row[n]:.2f}" if n == "psnr" else f"{row[n]:.3f}" for n in names]
+        marked = [
+            f"**{cell}**" if row[n] == best[n] else cell
+            for n, cell in zip(names, cells, strict=True)
+        ]
+        lines.append(f"| {title} | " + " | ".join(marked) + " |")
+    return "\n".join(lines)
+
+
+def loss_curves(history, *, skip: int = 10) -> Image:
+    """Draw every loss term by name against the training step.
+
+    Parameters
+    ----------
+    history : siamdecon.run.History
+    skip : int
+        First steps to leave out: they are so large that they would hide the rest.
+
+    Returns
+    -------
+    IPython.display.Image
+
+    Examples
+    --------
+    >>> import torch
+    >>> from siamdecon.run import History
+    >>> history = History({"total": torch.rand(20), "rec": torch.rand(20)})
+    >>> loss_curves(history).alt
+    'Loss terms against training steps 10 to 20: rec.'
+    """
+    names = [name for name in history.names() if name != "total"]
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.2 * len(names), 2.4), squeeze=False, layout="constrained"
+    )
+    steps = np.arange(skip, len(history))
+    for axis, name, colour in zip(axes[0], names, PALETTE, strict=False):
+        axis.plot(steps, history[name][skip:], color=colour, linewidth=1)
+        axis.set(xlabel="step", title=f"$L_{{{name.replace('_d', ' (d)')}}}$")
+        axis.spines[["top", "right"]].set_visible(False)
+    alt = f"Loss terms against training steps {skip} to {len(history)}: {', '.join(names)}."
+    return picture(figure, alt)
