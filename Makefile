@@ -10,11 +10,11 @@ NOTEBOOK ?= notebooks/00_quickstart.ipynb
 # Threads that wait must sleep, also where a kernel imports torch before siamdecon.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help lab test notebooks samples bench lint clean
+.PHONY: help lab test test-gpu notebooks samples bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 # Installs once: again only when what is to be installed has changed.
 $(STAMP): pyproject.toml constraints.txt
@@ -27,7 +27,11 @@ lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890"
 
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests
-	$(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions
+
+test-gpu: $(STAMP)  ## on a machine with a GPU: the tests marked gpu, and the notebooks at the full tier
+	$(BIN)/python -m pytest -m gpu $(ARGS) tests
+	SIAMDECON_TIER=full $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=1800 notebooks/solutions
 
 notebooks: $(STAMP)  ## derive the notebooks from notebooks/source/
 	$(BIN)/python notebooks/derive.py

@@ -7,8 +7,8 @@ import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
+from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
-from siamdecon.hardware import pick_device
 from siamdecon.validation import check_image, check_psf
 
 Start = str | np.ndarray
@@ -83,8 +83,7 @@ def richardson_lucy(
     filters = {None: lambda y: y, "median": lambda y: median_filter(y, size=3)}
     if not callable(prefilter) and prefilter not in filters:
         raise ValueError(f"prefilter: expected 'median', a function or None, got {prefilter!r}")
-    if iterations < 1:
-        raise ValueError(f"iterations: expected 1 or more, got {iterations}")
+    check_iterations(iterations, padding)
     filtered = (prefilter if callable(prefilter) else filters[prefilter])(image)
     g = PSFConvolution(psf, image.ndim, padding)
     y = to_tensor(filtered, device).clamp(min=0)  # (1, 1, [z,] y, x)
@@ -147,7 +146,7 @@ def wiener(
     True
     """
     image = check_image(image)
-    if not balance > 0:
+    if not 0 < balance < np.inf:
         raise ValueError(f"balance: expected a positive number, got {balance!r}")
     psf = check_psf(psf, image.ndim)
     widths = [(n, n) for n in psf.shape]
@@ -184,17 +183,14 @@ def _start(start: Start, image: np.ndarray, y: Tensor) -> Tensor:
         return torch.full_like(y, y.mean().item()) if start == "mean" else y
     if np.shape(start) != image.shape:
         raise ValueError(f"start: expected the image's shape {image.shape}, got {np.shape(start)}")
-    return to_tensor(np.asarray(start, dtype=np.float32), y.device)
+    if not np.isfinite(start).all():
+        raise ValueError("start: expected finite values, got NaN or infinity")
+    return to_tensor(start, y.device)
 
 
-def to_tensor(image: np.ndarray, device: str | torch.device | None) -> Tensor:
-    """Turn ([z,] y, x) into (1, 1, [z,] y, x) on the device."""
-    return torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(
-        device or pick_device()
-    )
-
-
-def to_array(x: Tensor, clip: bool) -> np.ndarray:
-    """Turn (1, 1, [z,] y, x) back into a NumPy array of its own."""
-    x = x.detach()[0, 0]
-    return (x.clamp(0, 1) if clip else x.clone()).cpu().numpy()
+def check_iterations(iterations: int, padding: str) -> None:
+    """Raise ValueError unless an iteration can be run that often, and keeps the image's size."""
+    if not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise ValueError(f"iterations: expected a whole number of 1 or more, got {iterations!r}")
+    if padding == "valid":
+        raise ValueError("padding: expected one that keeps the image's size, got 'valid'")

@@ -63,7 +63,8 @@ class PSFConvolution(nn.Module):
         if psf.ndim not in (2, 3):
             raise ValueError(f"psf: expected 2 or 3 axes, got shape {psf.shape}")
         self.padding, self.n_dim = padding, psf.ndim
-        self.register_buffer("psf", torch.from_numpy(psf), persistent=False)
+        # neither a buffer nor a parameter: .half() must not round it, and checkpoints need not hold it
+        self.psf = torch.from_numpy(psf)
         self._transfer: dict[tuple, Tensor] = {}
 
     def extra_repr(self) -> str:
@@ -88,19 +89,20 @@ class PSFConvolution(nn.Module):
         padded = self._pad(y, [((n - 1) // 2, n // 2) for n in self.psf.shape])
         return self._filter(padded, [0] * self.n_dim, self._out_shape(padded), conjugate=True)
 
-    def adjoint(self, y: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
         """Apply the exact transpose, border included: <g(x), y> = <x, g.adjoint(y)>.
 
-        `shape` is the input's spatial shape; only "valid" may need it, and it is derived from `y`.
+        Maps the shape of g(x) to the shape of x.
         """
         y = self._full_precision(y)
-        if shape is None:
-            grow = [n - 1 if self.padding == "valid" else 0 for n in self.psf.shape]
-            shape = tuple(m + d for m, d in zip(y.shape[2:], grow, strict=True))
-        with torch.enable_grad():  # a linear operator's transpose is its derivative's
-            x = torch.zeros((*y.shape[:2], *shape), dtype=y.dtype, device=y.device)
-            x.requires_grad_()
-            return torch.autograd.grad(self(x), x, y, create_graph=y.requires_grad)[0]
+        sizes = tuple(self.psf.shape)
+        # g pads, transforms, multiplies, and cuts a part out; its transpose does so in reverse
+        embedded = nn.functional.pad(y, [w for n in reversed(sizes) for w in (n - 1, 0)])
+        out = tuple(embedded.shape[2:])
+        x = self._filter(embedded, [0] * self.n_dim, out, conjugate=True)
+        for axis, n in enumerate(sizes, start=2):
+            x = self._fold(x, axis, (n // 2, (n - 1) // 2))
+        return x
 
     def interior(self, x: Tensor) -> Tensor:
         """Cut from `x`, shape (n, c, [z,] y, x), the pixels that g(x) has; all but for "valid"."""
@@ -122,9 +124,10 @@ class PSFConvolution(nn.Module):
         if key not in self._transfer:
             if len(self._transfer) >= 8:  # images of many sizes must not fill the memory
                 self._transfer.pop(next(iter(self._transfer)))
-            psf = self.psf.to(like.device)  # float64: rounded once, after the transform
             complex_dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
-            self._transfer[key] = torch.fft.rfftn(psf, s=shape).to(complex_dtype)
+            with torch.inference_mode(False):  # else a later training pass could not use it
+                psf = self.psf.to(like.device)  # float64: rounded once, after the transform
+                self._transfer[key] = torch.fft.rfftn(psf, s=shape).to(complex_dtype)
         return self._transfer[key]
 
     def _full_precision(self, x: Tensor) -> Tensor:
@@ -149,10 +152,24 @@ class PSFConvolution(nn.Module):
             return x
         if mode == "constant":
             return nn.functional.pad(x, [w for pair in reversed(widths) for w in pair])
-        for axis, (size, width) in enumerate(zip(x.shape[2:], widths, strict=True), start=2):
-            index = torch.from_numpy(np.pad(np.arange(size), width, mode=mode)).to(x.device)
-            x = x.index_select(axis, index)
+        for axis, width in enumerate(widths, start=2):
+            x = x.index_select(axis, self._source(x.shape[axis], width, x.device))
         return x
+
+    def _fold(self, x: Tensor, axis: int, width: tuple[int, int]) -> Tensor:
+        """Transpose `_pad` along one axis: add what was copied beyond the border to its source."""
+        mode, size = PADDINGS[self.padding], x.shape[axis] - sum(width)
+        if mode is None:
+            return x
+        if mode == "constant":
+            return x.narrow(axis, width[0], size)
+        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+        return x.new_zeros(shape).index_add(axis, self._source(size, width, x.device), x)
+
+    def _source(self, size: int, width: tuple[int, int], device: torch.device) -> Tensor:
+        """Return which pixel stands at each place of an extended axis."""
+        index = np.pad(np.arange(size), width, mode=PADDINGS[self.padding])
+        return torch.from_numpy(index).to(device)
 
     def _filter(self, padded: Tensor, first: list[int], out: list[int], conjugate: bool) -> Tensor:
         """Multiply by the transfer function and cut out the part that did not wrap around."""

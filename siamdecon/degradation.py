@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.stats import norm
 
+from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
 
 
@@ -49,7 +49,7 @@ class Noise:
             raise ValueError(
                 f"salt_and_pepper: expected a share up to 1, got {self.salt_and_pepper}"
             )
-        if self.bits is not None and not 1 <= self.bits <= 16:
+        if self.bits is not None and (type(self.bits) is not int or not 1 <= self.bits <= 16):
             raise ValueError(f"bits: expected 1 to 16, or None, got {self.bits!r}")
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
@@ -102,8 +102,7 @@ def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     g = PSFConvolution(psf, np.ndim(clean), padding="zero")
-    x = torch.from_numpy(np.asarray(clean, dtype=np.float32))[None, None]  # (1, 1, [z,] y, x)
-    return g(x)[0, 0].numpy()
+    return to_array(g(to_tensor(clean, "cpu")))
 
 
 def degrade(

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siamdecon.arrays import to_array, to_tensor
 from siamdecon.hardware import autocast_dtype
 from siamdecon.patches import symmetries
 from siamdecon.run import Training
@@ -60,8 +61,7 @@ def predict(
     if average_flips and psf is None:
         raise ValueError("psf: expected the kernel, whose symmetries decide which flips to average")
     weights = next(run.average.parameters())
-    x = (torch.from_numpy(check_image(image)) - run.mean) / run.std
-    x = x.to(weights.device)[None, None]  # (1, 1, [z,] y, x)
+    x = (to_tensor(check_image(image), weights.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
     tile = tile or _tile_side(x, run)
     dtype = autocast_dtype(weights.device, run.config.precision)
     layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
@@ -79,7 +79,7 @@ def predict(
         for turn, back in zip(turns, undo, strict=True):
             total += back(blend(f, turn(x), tile, min(32, tile // 2)))
     run.average.train(was_training)
-    return (total[0, 0] / len(turns) * run.std + run.mean).cpu().numpy()
+    return to_array(total / len(turns) * run.std + run.mean)
 
 
 def _tile_side(x: Tensor, run: Training) -> int:

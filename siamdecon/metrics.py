@@ -42,11 +42,18 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
         raise ValueError(
             f"estimate: expected the shape of the clean image {clean.shape}, got {estimate.shape}"
         )
+    if clean.ndim not in (2, 3) or min(clean.shape) < 7:
+        raise ValueError(
+            f"expected images (y, x) or (z, y, x) of 7 or more pixels along every axis, the side of "
+            f"the window of SSIM; got {clean.shape}"
+        )
     if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
         raise ValueError("expected finite values in both images, got NaN or infinity")
     estimate = estimate.clip(0, 1)
+    with np.errstate(divide="ignore"):  # an estimate without error has an infinite PSNR
+        psnr = float(peak_signal_noise_ratio(clean, estimate, data_range=1))
     return {
-        "psnr": float(peak_signal_noise_ratio(clean, estimate, data_range=1)),
+        "psnr": psnr,
         "ssim": float(structural_similarity(clean, estimate, data_range=1)),
         "rmse": float(np.sqrt(np.mean((clean - estimate) ** 2, dtype=np.float64))),
         "mi": mutual_information(clean, estimate),
@@ -84,7 +91,7 @@ def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = 256) -> float:
     """
     joint = np.histogram2d(a.ravel(), b.ravel(), bins=bins)[0] / a.size
     h_joint, h_a, h_b = _entropy(joint), _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
-    return float((h_a + h_b - h_joint) / h_joint) if h_joint > 0 else 1.0
+    return float(np.clip((h_a + h_b - h_joint) / h_joint, 0, 1)) if h_joint > 0 else 1.0
 
 
 def _entropy(p: np.ndarray) -> float:

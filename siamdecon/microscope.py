@@ -1,5 +1,7 @@
 """The optics of a microscope, as far as they shape its point-spread function."""
 
+import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +65,12 @@ class Microscope:
 
     def __post_init__(self):
         lengths = ("wavelength", "pixel_size", "z_step", "magnification")
-        for name in (*lengths, "na", "index", "defocus", "depth"):
+        for name in (*lengths, "na", "index", "defocus", "depth", "sample_index"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not np.isreal(value) or not np.isfinite(value):
+            if name == "sample_index" and value is None:
+                continue
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not number or not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number, got {value!r}")
         for name in lengths:
             if getattr(self, name) <= 0:
@@ -84,7 +89,12 @@ class Microscope:
             )
         for name in ("size", "planes"):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1 or value % 2 == 0:
+            if (
+                not isinstance(value, numbers.Integral)
+                or value is True
+                or value < 1
+                or value % 2 == 0
+            ):
                 raise ValueError(
                     f"{name}: expected an odd number of samples, so that the kernel has a centre, "
                     f"got {value!r}"

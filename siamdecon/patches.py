@@ -67,7 +67,7 @@ def symmetries(psf: np.ndarray) -> list[Symmetry]:
     >>> len(symmetries(np.ones((3, 3)))), len(symmetries(np.ones((1, 3)))), len(symmetries(np.eye(3)))
     (8, 4, 4)
     """
-    psf = torch.from_numpy(np.asarray(psf, dtype=np.float64))
+    psf = torch.from_numpy(np.array(psf, dtype=np.float64))
     tolerance = 1e-3 * float(psf.max())
     # an even axis has its centre beside the middle: flipped, it would shift the image by a pixel
     odd = [axis for axis in range(psf.ndim) if psf.shape[axis] % 2]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
 from siamdecon.files import check_writable, write_atomically
@@ -78,7 +79,7 @@ class Restoration:
         Structure in it is structure that the estimate lacks or has invented.
         """
         g = PSFConvolution(self.psf, padding="symmetric")
-        blurred = g(torch.from_numpy(self.image)[None, None])[0, 0].numpy()
+        blurred = to_array(g(to_tensor(self.image, "cpu")))
         return np.asarray(self.source, dtype=np.float32) - blurred
 
     def save(self, path: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.ndimage import convolve, median_filter
+from scipy.ndimage import median_filter
 from torch import Tensor
 
-from siamdecon.classical import Callback, to_array, to_tensor
+from siamdecon.arrays import to_array, to_tensor
+from siamdecon.classical import Callback, check_iterations
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import Noise
 from siamdecon.validation import check_image
@@ -79,13 +80,14 @@ def total_variation(
     True
     """
     image = check_image(image)
-    if weight is None:
-        weight = TV_WEIGHT * noise_level(image)
-    if not weight > 0 or iterations < 1:
-        raise ValueError(
-            f"expected a positive weight and 1 or more iterations, got {weight!r} and {iterations!r}"
-        )
+    check_iterations(iterations, padding)
     g = PSFConvolution(psf, image.ndim, padding)
+    if weight is None:
+        weight = TV_WEIGHT * max(
+            noise_level(image), 1e-3
+        )  # an image without noise needs some weight
+    if not 0 < weight < np.inf:
+        raise ValueError(f"weight: expected a positive number, got {weight!r}")
     m = _mean_response(noise)
     y = to_tensor(image, device)  # (1, 1, [z,] y, x)
     x = to_tensor(median_filter(image, size=3), device).clamp(0, 1).requires_grad_()
@@ -130,8 +132,8 @@ def noise_level(image: np.ndarray) -> float:
     """
     detail = np.asarray(image, dtype=np.float64)
     for axis in range(detail.ndim):
-        shape = [3 if a == axis else 1 for a in range(detail.ndim)]
-        detail = convolve(detail, np.reshape([1.0, -2.0, 1.0], shape) / np.sqrt(6))
+        if detail.shape[axis] > 2:
+            detail = np.diff(detail, n=2, axis=axis) / np.sqrt(6)  # 1, -2, 1
     return float(np.median(np.abs(detail)) / 0.6745)  # the median of |N(0, 1)|
 
 

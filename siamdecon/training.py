@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from siamdecon.arrays import to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.files import write_atomically
-from siamdecon.hardware import autocast_dtype, pick_device, keep_freed_memory
+from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
 from siamdecon.run import History, Training, TrainingConfig
@@ -74,7 +75,7 @@ def train(
     (2, ('total', 'rec', 'inv_d', 'bound_d'))
     """
     device = pick_device(device)
-    loop = _Loop(model, check_image(image), psf, config or TrainingConfig(), device)
+    loop = TrainingLoop(model, check_image(image), psf, config or TrainingConfig(), device)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.load(Path(checkpoint))
     run = loop.run
@@ -93,17 +94,17 @@ def train(
     return run
 
 
-class _Loop:
+class TrainingLoop:
     """The moving parts of a run: optimiser, random numbers, precision."""
 
     def __init__(self, model, image: np.ndarray, psf, config: TrainingConfig, device: torch.device):
         keep_freed_memory()
-        x = torch.from_numpy(image).to(device)  # ([z,] y, x)
+        x = to_tensor(image, device)[0, 0]  # ([z,] y, x)
         mean, std = x.mean().item(), x.std().item()
         self.x = (x - mean) / std
         self.device, self.config = device, config
-        self.g = PSFConvolution(psf, image.ndim, config.padding).to(device)
-        self.turns = symmetries(self.g.psf.cpu().numpy())
+        self.g = PSFConvolution(psf, image.ndim, config.padding)
+        self.turns = symmetries(self.g.psf.numpy())
         self.layout = torch.channels_last if image.ndim == 2 else torch.channels_last_3d
         model.to(device, memory_format=self.layout).train()
         self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
@@ -117,10 +118,11 @@ class _Loop:
         self.generator = torch.Generator().manual_seed(config.seed)
         sizes = [tuple(p.shape) for p in model.parameters()]
         self.key = hashlib.sha256(
-            image.tobytes() + self.g.psf.cpu().numpy().tobytes() + repr((config, sizes)).encode()
+            image.tobytes() + self.g.psf.numpy().tobytes() + repr((config, sizes)).encode()
         ).hexdigest()
 
     def take_step(self) -> None:
+        """Draw patches, compute the terms of Eq. 1, and let Adam take a step."""
         config, run, weights = self.config, self.run, self.config.weights
         for group in self.adam.param_groups:
             group["lr"] = config.learning_rate_at(run.step)
@@ -143,6 +145,7 @@ class _Loop:
         run.step += 1
 
     def patches(self) -> Tensor:
+        """Draw a batch, shape (n, 1, [z,] y, x)."""
         config = self.config
         return random_patches(
             self.x, config.patch_size, config.batch_size, self.generator, self.turns
@@ -159,6 +162,7 @@ class _Loop:
         return mask, torch.where(mask, noise.to(x.device), x)
 
     def forward(self, x: Tensor) -> Outputs:
+        """Compute f(x) and g(f(x)) for (n, 1, [z,] y, x)."""
         x = x.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             deconvolved = self.f(x)
@@ -174,6 +178,7 @@ class _Loop:
         self.run.model.eval(), average.eval()
 
     def state(self) -> dict:
+        """Return all that a run needs to go on, as tensors, numbers and strings."""
         run = self.run
         return {
             "key": self.key,
@@ -187,9 +192,11 @@ class _Loop:
         }
 
     def save(self, path: Path) -> None:
+        """Write the state; a killed run leaves the last whole file."""
         write_atomically(path, lambda part: torch.save(self.state(), part))
 
     def load(self, path: Path) -> None:
+        """Take up a saved state of the same run."""
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:

@@ -89,6 +89,8 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
             f"psf: expected {n_dim} axes, as the image has, got shape {psf.shape}; a 3D image needs "
             "a 3D kernel, and a 2D image one plane of it"
         )
+    if psf.dtype.kind not in "buif":
+        raise ValueError(f"psf: expected real numbers, got dtype {psf.dtype}")
     psf = psf.astype(np.float64)
     if psf.size == 0 or not np.isfinite(psf).all():
         raise ValueError(

@@ -39,7 +39,9 @@ def test_a_file_a_kernel_and_a_method(files):
 
 
 def test_it_does_what_the_package_does(files):
-    assert run("--psf", "psf.tif", "--method", "richardson_lucy", "--iterations", "4", "--median") == 0
+    assert (
+        run("--psf", "psf.tif", "--method", "richardson_lucy", "--iterations", "4", "--median") == 0
+    )
     low, high = int(files.min()), int(files.max())
     unit = (files.astype(np.float32) - low) / (high - low)
     expected = richardson_lucy(unit, PSF, 4, prefilter="median") * (high - low) + low
@@ -81,7 +83,9 @@ def test_integers_come_back_on_request(files):
         (["--psf", "psf.tif", "--tier", "full", "--device", "nonsense"], "device: expected 'cpu'"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(files, tmp_path, capsys, arguments, message):
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    files, tmp_path, capsys, arguments, message
+):
     before = sorted(tmp_path.iterdir())
     assert run(*arguments) == 2
     error = capsys.readouterr().err

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from siamdecon import images
-from siamdecon.images import Image, check_writable, read_image, write_atomically, write_image
+from siamdecon.files import check_writable, write_atomically
+from siamdecon.images import Image, read_image, write_image
 
 DTYPES = {".tif": [np.uint8, np.uint16, np.float32], ".png": [np.uint8, np.uint16]}
 STACK = np.arange(4 * 9 * 11, dtype=np.uint16).reshape(4, 9, 11)

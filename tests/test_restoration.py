@@ -87,7 +87,9 @@ def test_the_settings_name_everything_that_was_used():
     settings = restore(seed=3).settings
     assert (settings["method"], settings["tier"], settings["seed"]) == ("noise2same_d", "test", 3)
     assert settings["training"]["weights"]["lambda_inv_d"] == 2
-    assert settings["training"]["steps"] == settings["steps_done"] == TIERS["test"][2].training.steps
+    assert (
+        settings["training"]["steps"] == settings["steps_done"] == TIERS["test"][2].training.steps
+    )
     assert settings["versions"]["torch"] == torch.__version__
     assert settings["image"]["shape"] == list(CLEAN.shape)
     json.dumps(settings)
@@ -194,7 +196,10 @@ BAD = {
     "negative PSF": ({"psf": PSF - 0.1}, "values of 0 or more, got a minimum of -0.1"),
     "zero PSF": ({"psf": np.zeros((3, 3))}, "expected a positive sum"),
     "NaN PSF": ({"psf": PSF * np.nan}, "psf: expected finite values"),
-    "3D PSF": ({"psf": paper_psf(3)}, r"expected 2 axes, as the image has, got shape \(17, 17, 17\)"),
+    "3D PSF": (
+        {"psf": paper_psf(3)},
+        r"expected 2 axes, as the image has, got shape \(17, 17, 17\)",
+    ),
     "method": ({"method": "magic"}, "method: expected one of richardson_lucy, .*, got 'magic'"),
     "tier": ({"tier": "huge"}, "tier: expected one of test, lab, full, got 'huge'"),
     "option": ({"iterations": 3}, "noise2same_d has no option iterations; it takes batch_size,"),

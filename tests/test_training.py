@@ -8,7 +8,7 @@ import torch
 
 from siamdecon import LossWeights, TrainingConfig, UNet, train
 from siamdecon.run import History
-from siamdecon.training import _Loop
+from siamdecon.training import TrainingLoop
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 TINY = TrainingConfig(
@@ -137,7 +137,7 @@ def test_an_empty_history():
 
 def test_masked_pixels_are_replaced_by_noise_and_no_others():
     config = dataclasses.replace(TINY, patch_size=40, mask_percent=4, mask_sigma=0.2)
-    loop = _Loop(network(), image(), PSF, config, torch.device("cpu"))
+    loop = TrainingLoop(network(), image(), PSF, config, torch.device("cpu"))
     x = torch.full((400, 1, 40, 40), 7.0)
     mask, x_masked = loop.hide(x)
     assert torch.equal(x_masked[~mask], x[~mask])

@@ -56,7 +56,7 @@ richardson = max(
 # replaced by noise, must give the same guess: that keeps the network from copying the noise.
 
 # %%
-network = deconvolve(noisy, psf, "noise2same_d", tier="lab", seed=0)
+network = deconvolve(noisy, psf, "noise2same_d", seed=0)
 
 # %% tags=["figure:quickstart"]
 gallery(

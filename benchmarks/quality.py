@@ -1,0 +1,79 @@
+"""Scores of every method at the lab tier on the 2D benchmark, each beside its opponents."""
+
+import time
+
+import numpy as np
+
+from siamdecon import PAPER_2D, deconvolve, degrade, load_benchmark, paper_psf, score
+from siamdecon.inference import predict
+
+METHODS = {
+    "Lucy-Richardson, n = 2": ("richardson_lucy", {"iterations": 2}),
+    "Lucy-Richardson, n = 5": ("richardson_lucy", {"iterations": 5}),
+    "median + Lucy-Richardson, n = 5": (
+        "richardson_lucy",
+        {"iterations": 5, "prefilter": "median"},
+    ),
+    "Wiener": ("wiener", {}),
+    "total variation": ("total_variation", {}),
+    "total variation, clipping known": ("total_variation", {"noise": PAPER_2D}),
+    "Noise2Self": ("noise2self", {}),
+    "Noise2Same": ("noise2same", {}),
+    "Noise2Same (d)": ("noise2same_d", {}),
+}
+
+
+def measure(args) -> dict:
+    """Score all methods on all images, one model an image; print and return scores and means."""
+    images = load_benchmark(args.folder, args.images)
+    psf = paper_psf(2)
+    rows = []
+    for name, clean in images.items():
+        noisy = degrade(clean, psf)
+        rows.append({"image": name, "method": "input", **score(clean, noisy)})
+        show(rows[-1])
+        for title, (method, options) in METHODS.items():
+            rows += restore(name, clean, noisy, psf, title, method, options)
+    means = mean_rows(rows)
+    for row in means:
+        show(row)
+    return {"tier": "lab", "rows": rows, "means": means}
+
+
+def restore(name, clean, noisy, psf, title, method, options) -> list[dict]:
+    """Run one method; a network is scored with and without the average over flips."""
+    begin = time.perf_counter()
+    trained = []  # when the last step ended
+    if method.startswith("noise2"):
+        options = {**options, "callback": lambda run: trained.append(time.perf_counter())}
+    result = deconvolve(noisy, psf, method, tier="lab", progress=False, **options)
+    seconds = (trained[-1] if trained else time.perf_counter()) - begin
+    row = {"image": name, "method": title, **score(clean, result.image), "seconds": seconds}
+    rows = [row]
+    if result.run is not None:
+        single = predict(result.run, noisy, psf, average_flips=False)
+        rows.append({"image": name, "method": f"{title}, one pass", **score(clean, single)})
+    for line in rows:
+        show(line)
+    return rows
+
+
+def mean_rows(rows: list[dict]) -> list[dict]:
+    """Average each method's figures over the images."""
+    means = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        same = [row for row in rows if row["method"] == method]
+        numbers = [key for key, value in same[0].items() if isinstance(value, float)]
+        mean = {key: float(np.mean([row[key] for row in same])) for key in numbers}
+        means.append({"image": f"mean of {len(same)}", "method": method, **mean})
+    return means
+
+
+def show(row: dict) -> None:
+    """Print one line of the table."""
+    seconds = f"  {row['seconds']:6.1f} s" if "seconds" in row else ""
+    print(
+        f"{row['image']:>26}  {row['method']:<32} {row['psnr']:6.2f} dB  SSIM {row['ssim']:.3f}"
+        f"  RMSE {row['rmse']:.4f}  MI {row['mi']:.3f}  SMI {row['smi']:.3f}{seconds}",
+        flush=True,
+    )
