@@ -7,8 +7,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOK ?= notebooks/00_quickstart.ipynb
 
-# Threads that wait must sleep, also where a kernel imports torch before siamdecon.
+# Threads that wait must sleep (siamdecon/__init__.py), also where a kernel imports torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 10000
 
 .PHONY: help lab test test-gpu notebooks samples bench lint clean
 .DEFAULT_GOAL := help

@@ -1,9 +1,12 @@
 """What a microscope does to a picture: blur, noise, quantisation, clipping."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.stats import norm
+from torch import Tensor
 
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
@@ -76,6 +79,31 @@ class Noise:
             inside = norm.cdf(b) - norm.cdf(a)
             expected = mu * inside + s * (norm.pdf(a) - norm.pdf(b)) + norm.sf(b)
         return (1 - self.salt_and_pepper) * expected + self.salt_and_pepper * 0.5
+
+
+def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
+    """Return `Noise.mean` as a differentiable function of tensors; the identity for None.
+
+    A method that compares m(g(x)) with the measurement knows what clipping did to it.
+
+    Examples
+    --------
+    >>> m = mean_response(Noise(gaussian=0.1))
+    >>> m(torch.tensor([0.0, 0.5, 1.0])).round(decimals=3)
+    tensor([0.0400, 0.5000, 0.9600])
+    """
+    if noise is None:
+        return lambda x: x
+    low, high, bins = -0.5, 1.5, 2000
+    table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
+
+    def response(x: Tensor) -> Tensor:
+        place = ((x - low) / (high - low) * bins).clamp(0, bins - 1e-3)
+        left = place.detach().long()
+        values = table.to(x)
+        return torch.lerp(values[left], values[left + 1], place - left)  # linear between the knots
+
+    return response
 
 
 #: Section 3: Poisson alpha 0.001, Gaussian sigma 0.1, impulses p 0.01, 10 bits.

@@ -20,6 +20,7 @@ from siamdecon.hardware import pick_device
 from siamdecon.images import Image, write_image
 from siamdecon.inference import predict
 from siamdecon.losses import LossWeights
+from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import describe_inputs, describe_versions, plain
 from siamdecon.run import History, Training, TrainingConfig
 from siamdecon.tiers import get_tier
@@ -128,6 +129,7 @@ def deconvolve(
     tier: str | None = None,
     seed: int = 0,
     average_flips: bool = True,
+    calibrate: bool = True,
     tile: int | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -152,8 +154,10 @@ def deconvolve(
     seed : int
         Seed of everything random: the same seed gives the same image on the same machine.
     average_flips : bool
-        Restore all rotations and mirror images that the kernel allows and average them. False is the
-        paper's inference.
+        Restore all rotations and mirror images that the kernel allows and average them.
+    calibrate : bool
+        Fit the estimate's scale and offset to the measurement. With both False, a network restores as in
+        the paper; see `siamdecon.inference.predict`.
     tile : int, optional
         Side of the tiles that large images are restored in; chosen by size unless given.
     device : str, optional
@@ -168,7 +172,9 @@ def deconvolve(
     **options
         Keyword arguments of the classical function (`iterations`, `prefilter`, `weight`, ...), or
         `features` and fields of `TrainingConfig` (`steps`, `weights`, `patch_size`, ...) that replace
-        those of the tier.
+        those of the tier. `noise`, for a network or "total_variation", is a `Noise` in units of the
+        range [0, 1], "auto" (the networks' default at the lab tier: estimated from the image if that is
+        clipped at black or white), or None (the paper's: clipping is not modelled).
 
     Returns
     -------
@@ -197,10 +203,11 @@ def deconvolve(
     source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
     low, span = _range(source.data)
     job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
+    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile}
     if method in CLASSICAL:
         estimate, run, used = job.classical(options)
     else:
-        estimate, run, used = job.learned(options, tier, checkpoint, progress, average_flips, tile)
+        estimate, run, used = job.learned(options, tier, checkpoint, progress, how)
     settings = {
         "method": method,
         "seed": seed,
@@ -231,18 +238,30 @@ class _Job:
         known = inspect.signature(function).parameters
         keep = set(known) - {"image", "psf", "device", "callback"}
         _check_options(self.method, options, keep)
+        options = self.with_noise(options)
         hook = {"callback": self.callback} if "callback" in known else {}
         estimate = function(self.image, self.psf, device=self.device, **hook, **options)
         defaults = {name: known[name].default for name in keep}
         return estimate, None, {"options": plain({**defaults, **options})}
 
+    def with_noise(self, options: dict) -> dict:
+        """Replace the noise "auto" by what the image shows."""
+        if isinstance(options.get("noise"), str):
+            if options["noise"] != "auto":
+                raise ValueError(
+                    f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
+                )
+            options = {**options, "noise": estimate_noise(self.image)}
+        return options
+
     def learned(
-        self, options: dict, tier, checkpoint, progress: bool, average_flips: bool, tile
+        self, options: dict, tier: str | None, checkpoint, progress: bool, how: dict
     ) -> tuple[np.ndarray, Training, dict]:
         size = get_tier(tier, self.image.ndim)
         fields = {field.name for field in dataclasses.fields(TrainingConfig)} - {"seed"}
         _check_options(self.method, options, fields | {"features"})
-        options = {"weights": LEARNED[self.method](), **options}
+        options = {"weights": LEARNED[self.method](), "noise": size.noise, **options}
+        options = self.with_noise(options)
         features = options.pop("features", size.features)
         shape = _patch_settings(
             self.image.shape, self.psf.shape, {**vars(size.training), **options}
@@ -261,12 +280,12 @@ class _Job:
                 checkpoint=checkpoint,
                 device=self.device,
             )
-        estimate = predict(run, self.image, self.psf, average_flips=average_flips, tile=tile)
+        estimate = predict(run, self.image, self.psf, **how)
         used = {
             "tier": tier or os.environ.get("SIAMDECON_TIER") or "lab",
             "features": features,
             "training": plain(dataclasses.asdict(config)),
-            "average_flips": average_flips,
+            **how,
             "steps_done": run.step,
             "interrupted": run.interrupted,
         }

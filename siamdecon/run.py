@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from siamdecon.convolution import PADDINGS
+from siamdecon.degradation import Noise
 from siamdecon.hardware import PRECISIONS
 from siamdecon.losses import LossWeights
 
@@ -24,9 +25,11 @@ class TrainingConfig:
         Number of Adam steps, patches in each, and pixels along a patch's side.
     learning_rate : float
         Where the schedule starts.
+    beta2 : float
+        Adam's memory of squared gradients; short runs need a shorter one.
     schedule : str
         "step" multiplies the rate by 0.5 every `halve_every` steps (the paper's); "cosine" lets it
-        fall to 0 along a cosine, which suits short runs.
+        fall to a tenth along a cosine, which suits short runs.
     halve_every : int
         See `schedule`.
     mask_percent, mask_sigma : float
@@ -35,8 +38,12 @@ class TrainingConfig:
     padding : str
         What g takes to lie beyond a patch's border; see `PSFConvolution`. With "valid" the losses see
         only the pixels whose blur lies wholly in the patch.
+    noise : Noise, optional
+        An improvement on the paper: if the noise is known, the losses compare its mean, m(g(f(x))), with
+        the measurement, since clipping at black and white shifts what is measured (`Noise.mean`).
     ema_decay : float
         Decay of the moving average of the weights that the result carries; 0 keeps the last weights.
+        The average starts short and grows: of n steps it sees the last tenth at most.
     precision : str
         See `siamdecon.hardware.autocast_dtype`.
     compile : bool
@@ -60,11 +67,13 @@ class TrainingConfig:
     batch_size: int = 16
     patch_size: int = 128
     learning_rate: float = 4e-4
+    beta2: float = 0.999
     schedule: str = "step"
     halve_every: int = 500
     mask_percent: float = 0.5
     mask_sigma: float = 0.2
     padding: str = "replicate"
+    noise: Noise | None = None
     ema_decay: float = 0.0
     precision: str = "auto"
     compile: bool = False
@@ -98,7 +107,7 @@ class TrainingConfig:
         """Return the learning rate of a step, counted from 0."""
         if self.schedule == "step":
             return self.learning_rate * 0.5 ** (step // self.halve_every)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / self.steps))
 
 
 class History:

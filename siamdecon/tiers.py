@@ -25,30 +25,35 @@ class Tier:
         Its loss weights are replaced by those of the method.
     momentum : float
         Momentum of the batch normalisation; short runs need a larger one.
+    noise : str or None
+        "auto" models the clipping of the measurement, an improvement on the paper (`estimate_noise`).
     """
 
     features: int
     training: TrainingConfig
     momentum: float = 0.003
+    noise: str | None = None
 
 
-_SHORT = {"schedule": "cosine", "ema_decay": 0.99, "padding": "valid"}
+_SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
 
 TIERS: dict[str, dict[int, Tier]] = {
     "test": {
-        2: Tier(4, TrainingConfig(steps=4, batch_size=2, patch_size=32, **_SHORT)),
-        3: Tier(4, TrainingConfig(steps=2, batch_size=1, patch_size=32, **_SHORT)),
+        2: Tier(4, TrainingConfig(steps=4, batch_size=2, patch_size=32, **_SHORT), noise="auto"),
+        3: Tier(4, TrainingConfig(steps=2, batch_size=1, patch_size=32, **_SHORT), noise="auto"),
     },
     "lab": {
         2: Tier(
             16,
-            TrainingConfig(steps=300, batch_size=8, patch_size=64, learning_rate=2e-3, **_SHORT),
+            TrainingConfig(steps=250, batch_size=32, patch_size=64, learning_rate=4e-3, **_SHORT),
             momentum=0.02,
+            noise="auto",
         ),
         3: Tier(
             8,
             TrainingConfig(steps=200, batch_size=2, patch_size=32, learning_rate=2e-3, **_SHORT),
             momentum=0.02,
+            noise="auto",
         ),
     },
     "full": {

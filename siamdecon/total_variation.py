@@ -1,7 +1,5 @@
 """Restoration by the flattest image that explains the data: the strongest classical opponent."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from scipy.ndimage import median_filter
@@ -10,7 +8,8 @@ from torch import Tensor
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import Callback, check_iterations
 from siamdecon.convolution import PSFConvolution
-from siamdecon.degradation import Noise
+from siamdecon.degradation import Noise, mean_response
+from siamdecon.noise_estimation import noise_level
 from siamdecon.validation import check_image
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
@@ -88,7 +87,7 @@ def total_variation(
         )  # an image without noise needs some weight
     if not 0 < weight < np.inf:
         raise ValueError(f"weight: expected a positive number, got {weight!r}")
-    m = _mean_response(noise)
+    m = mean_response(noise)
     y = to_tensor(image, device)  # (1, 1, [z,] y, x)
     x = to_tensor(median_filter(image, size=3), device).clamp(0, 1).requires_grad_()
     adam = torch.optim.Adam([x], betas=(0.9, 0.99))
@@ -103,54 +102,6 @@ def total_variation(
         if callback is not None:
             callback(i + 1, to_array(x, clip=False))
     return to_array(x, clip=False)
-
-
-def noise_level(image: np.ndarray) -> float:
-    """Estimate the standard deviation of the noise from the finest detail of an image.
-
-    A blurred image has next to nothing at the scale of one pixel, so the median of a second
-    difference along every axis measures the noise. Noise cut off by clipping is not seen.
-
-    Parameters
-    ----------
-    image : ndarray, shape ([z,] y, x)
-
-    Returns
-    -------
-    float
-        In units of the image.
-
-    References
-    ----------
-    Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996).
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> round(noise_level(rng.normal(scale=0.1, size=(200, 200))), 2)
-    0.1
-    """
-    detail = np.asarray(image, dtype=np.float64)
-    for axis in range(detail.ndim):
-        if detail.shape[axis] > 2:
-            detail = np.diff(detail, n=2, axis=axis) / np.sqrt(6)  # 1, -2, 1
-    return float(np.median(np.abs(detail)) / 0.6745)  # the median of |N(0, 1)|
-
-
-def _mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
-    """Turn `Noise.mean` into a differentiable function: linear interpolation in a table."""
-    if noise is None:
-        return lambda x: x
-    low, high, bins = -0.5, 1.5, 2000
-    table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
-
-    def response(x: Tensor) -> Tensor:
-        place = ((x - low) / (high - low) * bins).clamp(0, bins - 1e-3)
-        left = place.detach().long()
-        values = table.to(x.device)
-        return torch.lerp(values[left], values[left + 1], place - left)
-
-    return response
 
 
 def _variation(x: Tensor) -> Tensor:

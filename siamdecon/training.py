@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from siamdecon.arrays import to_tensor
 from siamdecon.convolution import PSFConvolution
+from siamdecon.degradation import mean_response
 from siamdecon.files import write_atomically
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import Outputs, composition_loss
@@ -94,6 +95,20 @@ def train(
     return run
 
 
+def moving_average(decay: float) -> Callable:
+    """Return an update for `AveragedModel`: an exponential moving average that starts short.
+
+    A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
+    it grows like (1 + n) / (10 + n) up to `decay` instead.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = float(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
 class TrainingLoop:
     """The moving parts of a run: optimiser, random numbers, precision."""
 
@@ -104,16 +119,19 @@ class TrainingLoop:
         self.x = (x - mean) / std
         self.device, self.config = device, config
         self.g = PSFConvolution(psf, image.ndim, config.padding)
+        self.m = mean_response(config.noise)
         self.turns = symmetries(self.g.psf.numpy())
         self.layout = torch.channels_last if image.ndim == 2 else torch.channels_last_3d
         model.to(device, memory_format=self.layout).train()
         self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
         average = model
         if config.ema_decay:
-            average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+            average = AveragedModel(model, multi_avg_fn=moving_average(config.ema_decay))
         self.run = Training(model, average, config, mean, std)
         self.dtype = autocast_dtype(device, config.precision)
-        self.adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+        self.adam = torch.optim.Adam(
+            model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
+        )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator().manual_seed(config.seed)
         sizes = [tuple(p.shape) for p in model.parameters()]
@@ -167,7 +185,9 @@ class TrainingLoop:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             deconvolved = self.f(x)
         deconvolved = deconvolved.float()
-        return Outputs(self.g.interior(deconvolved), self.g(deconvolved))
+        mean, std = self.run.mean, self.run.std
+        expected = self.m(self.g(deconvolved) * std + mean)  # m is the identity for unknown noise
+        return Outputs(self.g.interior(deconvolved), (expected - mean) / std)
 
     def finish(self) -> None:
         """Give the averaged weights batch statistics of their own, and leave training mode."""

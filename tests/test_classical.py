@@ -20,8 +20,9 @@ from siamdecon import (
     total_variation,
     wiener,
 )
+from siamdecon.noise_estimation import noise_level
 from siamdecon.phantoms import filaments, nuclei
-from siamdecon.total_variation import TV_WEIGHT, noise_level
+from siamdecon.total_variation import TV_WEIGHT
 
 METHODS = {
     "richardson_lucy": lambda *a, **kw: richardson_lucy(*a, **{"iterations": 3, **kw}),

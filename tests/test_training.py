@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from siamdecon import LossWeights, TrainingConfig, UNet, train
+from siamdecon import LossWeights, Noise, PSFConvolution, TrainingConfig, UNet, train
 from siamdecon.run import History
 from siamdecon.training import TrainingLoop
 
@@ -147,7 +147,7 @@ def test_masked_pixels_are_replaced_by_noise_and_no_others():
 
 
 def test_the_average_is_the_moving_average_of_the_weights():
-    """Against the recursion written out: w_avg <- decay w_avg + (1 - decay) w, from the first weights."""
+    """Against the recursion written out: w_avg <- d w_avg + (1 - d) w, with d growing to the decay."""
     seen = []
     run = train(
         network(),
@@ -157,19 +157,20 @@ def test_the_average_is_the_moving_average_of_the_weights():
         callback=lambda run: seen.append(next(run.model.parameters()).detach().clone()),
     )
     expected = seen[0]
-    for weight in seen[1:]:
-        expected = 0.9 * expected + 0.1 * weight
+    for n, weight in enumerate(seen[1:], start=1):
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * weight
     torch.testing.assert_close(next(run.average.parameters()), expected)
 
 
-def test_the_papers_schedule_halves_and_the_cosine_falls_to_zero():
+def test_the_papers_schedule_halves_and_the_cosine_falls_to_a_tenth():
     paper = TrainingConfig()
     rates = [paper.learning_rate_at(step) for step in (0, 499, 500, 2999)]
     assert rates == [4e-4, 4e-4, 2e-4, 4e-4 / 32]
     cosine = TrainingConfig(schedule="cosine", steps=100, learning_rate=1.0)
     assert cosine.learning_rate_at(0) == 1
-    assert cosine.learning_rate_at(50) == pytest.approx(0.5)
-    assert 0 < cosine.learning_rate_at(99) < 1e-3
+    assert cosine.learning_rate_at(50) == pytest.approx(0.55)
+    assert cosine.learning_rate_at(100) == pytest.approx(0.1)
 
 
 def test_training_lowers_the_loss_on_a_blurred_image():
@@ -219,3 +220,17 @@ def test_inputs_that_cannot_be_trained_on(changes, message):
     inputs = {"image": image(), "psf": PSF, **changes}
     with pytest.raises(ValueError, match=message):
         train(network(), config=TINY, **inputs)
+
+
+def test_known_noise_puts_its_mean_into_the_loss():
+    """With clipping known, the reconstruction loss of the very first step is that of m(g(f(x)))."""
+    noise = Noise(gaussian=0.2)
+    config = dataclasses.replace(TINY, noise=noise, precision="float32")
+    loop = TrainingLoop(network(), image(), PSF, config, torch.device("cpu"))
+    x = loop.patches()
+    with torch.no_grad():
+        out = loop.forward(x)
+        f = loop.f(x) * loop.run.std + loop.run.mean
+    expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
+    got = out.reconvolved * loop.run.std + loop.run.mean
+    np.testing.assert_allclose(got, expected, atol=1e-5)

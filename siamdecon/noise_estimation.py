@@ -1,0 +1,84 @@
+"""The noise of an image, read off the image itself."""
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from siamdecon.degradation import Noise
+
+#: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
+_PILE_UP = 0.005
+
+
+def estimate_noise(image: np.ndarray) -> Noise | None:
+    """Estimate the noise of an image that was clipped at black or white; None for any other.
+
+    Clipping shows as a pile of pixels at exactly the lowest or the highest value. Where there is one,
+    the mean of the measurement is not the signal (see `Noise.mean`), and a restoration should know. The
+    standard deviation is measured where the local mean keeps away from both ends.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        In [0, 1].
+
+    Returns
+    -------
+    Noise or None
+        With `gaussian` set; None if less than 0.5 % of the pixels lie at 0 or 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> signal = np.full((200, 200), 0.1) + 0.4 * (np.arange(200) > 100)
+    >>> image = (signal + rng.normal(scale=0.1, size=signal.shape)).clip(0, 1)
+    >>> round(estimate_noise(image).gaussian, 2), estimate_noise(image * 0.5 + 0.2) is None
+    (0.1, True)
+    """
+    clipped = np.mean((image <= 0) | (image >= 1))
+    if clipped < _PILE_UP:
+        return None
+    sigma = noise_level(image)
+    for _ in range(2):  # the first estimate decides which places are far enough from the ends
+        local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
+        free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
+        if free.sum() < 1000:
+            break
+        sigma = noise_level(image, free)
+    return Noise(gaussian=sigma)
+
+
+def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Estimate the standard deviation of the noise from the finest detail of an image.
+
+    A blurred image has next to nothing at the scale of one pixel, so the median of a second
+    difference along every axis measures the noise. Noise cut off by clipping is not seen.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    where : ndarray of bool, shape as `image`, optional
+        The places to look at; all unless given.
+
+    Returns
+    -------
+    float
+        In units of the image.
+
+    References
+    ----------
+    Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> round(noise_level(rng.normal(scale=0.1, size=(200, 200))), 2)
+    0.1
+    """
+    detail = np.asarray(image, dtype=np.float64)
+    for axis in range(detail.ndim):
+        if detail.shape[axis] > 2:
+            detail = np.diff(detail, n=2, axis=axis) / np.sqrt(6)  # 1, -2, 1
+            if where is not None:
+                where = where.take(range(1, where.shape[axis] - 1), axis=axis)
+    seen = detail if where is None else detail[where]
+    return float(np.median(np.abs(seen)) / 0.6745)  # the median of |N(0, 1)|
