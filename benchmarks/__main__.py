@@ -37,11 +37,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--images", nargs="*", help="names of benchmark images; all unless given")
+    parser.add_argument("--methods", nargs="*", metavar="METHOD", help=", ".join(quality.METHODS))
     parser.add_argument("--folder", help="folder of the benchmark's images; see load_benchmark")
     args = parser.parse_args()
     unknown = set(args.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"expected {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
+    unknown = set(args.methods or ()) - {"input", *quality.METHODS}
+    if unknown:
+        parser.error(f"expected {', '.join(quality.METHODS)}, got {', '.join(sorted(unknown))}")
     RESULTS.mkdir(exist_ok=True)
     for name in args.sections or SECTIONS:
         print(f"\n== {name} ==", flush=True)

@@ -45,7 +45,7 @@ TIERS: dict[str, dict[int, Tier]] = {
     "lab": {
         2: Tier(
             16,
-            TrainingConfig(steps=250, batch_size=32, patch_size=64, learning_rate=4e-3, **_SHORT),
+            TrainingConfig(steps=400, batch_size=16, patch_size=64, learning_rate=4e-3, **_SHORT),
             momentum=0.02,
             noise="auto",
         ),
