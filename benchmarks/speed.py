@@ -1,5 +1,6 @@
 """A training step of the lab tier beside the same step written plainly, in turn, in one process."""
 
+import dataclasses
 import statistics
 import time
 
@@ -8,6 +9,7 @@ import torch
 from torch.nn.functional import mse_loss, pad
 
 from siamdecon import UNet, degrade, load_sample, paper_psf
+from siamdecon.noise_estimation import estimate_noise
 from siamdecon.tiers import get_tier
 from siamdecon.training import TrainingLoop
 
@@ -19,12 +21,11 @@ def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tens
     def g(y):
         y = pad(y, [n // 2] * 4, mode="replicate")
         shape = [size + n - 1] * 2
-        spectrum = torch.fft.fft2(y, s=shape) * torch.fft.fft2(psf, s=shape)
-        return torch.fft.ifft2(spectrum).real[..., n - 1 :, n - 1 :]
+        spectrum = torch.fft.rfft2(y, s=shape) * torch.fft.rfft2(psf, s=shape)
+        return torch.fft.irfft2(spectrum, s=shape)[..., n - 1 :, n - 1 :]
 
     noise = torch.randn_like(x) * 0.2
     f, f_masked = model(x), model(torch.where(mask, noise, x))
-    g_masked = g(f_masked)  # noqa: F841  a first draft computes it, needed or not
     loss = mse_loss(g(f), x) + 2 * (f[mask] - f_masked[mask]).square().mean().sqrt()
     image = f * 0.2 + 0.3
     loss = loss + 0.1 * (image.abs() + (image - 1).abs()).mean()
@@ -38,7 +39,8 @@ def measure(args, steps: int = 40) -> dict:
     tier = get_tier("lab", 2)
     psf = paper_psf(2)
     noisy = degrade(load_sample("histology"), psf)
-    loop = TrainingLoop(UNet(2, tier.features), noisy, psf, tier.training, torch.device("cpu"))
+    config = dataclasses.replace(tier.training, noise=estimate_noise(noisy))
+    loop = TrainingLoop(UNet(2, tier.features), noisy, psf, config, torch.device("cpu"))
     plain = UNet(2, tier.features).train()
     adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
     kernel = torch.from_numpy(psf.astype(np.float32))

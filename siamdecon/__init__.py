@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+from siamdecon._version import __version__
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
 from siamdecon.datasets import load_benchmark, load_sample
@@ -30,7 +31,6 @@ from siamdecon.unet import UNet
 
 limit_threads()
 
-__version__ = "0.1.0"
 __all__ = [
     "PAPER_2D",
     "PAPER_3D",
@@ -41,6 +41,7 @@ __all__ = [
     "Restoration",
     "TrainingConfig",
     "UNet",
+    "__version__",
     "deconvolve",
     "degrade",
     "load_benchmark",

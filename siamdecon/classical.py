@@ -9,7 +9,7 @@ from torch import Tensor
 
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
-from siamdecon.validation import check_image, check_psf
+from siamdecon.validation import check_image, check_iterations, check_psf, check_unit_range
 
 Start = str | np.ndarray
 Callback = Callable[[int, np.ndarray], None]
@@ -80,6 +80,8 @@ def richardson_lucy(
     True
     """
     image = check_image(image)
+    if clip:
+        check_unit_range(image, mend=", or pass clip=False")
     filters = {None: lambda y: y, "median": lambda y: median_filter(y, size=3)}
     if not callable(prefilter) and prefilter not in filters:
         raise ValueError(f"prefilter: expected 'median', a function or None, got {prefilter!r}")
@@ -91,7 +93,7 @@ def richardson_lucy(
     with torch.inference_mode():
         for i in range(iterations):
             ratio = y / g(x).clamp(min=1e-12)  # (1, 1, [z,] y, x)
-            x = x * g.correlate(ratio)
+            x = (x * g.correlate(ratio)).clamp(min=0)  # the FFT rounds to either side of 0
             if callback is not None:
                 callback(i + 1, to_array(x, clip))
     return to_array(x, clip)
@@ -146,6 +148,8 @@ def wiener(
     True
     """
     image = check_image(image)
+    if clip:
+        check_unit_range(image, mend=", or pass clip=False")
     if not 0 < balance < np.inf:
         raise ValueError(f"balance: expected a positive number, got {balance!r}")
     psf = check_psf(psf, image.ndim)
@@ -186,11 +190,3 @@ def _start(start: Start, image: np.ndarray, y: Tensor) -> Tensor:
     if not np.isfinite(start).all():
         raise ValueError("start: expected finite values, got NaN or infinity")
     return to_tensor(start, y.device)
-
-
-def check_iterations(iterations: int, padding: str) -> None:
-    """Raise ValueError unless an iteration can be run that often, and keeps the image's size."""
-    if not isinstance(iterations, int | np.integer) or iterations < 1:
-        raise ValueError(f"iterations: expected a whole number of 1 or more, got {iterations!r}")
-    if padding == "valid":
-        raise ValueError("padding: expected one that keeps the image's size, got 'valid'")

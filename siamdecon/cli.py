@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 import siamdecon
-from siamdecon.files import check_writable
-from siamdecon.images import SUFFIXES, read_image
+from siamdecon.images import read_image
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gaussian, gibson_lanni, richards_wolf
-from siamdecon.restoration import METHODS, deconvolve
+from siamdecon.restoration import METHODS, check_output, deconvolve
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
 
@@ -75,10 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def restore_file(args: argparse.Namespace) -> str:
     """Do what the parsed command line asks; return a line that says what was done."""
-    # a path that can't be written to must not cost a training first
-    check_writable(args.output, args.overwrite, SUFFIXES)
-    check_writable(args.output.with_suffix(".json"), args.overwrite)
     image = read_image(args.image)
+    # a file that can't be written must not cost a training first
+    check_output(args.output, image, args.dtype, args.overwrite)
     options = {"steps": args.steps, "iterations": args.iterations}
     options["prefilter"] = "median" if args.median else None
     result = deconvolve(

@@ -98,10 +98,12 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
 
     def response(x: Tensor) -> Tensor:
-        place = ((x - low) / (high - low) * bins).clamp(0, bins - 1e-3)
-        left = place.detach().long()
+        place = (x - low) / (high - low) * bins
+        left = place.detach().nan_to_num().clamp(0, bins - 1).long()
         values = table.to(x)
-        return torch.lerp(values[left], values[left + 1], place - left)  # linear between the knots
+        return torch.lerp(
+            values[left], values[left + 1], place - left
+        )  # linear, also past the ends
 
     return response
 

@@ -61,7 +61,8 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    mallopt(mmap_threshold, 1 << 30)
+    # an older glibc takes no more than 32 MiB
+    mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25)
     mallopt(trim_threshold, 2**31 - 1)
 
 
@@ -82,6 +83,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"{device.type} is not supported")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu' (no CUDA device is here)"
@@ -116,7 +119,9 @@ def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype
     if precision != "auto":
         return None if precision == "float32" else getattr(torch, precision)
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # torch says yes also where it only emulates bfloat16, slower than float16
+        native = torch.version.hip or torch.cuda.get_device_capability(device)[0] >= 8
+        return torch.bfloat16 if native else torch.float16
     return torch.bfloat16 if _cpu_has_bfloat16() else None
 
 

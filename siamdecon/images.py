@@ -173,15 +173,21 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
     image = Image(data, axes, voxel_size)
-    if data.dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or data.size == 0:
-        raise ValueError(
-            f"{path.name} cannot hold {data.dtype} of shape {data.shape}: convert it, "
-            "with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
-        )
-    if png and data.ndim == 3:
-        raise ValueError(f"a PNG holds one plane, not shape {data.shape}: write {path.stem}.tif")
+    check_storable(path, data.dtype, data.shape)
     write = _write_png if png else _write_tiff
     return write_atomically(path, lambda temporary: write(temporary, image))
+
+
+def check_storable(path, dtype, shape):
+    """Raise ValueError unless the kind of file that `path` names can hold such pixels."""
+    png = path.suffix.lower() == ".png"
+    if dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or 0 in shape:
+        raise ValueError(
+            f"{path.name} cannot hold {dtype} of shape {shape}: convert it, "
+            "with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
+        )
+    if png and len(shape) == 3:
+        raise ValueError(f"a PNG holds one plane, not shape {shape}: write {path.stem}.tif")
 
 
 def _is_length(size):

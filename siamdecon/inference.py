@@ -1,5 +1,7 @@
 """Restore a whole image with a trained network: the unmasked pass, without the PSF."""
 
+import warnings
+
 import numpy as np
 import torch
 from scipy.optimize import curve_fit
@@ -94,7 +96,9 @@ def predict(
     return to_array(estimate)
 
 
-def fit_contrast(estimate: Tensor, image: np.ndarray, psf: np.ndarray, m=lambda x: x) -> np.ndarray:
+def fit_contrast(
+    estimate: Tensor, image: np.ndarray, psf: np.ndarray, m=lambda x: x
+) -> tuple[float, float]:
     """Return the scale a and the offset b that minimise the squared error of m(g(a f + b)).
 
     Parameters
@@ -109,34 +113,41 @@ def fit_contrast(estimate: Tensor, image: np.ndarray, psf: np.ndarray, m=lambda 
 
     Returns
     -------
-    ndarray, shape (2,)
+    tuple of float
         Scale and offset; 1 and 0 where the image is too small to tell.
 
     Examples
     --------
     >>> f = torch.rand(1, 1, 20, 20)
-    >>> fit_contrast(f, 2 * f[0, 0].numpy() + 0.5, np.ones((1, 1))).round(3)
-    array([2. , 0.5])
+    >>> [round(v, 3) for v in fit_contrast(f, 2 * f[0, 0].numpy() + 0.5, np.ones((1, 1)))]
+    [2.0, 0.5]
     """
     g = PSFConvolution(psf, padding="symmetric")
     inside = (..., *(slice(n // 2, -(n // 2) or None) for n in psf.shape))
     blurred = g(estimate)[inside].double().flatten().cpu()
     measured = np.asarray(image, dtype=np.float64)[inside].ravel()
     if len(measured) < 100 or blurred.std() == 0:
-        return np.array([1.0, 0.0])
+        return 1.0, 0.0
 
     def model(x, scale, offset):
         return m(scale * torch.from_numpy(x) + offset).numpy()
 
-    return curve_fit(model, blurred.numpy(), measured, p0=(1.0, 0.0))[0]
+    try:
+        scale, offset = curve_fit(model, blurred.numpy(), measured, p0=(1.0, 0.0))[0]
+    except (RuntimeError, ValueError) as error:
+        warnings.warn(f"the estimate's contrast could not be fitted: {error}", stacklevel=2)
+        return 1.0, 0.0
+    return float(scale), float(offset)
 
 
 def _tile_side(x: Tensor, run: Training) -> int:
     """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half."""
     budget = 2**29
     if x.device.type == "cuda":
-        budget = torch.cuda.mem_get_info(x.device)[0] // 2
-    features = max(p.shape[0] for p in run.model.parameters() if p.ndim > 2 and p.shape[1] == 1)
+        torch.cuda.empty_cache()  # what training has left cached counts as taken
+        budget = min(torch.cuda.mem_get_info(x.device)[0] // 2, 2**33)
+    widths = [p.shape[0] for p in run.model.parameters() if p.ndim > 2 and p.shape[1] == 1]
+    features = max(widths, default=64)
     pixels = budget / (4 * features * _LAYERS_ALIVE)
     side = int(pixels ** (1 / (x.ndim - 2)))
     return max(64, side // 32 * 32)

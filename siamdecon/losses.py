@@ -72,10 +72,19 @@ class LossWeights:
 
 @dataclass
 class Outputs:
-    """What one forward pass gives: f(x) before the PSF and g(f(x)) after it, (n, 1, [z,] y, x)."""
+    """What one forward pass gives, (n, 1, [z,] y, x): f(x) before the PSF and g(f(x)) after it.
+
+    `expected` is what to compare with the measurement: g(f(x)) itself, the paper's, unless the noise is
+    known to shift it.
+    """
 
     deconvolved: Tensor
     reconvolved: Tensor
+    expected: Tensor | None = None
+
+    def __post_init__(self):
+        if self.expected is None:
+            self.expected = self.reconvolved
 
 
 def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -171,9 +180,9 @@ def composition_loss(
     w, seen = weights, unmasked or masked
     terms = {}
     if w.lambda_bsp:
-        terms["bsp"] = mean_square(masked.reconvolved, x, mask)
+        terms["bsp"] = mean_square(masked.expected, x, mask)
     if w.lambda_rec:
-        terms["rec"] = mean_square(unmasked.reconvolved, x)
+        terms["rec"] = mean_square(unmasked.expected, x)
     if w.lambda_inv:
         terms["inv"] = invariance(unmasked.reconvolved, masked.reconvolved, mask)
     if w.lambda_inv_d:

@@ -75,6 +75,11 @@ class Microscope:
         for name in lengths:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        for name in ("wavelength", "pixel_size"):
+            if getattr(self, name) > 20:
+                raise ValueError(
+                    f"{name}: expected micrometres, got {getattr(self, name)}; is this in nanometres?"
+                )
         if self.index < 1:
             raise ValueError(f"index: expected a refractive index of at least 1, got {self.index}")
         if self.sample_index is not None and self.sample_index < 1:

@@ -44,7 +44,7 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
         if free.sum() < 1000:
             break
         sigma = noise_level(image, free)
-    return Noise(gaussian=sigma)
+    return Noise(gaussian=sigma) if sigma > 1e-3 else None  # next to no noise shifts no mean
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:

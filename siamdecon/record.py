@@ -2,13 +2,13 @@
 
 import hashlib
 import platform
-import sys
 
 import numpy as np
 import scipy
 import skimage
 import torch
 
+from siamdecon._version import __version__
 from siamdecon.images import Image
 
 
@@ -31,9 +31,10 @@ def describe_inputs(source: Image, psf: np.ndarray) -> dict:
 
 def describe_versions() -> dict[str, str]:
     """Return the versions of everything that a number may depend on."""
-    modules = (sys.modules["siamdecon"], torch, np, scipy, skimage)
+    modules = (torch, np, scipy, skimage)
     return {
         "python": platform.python_version(),
+        "siamdecon": __version__,
         **{module.__name__: str(module.__version__) for module in modules},
     }
 

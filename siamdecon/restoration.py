@@ -15,9 +15,10 @@ import torch
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
+from siamdecon.degradation import Noise, mean_response
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import pick_device
-from siamdecon.images import Image, write_image
+from siamdecon.images import SUFFIXES, Image, check_storable, write_image
 from siamdecon.inference import predict
 from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
@@ -59,6 +60,8 @@ class Restoration:
         The kernel, with sum 1.
     run : Training or None
         The training behind a learned method: networks, losses by name.
+    noise : Noise or None
+        The noise that the method was told of or has estimated, in units of the range [0, 1].
     """
 
     image: np.ndarray
@@ -67,6 +70,7 @@ class Restoration:
     source: Image
     psf: np.ndarray
     run: Training | None = None
+    noise: Noise | None = None
 
     @property
     def history(self) -> History | None:
@@ -77,11 +81,14 @@ class Restoration:
     def residual(self) -> np.ndarray:
         """What the estimate leaves unexplained: measurement minus blurred estimate, as float32.
 
-        Structure in it is structure that the estimate lacks or has invented.
+        Structure in it is structure that the estimate lacks or has invented. Where the method knew of
+        clipping, the blurred estimate has passed through it.
         """
         g = PSFConvolution(self.psf, padding="symmetric")
-        blurred = to_array(g(to_tensor(self.image, "cpu")))
-        return np.asarray(self.source, dtype=np.float32) - blurred
+        low, high = self.settings["range"]
+        unit = (g(to_tensor(self.image, "cpu")) - low) / (high - low)
+        expected = to_array(mean_response(self.noise)(unit)) * (high - low) + low
+        return np.asarray(self.source, dtype=np.float32) - expected
 
     def save(self, path: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
         """Write the image, and beside it a JSON file of every setting.
@@ -108,17 +115,24 @@ class Restoration:
             If a file is there already, or its folder is not or can't be written.
         """
         path = Path(path)
-        record = path.with_suffix(".json")
-        check_writable(path, overwrite), check_writable(record, overwrite)
-        dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
-        pixels = _cast(self.image, self.source.dtype if dtype == "source" else np.dtype(dtype))
+        pixels = _cast(self.image, check_output(path, self.source, dtype, overwrite))
         image = Image(pixels, self.source.axes, self.source.voxel_size)
         settings = {**self.settings, "saved_dtype": str(pixels.dtype)}
+        record, text = path.with_suffix(".json"), json.dumps(settings, indent=1, default=str) + "\n"
         write_image(path, image, overwrite=overwrite)
-        write_atomically(
-            record, lambda part: part.write_text(json.dumps(settings, indent=1) + "\n")
-        )
+        write_atomically(record, lambda part: part.write_text(text))
         return path
+
+
+def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: bool) -> np.dtype:
+    """Return the dtype that `Restoration.save` will write, or raise before any work is done for it."""
+    path = Path(path)
+    check_writable(path, overwrite, SUFFIXES)
+    check_writable(path.with_suffix(".json"), overwrite)
+    dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
+    dtype = source.dtype if dtype == "source" else np.dtype(dtype)
+    check_storable(path, dtype, source.shape)
+    return dtype
 
 
 def deconvolve(
@@ -128,8 +142,8 @@ def deconvolve(
     *,
     tier: str | None = None,
     seed: int = 0,
-    average_flips: bool = True,
-    calibrate: bool = True,
+    average_flips: bool | None = None,
+    calibrate: bool | None = None,
     tile: int | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -142,8 +156,8 @@ def deconvolve(
     Parameters
     ----------
     image : ndarray or Image, shape ([z,] y, x)
-        The measurement. Integers, and floats that leave [0, 1], are scaled to [0, 1] by their minimum and
-        maximum for the work, and the estimate is scaled back.
+        The measurement. Integers, and floats that leave [0, 1] or only reach half of it, are scaled to
+        [0, 1] by their minimum and maximum for the work, and the estimate is scaled back.
     psf : ndarray or Image, shape ([z,] y, x)
         The kernel, with as many axes as the image.
     method : str
@@ -152,12 +166,10 @@ def deconvolve(
     tier : str, optional
         How big a run is: "lab", "full" or "test"; see `siamdecon.tiers`.
     seed : int
-        Seed of everything random: the same seed gives the same image on the same machine.
-    average_flips : bool
-        Restore all rotations and mirror images that the kernel allows and average them.
-    calibrate : bool
-        Fit the estimate's scale and offset to the measurement. With both False, a network restores as in
-        the paper; see `siamdecon.inference.predict`.
+        Seed of everything random: on a CPU the same seed gives the same image.
+    average_flips, calibrate : bool, optional
+        How a network restores, see `siamdecon.inference.predict`: True at the lab tier, False, as in the
+        paper, at the full tier, unless given.
     tile : int, optional
         Side of the tiles that large images are restored in; chosen by size unless given.
     device : str, optional
@@ -201,10 +213,16 @@ def deconvolve(
     pixels = check_image(image)
     psf = check_psf(psf, pixels.ndim)
     source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
+    if tile is not None and (not isinstance(tile, int) or tile < 16):
+        raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
     low, span = _range(source.data)
     job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
     how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile}
     if method in CLASSICAL:
+        if (low, span) != (0.0, 1.0) and method != "total_variation":
+            options.setdefault(
+                "clip", False
+            )  # blur lowers peaks: they may rise above the brightest
         estimate, run, used = job.classical(options)
     else:
         estimate, run, used = job.learned(options, tier, checkpoint, progress, how)
@@ -217,9 +235,8 @@ def deconvolve(
         **describe_inputs(source, psf),
         "versions": describe_versions(),
     }
-    return Restoration(
-        (estimate * span + low).astype(np.float32), method, settings, source, psf, run
-    )
+    image = (estimate * span + low).astype(np.float32)
+    return Restoration(image, method, settings, source, psf, run, job.noise)
 
 
 @dataclass
@@ -232,6 +249,7 @@ class _Job:
     seed: int
     device: str
     callback: Callable | None
+    noise: Noise | None = None
 
     def classical(self, options: dict) -> tuple[np.ndarray, None, dict]:
         function = CLASSICAL[self.method]
@@ -252,6 +270,7 @@ class _Job:
                     f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
                 )
             options = {**options, "noise": estimate_noise(self.image)}
+        self.noise = options.get("noise")
         return options
 
     def learned(
@@ -267,8 +286,9 @@ class _Job:
             self.image.shape, self.psf.shape, {**vars(size.training), **options}
         )
         config = dataclasses.replace(size.training, **{**options, **shape}, seed=self.seed)
-        torch.manual_seed(self.seed)
-        model = UNet(self.image.ndim, features, momentum=size.momentum)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to reset
+            torch.default_generator.manual_seed(self.seed)
+            model = UNet(self.image.ndim, features, momentum=size.momentum)
         with _bar(config.steps, self.method, progress) as bar:
             hooks = [hook for hook in (bar, self.callback) if hook is not None]
             run = train(
@@ -280,6 +300,8 @@ class _Job:
                 checkpoint=checkpoint,
                 device=self.device,
             )
+        paper = {"average_flips": size.average_flips, "calibrate": size.calibrate}
+        how = {k: paper[k] if v is None and k in paper else v for k, v in how.items()}
         estimate = predict(run, self.image, self.psf, **how)
         used = {
             "tier": tier or os.environ.get("SIAMDECON_TIER") or "lab",
@@ -301,17 +323,16 @@ def _patch_settings(image: tuple[int, ...], psf: tuple[int, ...], config: dict) 
             "a classical method takes any size"
         )
     padding = config["padding"]
+    # a wide kernel would leave a small patch next to no pixel to learn from
     if padding == "valid" and side - max(psf) < side // 2:
-        padding = (
-            "replicate"  # a wide kernel would leave a small patch next to no pixel to learn from
-        )
+        padding = "replicate"
     return {"patch_size": side, "padding": padding}
 
 
 def _range(image: np.ndarray) -> tuple[float, float]:
-    """Return what to subtract and divide by to bring an image into [0, 1]; floats there stay put."""
+    """Return what to subtract and divide by to bring an image into [0, 1]; floats that fill it stay put."""
     low, high = float(image.min()), float(image.max())
-    if image.dtype.kind == "f" and 0 <= low and high <= 1:
+    if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
         return 0.0, 1.0
     return low, high - low
 

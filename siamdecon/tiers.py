@@ -27,15 +27,20 @@ class Tier:
         Momentum of the batch normalisation; short runs need a larger one.
     noise : str or None
         "auto" models the clipping of the measurement, an improvement on the paper (`estimate_noise`).
+    average_flips, calibrate : bool
+        Two more, at inference; see `siamdecon.inference.predict`.
     """
 
     features: int
     training: TrainingConfig
     momentum: float = 0.003
     noise: str | None = None
+    average_flips: bool = True
+    calibrate: bool = True
 
 
 _SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
+_PAPER = {"average_flips": False, "calibrate": False}
 
 TIERS: dict[str, dict[int, Tier]] = {
     "test": {
@@ -57,8 +62,12 @@ TIERS: dict[str, dict[int, Tier]] = {
         ),
     },
     "full": {
-        2: Tier(96, TrainingConfig(steps=3000, batch_size=16, patch_size=128, halve_every=500)),
-        3: Tier(48, TrainingConfig(steps=15000, batch_size=4, patch_size=64, halve_every=2000)),
+        2: Tier(
+            96, TrainingConfig(steps=3000, batch_size=16, patch_size=128, halve_every=500), **_PAPER
+        ),
+        3: Tier(
+            48, TrainingConfig(steps=15000, batch_size=4, patch_size=64, halve_every=2000), **_PAPER
+        ),
     },
 }
 

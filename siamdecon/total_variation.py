@@ -1,16 +1,17 @@
 """Restoration by the flattest image that explains the data: the strongest classical opponent."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
 from siamdecon.arrays import to_array, to_tensor
-from siamdecon.classical import Callback, check_iterations
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import Noise, mean_response
 from siamdecon.noise_estimation import noise_level
-from siamdecon.validation import check_image
+from siamdecon.validation import check_image, check_iterations, check_unit_range
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.
@@ -25,7 +26,7 @@ def total_variation(
     iterations: int = 100,
     noise: Noise | None = None,
     padding: str = "symmetric",
-    callback: Callback | None = None,
+    callback: Callable[[int, np.ndarray], None] | None = None,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
     r"""Restore the image with the least total variation that explains the data robustly.
@@ -78,7 +79,7 @@ def total_variation(
     >>> bool(abs(estimate - step).max() < 0.05)
     True
     """
-    image = check_image(image)
+    image = check_unit_range(check_image(image))
     check_iterations(iterations, padding)
     g = PSFConvolution(psf, image.ndim, padding)
     if weight is None:

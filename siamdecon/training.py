@@ -12,12 +12,12 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from siamdecon.arrays import to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import mean_response
-from siamdecon.files import write_atomically
+from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
 from siamdecon.run import History, Training, TrainingConfig
-from siamdecon.validation import check_image
+from siamdecon.validation import check_image, check_unit_range
 
 
 def train(
@@ -76,7 +76,11 @@ def train(
     (2, ('total', 'rec', 'inv_d', 'bound_d'))
     """
     device = pick_device(device)
-    loop = TrainingLoop(model, check_image(image), psf, config or TrainingConfig(), device)
+    if checkpoint is not None:
+        check_writable(checkpoint, overwrite=True)
+    loop = TrainingLoop(
+        model, check_unit_range(check_image(image)), psf, config or TrainingConfig(), device
+    )
     if checkpoint is not None and Path(checkpoint).exists():
         loop.load(Path(checkpoint))
     run = loop.run
@@ -186,8 +190,9 @@ class TrainingLoop:
             deconvolved = self.f(x)
         deconvolved = deconvolved.float()
         mean, std = self.run.mean, self.run.std
-        expected = self.m(self.g(deconvolved) * std + mean)  # m is the identity for unknown noise
-        return Outputs(self.g.interior(deconvolved), (expected - mean) / std)
+        reconvolved = self.g(deconvolved)
+        expected = (self.m(reconvolved * std + mean) - mean) / std  # m: identity for unknown noise
+        return Outputs(self.g.interior(deconvolved), reconvolved, expected)
 
     def finish(self) -> None:
         """Give the averaged weights batch statistics of their own, and leave training mode."""
@@ -219,11 +224,13 @@ class TrainingLoop:
         """Take up a saved state of the same run."""
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except Exception as error:
             raise ValueError(
                 f"checkpoint: {path} can't be read; delete it to start anew"
             ) from error
-        if state.get("key") != self.key:
+        if not isinstance(state, dict) or state.get("key") != self.key:
             raise ValueError(
                 f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
                 "name another file, or delete it to start anew"
@@ -233,5 +240,6 @@ class TrainingLoop:
         run.model.load_state_dict(state["model"])
         run.average.load_state_dict(state["average"])
         self.adam.load_state_dict(state["adam"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"].cpu())

@@ -58,6 +58,33 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     return image
 
 
+def check_unit_range(image: np.ndarray, name: str = "image", mend: str = "") -> np.ndarray:
+    """Return the image if it lies in [0, 1], give or take some noise; else say how to get there.
+
+    Examples
+    --------
+    >>> check_unit_range(np.array([0.0, 255.0]))
+    Traceback (most recent call last):
+    ...
+    ValueError: image: expected values in [0, 1], got 0 to 255; scale it, or call siamdecon.deconvolve ...
+    """
+    low, high = float(image.min()), float(image.max())
+    if low < -1 or high > 2:
+        raise ValueError(
+            f"{name}: expected values in [0, 1], got {low:.4g} to {high:.4g}; scale it, or call "
+            f"siamdecon.deconvolve, which does{mend}"
+        )
+    return image
+
+
+def check_iterations(iterations: int, padding: str) -> None:
+    """Raise ValueError unless an iteration can be run that often, and keeps the image's size."""
+    if not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise ValueError(f"iterations: expected a whole number of 1 or more, got {iterations!r}")
+    if padding == "valid":
+        raise ValueError("padding: expected one that keeps the image's size, got 'valid'")
+
+
 def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     """Return a kernel as float64 with sum 1, or say what is wrong with it.
 

@@ -232,5 +232,5 @@ def test_known_noise_puts_its_mean_into_the_loss():
         out = loop.forward(x)
         f = loop.f(x) * loop.run.std + loop.run.mean
     expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
-    got = out.reconvolved * loop.run.std + loop.run.mean
+    got = out.expected * loop.run.std + loop.run.mean
     np.testing.assert_allclose(got, expected, atol=1e-5)

@@ -8,8 +8,8 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-#: Blue, vermilion, green, purple, orange: told apart with any colour vision (Okabe and Ito 2008).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+#: Blue, vermilion, green, purple, orange, sky blue: told apart with any colour vision (Okabe and Ito 2008).
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def picture(figure: Figure, alt: str, dpi: int = 110) -> Image:
