@@ -65,6 +65,12 @@ class LossWeights:
         return bool(self.lambda_bsp or self.lambda_inv or self.lambda_inv_d)
 
     @property
+    def needs_masked_blur(self) -> bool:
+        """Whether a loss looks at g(f(x_Jc)); Eq. 4 does not."""
+        bounds_only_masked = self.lambda_bound and not self.needs_unmasked
+        return bool(self.lambda_bsp or self.lambda_inv or bounds_only_masked)
+
+    @property
     def needs_unmasked(self) -> bool:
         """Whether the unmasked forward pass f(x) is needed."""
         return bool(self.lambda_rec or self.lambda_inv or self.lambda_inv_d or not self.lambda_bsp)
@@ -79,7 +85,7 @@ class Outputs:
     """
 
     deconvolved: Tensor
-    reconvolved: Tensor
+    reconvolved: Tensor | None  # None where no loss asks for it
     expected: Tensor | None = None
 
     def __post_init__(self):

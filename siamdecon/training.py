@@ -154,7 +154,8 @@ class TrainingLoop:
             unmasked = self.forward(x)
         if weights.needs_masked:
             mask, x_masked = self.hide(x)  # (n, 1, [z,] y, x) each
-            masked, mask = self.forward(x_masked), self.g.interior(mask)
+            masked = self.forward(x_masked, blur=weights.needs_masked_blur)
+            mask = self.g.interior(mask)
         x = self.g.interior(x)
         terms = composition_loss(weights, x, mask, unmasked, masked, run.mean, run.std)
         self.adam.zero_grad()
@@ -183,12 +184,14 @@ class TrainingLoop:
         mask = mask.to(x.device)
         return mask, torch.where(mask, noise.to(x.device), x)
 
-    def forward(self, x: Tensor) -> Outputs:
-        """Compute f(x) and g(f(x)) for (n, 1, [z,] y, x)."""
+    def forward(self, x: Tensor, blur: bool = True) -> Outputs:
+        """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
         x = x.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
             deconvolved = self.f(x)
         deconvolved = deconvolved.float()
+        if not blur:
+            return Outputs(self.g.interior(deconvolved), None)
         mean, std = self.run.mean, self.run.std
         reconvolved = self.g(deconvolved)
         expected = (self.m(reconvolved * std + mean) - mean) / std  # m: identity for unknown noise
