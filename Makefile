@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
-	$(BIN)/jupyter lab $(LAB_OPTIONS) $(ARGS) $(NOTEBOOK)
+	$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(ARGS)
 
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests
