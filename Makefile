@@ -11,8 +11,8 @@ NOTEBOOK ?= notebooks/00_quickstart.ipynb
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 10000
 
-# On this machine only, and without asking the network for news; in a container, root may run it.
-LAB_OPTIONS := --ip=127.0.0.1 --LabApp.news_url=None \
+# On this machine only, and without asking the network for updates; in a container, root may run it.
+LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -26,6 +26,7 @@ help:  ## show this list
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
