@@ -53,7 +53,7 @@ def test_patches_are_turned_crops_of_the_image():
     image = torch.arange(30 * 40.0).view(30, 40)
     turns = symmetries(np.ones((3, 3)))
     crops = {
-        tuple(np.rot90(np.array(image[i : i + 28, j : j + 28]), k)[:: 1 - 2 * flip].ravel())
+        tuple(np.rot90(image[i : i + 28, j : j + 28].numpy(), k)[:: 1 - 2 * flip].ravel())
         for i in range(3)
         for j in range(13)
         for k in range(4)
