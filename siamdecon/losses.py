@@ -67,8 +67,7 @@ class LossWeights:
     @property
     def needs_masked_blur(self) -> bool:
         """Whether a loss looks at g(f(x_Jc)); Eq. 4 does not."""
-        bounds_only_masked = self.lambda_bound and not self.needs_unmasked
-        return bool(self.lambda_bsp or self.lambda_inv or bounds_only_masked)
+        return bool(self.lambda_bsp or self.lambda_inv)
 
     @property
     def needs_unmasked(self) -> bool:

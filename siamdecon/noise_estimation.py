@@ -38,8 +38,8 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     if clipped < _PILE_UP:
         return None
     sigma = noise_level(image)
+    local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
     for _ in range(2):  # the first estimate decides which places are far enough from the ends
-        local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
         free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
         if free.sum() < 1000:
             break

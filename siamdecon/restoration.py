@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import describe_inputs, describe_versions, plain
 from siamdecon.run import History, Training, TrainingConfig
-from siamdecon.tiers import get_tier
+from siamdecon.tiers import get_tier, tier_name
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
 from siamdecon.unet import UNet
@@ -220,9 +219,8 @@ def deconvolve(
     how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile}
     if method in CLASSICAL:
         if (low, span) != (0.0, 1.0) and method != "total_variation":
-            options.setdefault(
-                "clip", False
-            )  # blur lowers peaks: they may rise above the brightest
+            # blur lowers peaks: restored, they may rise above the brightest value measured
+            options.setdefault("clip", False)
         estimate, run, used = job.classical(options)
     else:
         estimate, run, used = job.learned(options, tier, checkpoint, progress, how)
@@ -304,7 +302,7 @@ class _Job:
         how = {k: paper[k] if v is None and k in paper else v for k, v in how.items()}
         estimate = predict(run, self.image, self.psf, **how)
         used = {
-            "tier": tier or os.environ.get("SIAMDECON_TIER") or "lab",
+            "tier": tier_name(tier),
             "features": features,
             "training": plain(dataclasses.asdict(config)),
             **how,

@@ -72,6 +72,11 @@ TIERS: dict[str, dict[int, Tier]] = {
 }
 
 
+def tier_name(name: str | None = None) -> str:
+    """Return the name given, else the environment's `SIAMDECON_TIER`, else "lab"."""
+    return name or os.environ.get("SIAMDECON_TIER") or "lab"
+
+
 def get_tier(name: str | None = None, n_dim: int = 2) -> Tier:
     """Return a tier by name, or the one that the environment variable `SIAMDECON_TIER` names.
 
@@ -92,7 +97,7 @@ def get_tier(name: str | None = None, n_dim: int = 2) -> Tier:
     >>> get_tier("full").training.steps
     3000
     """
-    name = name or os.environ.get("SIAMDECON_TIER") or "lab"
+    name = tier_name(name)
     if name not in TIERS:
         raise ValueError(
             f"tier: expected one of {', '.join(TIERS)}, got {name!r} (an argument or the environment "

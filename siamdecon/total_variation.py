@@ -83,9 +83,8 @@ def total_variation(
     check_iterations(iterations, padding)
     g = PSFConvolution(psf, image.ndim, padding)
     if weight is None:
-        weight = TV_WEIGHT * max(
-            noise_level(image), 1e-3
-        )  # an image without noise needs some weight
+        # an image without noise needs some weight, too
+        weight = TV_WEIGHT * max(noise_level(image), 1e-3)
     if not 0 < weight < np.inf:
         raise ValueError(f"weight: expected a positive number, got {weight!r}")
     m = mean_response(noise)

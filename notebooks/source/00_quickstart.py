@@ -8,7 +8,7 @@
 # **After it you can** restore an image with `siamdecon.deconvolve`, compare methods by score and
 # residual, and say what the result can't know.
 #
-# **Before it** you need some Python and NumPy. **Reading** takes 10 minutes, **running** about 2 minutes
+# **Before it** you need some Python and NumPy. **Reading** takes 10 minutes, **running** about a minute
 # on two CPU cores.
 
 # %%
@@ -56,7 +56,7 @@ richardson = max(
 # replaced by noise, must give the same guess: that keeps the network from copying the noise.
 #
 # One thing is added to the paper here: the image is clipped at black and white, so that a black pixel
-# measures 0.045 on average. The blurred guess passes through that clipping before it is compared.
+# measures 0.044 on average. The blurred guess passes through that clipping before it is compared.
 # `noise=None` would leave it out.
 
 # %%
