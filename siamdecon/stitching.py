@@ -58,7 +58,7 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     Returns
     -------
     Tensor, shape as `x`
-        On the device of `x`, in float32.
+        On the device of `x`, in float32, or in float64 if `x` is.
 
     Raises
     ------
@@ -81,8 +81,9 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
         )
     if all(size <= tile for size in x.shape[2:]):
         return f(x)
-    total = torch.zeros(x.shape, device=x.device)
-    weight = torch.zeros(x.shape[2:], device=x.device)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    total = torch.zeros(x.shape, dtype=dtype, device=x.device)
+    weight = torch.zeros(x.shape[2:], dtype=dtype, device=x.device)
     for corner in itertools.product(*(tile_starts(size, tile, overlap) for size in x.shape[2:])):
         where = tuple(slice(c, c + tile) for c in corner)
         part = x[(..., *where)]  # (n, c, [z,] y, x) of a tile
