@@ -1,6 +1,11 @@
-"""A training step of the lab tier beside the same step written plainly, in turn, in one process."""
+"""A training step of the lab tier beside the same step written plainly, in turn, in one run.
+
+The plain step runs in a process of its own: the package tells the C library to keep freed memory, which
+holds for the whole process, and a first draft would not.
+"""
 
 import dataclasses
+import multiprocessing
 import statistics
 import time
 
@@ -9,6 +14,7 @@ import torch
 from torch.nn.functional import mse_loss, pad
 
 from siamdecon import UNet, degrade, load_sample, paper_psf
+from siamdecon.hardware import available_cores
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.tiers import get_tier
 from siamdecon.training import TrainingLoop
@@ -34,6 +40,19 @@ def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tens
     adam.step()
 
 
+def plain_steps(pipe, features: int, psf: np.ndarray) -> None:
+    """In a process of its own: take a plain step for each (x, mask) that arrives, answer its seconds."""
+    torch.set_num_threads(available_cores())
+    model = UNet(2, features).train()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    kernel = torch.from_numpy(psf.astype(np.float32))
+    while (arrived := pipe.recv()) is not None:
+        x, mask = map(torch.from_numpy, arrived)
+        begin = time.perf_counter()
+        plain_step(model, adam, x, kernel, mask)
+        pipe.send(time.perf_counter() - begin)
+
+
 def measure(args, steps: int = 40) -> dict:
     """Time both kinds of step in turn; print and return medians and their ratio."""
     tier = get_tier("lab", 2)
@@ -41,23 +60,25 @@ def measure(args, steps: int = 40) -> dict:
     noisy = degrade(load_sample("histology"), psf)
     config = dataclasses.replace(tier.training, noise=estimate_noise(noisy))
     loop = TrainingLoop(UNet(2, tier.features), noisy, psf, config, torch.device("cpu"))
-    plain = UNet(2, tier.features).train()
-    adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
-    kernel = torch.from_numpy(psf.astype(np.float32))
+    spawn = multiprocessing.get_context("spawn")
+    pipe, end = spawn.Pipe()
+    worker = spawn.Process(target=plain_steps, args=(end, tier.features, psf), daemon=True)
+    worker.start()
 
-    def one_plain_step():
+    def plain() -> float:
         x = loop.patches()
-        mask, _ = loop.hide(x)
-        plain_step(plain, adam, x, kernel, mask)
+        pipe.send((x.numpy(), loop.hide(x)[0].numpy()))
+        return pipe.recv()
 
-    seconds = {"plain": [], "package": []}
-    for step in range(steps + 5):
-        for name, take in (("plain", one_plain_step), ("package", loop.take_step)):
-            begin = time.perf_counter()
-            take()
-            if step >= 5:  # the first ones warm up caches and the allocator
-                seconds[name].append(time.perf_counter() - begin)
-    ratios = [a / b for a, b in zip(seconds["plain"], seconds["package"], strict=True)]
+    def package() -> float:
+        begin = time.perf_counter()
+        loop.take_step()
+        return time.perf_counter() - begin
+
+    pairs = [(plain(), package()) for _ in range(steps + 5)][5:]  # the first ones warm up
+    pipe.send(None)
+    worker.join()
+    ratios = [a / b for a, b in pairs]
     result = {
         "steps": steps,
         "ratio_median": statistics.median(ratios),
