@@ -86,9 +86,9 @@ def load_sample(name):
         return _from_skimage(name)
     if name not in _GENERATED:
         raise ValueError(f"there is no sample {name!r}; there are {', '.join(sample_names())}")
-    manifest = json.loads((_data_folder() / "manifest.json").read_text())
+    manifest = json.loads((data_folder() / "manifest.json").read_text())
     entry = next(entry for entry in manifest if entry["name"] == name)
-    path = _data_folder() / entry["file"]
+    path = data_folder() / entry["file"]
     _check_sum(path, entry["sha256"], "run `python -m siamdecon.datasets` to draw it again")
     return _stretched(read_image(path))
 
@@ -118,7 +118,7 @@ def write_samples(folder=None):
     ...     len(json.loads(write_samples(folder).read_text()))
     9
     """
-    folder = _data_folder() if folder is None else Path(folder)
+    folder = data_folder() if folder is None else Path(folder)
     manifest = []
     for name, description in _GENERATED.items():
         image = getattr(phantoms, name)(_GENERATED_SHAPE, _GENERATED_SEED)
@@ -250,11 +250,11 @@ def _downloaded(files, registry, url, progress):
 
 def _registry():
     """Return the SHA-256 of each file of the benchmark, by its name."""
-    lines = (_data_folder() / "benchmark2d.sha256").read_text().splitlines()
+    lines = (data_folder() / "benchmark2d.sha256").read_text().splitlines()
     return {file: digest for digest, file in map(str.split, lines)}
 
 
-def _data_folder():
+def data_folder():
     """Return data/: inside the package when installed from a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "data"

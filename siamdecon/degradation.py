@@ -134,6 +134,39 @@ def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     return to_array(g(to_tensor(clean, "cpu")))
 
 
+def residual(
+    estimate: np.ndarray, noisy: np.ndarray, psf: np.ndarray, noise: Noise | None = None
+) -> np.ndarray:
+    """Return what an estimate leaves unexplained: measurement minus blurred estimate.
+
+    Structure in it is structure that the estimate lacks or has invented; what should be left is noise.
+
+    Parameters
+    ----------
+    estimate, noisy : ndarray, shape ([z,] y, x)
+        The restored image and the measurement, in [0, 1].
+    psf : ndarray, shape ([z,] y, x)
+    noise : Noise, optional
+        If it is known, its mean is taken of the blurred estimate first (`Noise.mean`): clipping shifts it.
+
+    Returns
+    -------
+    residual : ndarray of float32, shape as `noisy`
+
+    Examples
+    --------
+    Introduced in notebook 07.
+
+    >>> clean = np.random.rand(20, 20)
+    >>> noisy = degrade(clean, np.ones((1, 1)), Noise(gaussian=0.01, clip=False))
+    >>> bool(abs(residual(clean, noisy, np.ones((1, 1))).std() - 0.01) < 0.001)
+    True
+    """
+    g = PSFConvolution(psf, np.ndim(noisy), padding="symmetric")
+    expected = mean_response(noise)(g(to_tensor(estimate, "cpu")))
+    return np.asarray(noisy, dtype=np.float32) - to_array(expected)
+
+
 def degrade(
     clean: np.ndarray, psf: np.ndarray, noise: Noise = PAPER_2D, seed: int = 0
 ) -> np.ndarray:

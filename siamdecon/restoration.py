@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import richardson_lucy, wiener
-from siamdecon.convolution import PSFConvolution
-from siamdecon.degradation import Noise, mean_response
+from siamdecon.degradation import Noise, residual
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
@@ -80,14 +78,15 @@ class Restoration:
     def residual(self) -> np.ndarray:
         """What the estimate leaves unexplained: measurement minus blurred estimate, as float32.
 
-        Structure in it is structure that the estimate lacks or has invented. Where the method knew of
-        clipping, the blurred estimate has passed through it.
+        See `siamdecon.degradation.residual`. Where the method knew of clipping, the blurred estimate has
+        passed through it.
         """
-        g = PSFConvolution(self.psf, padding="symmetric")
         low, high = self.settings["range"]
-        unit = (g(to_tensor(self.image, "cpu")) - low) / (high - low)
-        expected = to_array(mean_response(self.noise)(unit)) * (high - low) + low
-        return np.asarray(self.source, dtype=np.float32) - expected
+        estimate, measured = (
+            (np.asarray(image, dtype=np.float32) - low) / (high - low)
+            for image in (self.image, self.source)
+        )
+        return residual(estimate, measured, self.psf, self.noise) * (high - low)
 
     def save(self, path: str | Path, *, dtype: str | None = None, overwrite: bool = False) -> Path:
         """Write the image, and beside it a JSON file of every setting.

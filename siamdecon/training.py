@@ -99,6 +99,17 @@ def train(
     return run
 
 
+def steps_taken() -> int:
+    """Return how many training steps this process has taken; what a notebook's budget is held against.
+
+    Examples
+    --------
+    >>> steps_taken() >= 0
+    True
+    """
+    return TrainingLoop.steps_taken
+
+
 def moving_average(decay: float) -> Callable:
     """Return an update for `AveragedModel`: an exponential moving average that starts short.
 
@@ -115,6 +126,8 @@ def moving_average(decay: float) -> Callable:
 
 class TrainingLoop:
     """The moving parts of a run: optimiser, random numbers, precision."""
+
+    steps_taken = 0  # by all loops of this process
 
     def __init__(self, model, image: np.ndarray, psf, config: TrainingConfig, device: torch.device):
         keep_freed_memory()
@@ -166,6 +179,7 @@ class TrainingLoop:
             run.average.update_parameters(run.model)
         run.history.record(terms)
         run.step += 1
+        TrainingLoop.steps_taken += 1
 
     def patches(self) -> Tensor:
         """Draw a batch, shape (n, 1, [z,] y, x)."""

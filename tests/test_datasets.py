@@ -90,7 +90,7 @@ def test_unknown_samples_are_refused_with_the_list():
 
 def test_a_changed_or_missing_sample_says_how_to_mend_it(tmp_path, monkeypatch):
     shutil.copytree(DATA, tmp_path / "data")
-    monkeypatch.setattr(datasets, "_data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(datasets, "data_folder", lambda: tmp_path / "data")
     path = tmp_path / "data" / "filaments.tif"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(ValueError, match=r"filaments\.tif has SHA-256.*-m siamdecon\.datasets"):

@@ -103,6 +103,60 @@ def gallery(
     return picture(figure, alt)
 
 
+def lines(
+    x: np.ndarray | dict[str, np.ndarray],
+    curves: dict[str, np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    log: str = "",
+    alt: str,
+) -> Image:
+    """Draw curves over one axis, told apart by colour and dashes.
+
+    Parameters
+    ----------
+    x : ndarray, or dict of str to ndarray
+        Where the values lie; for each curve its own, or one for all.
+    curves : dict of str to ndarray
+        Values by name, at most six.
+    xlabel, ylabel : str
+        With units.
+    log : str
+        Axes with a logarithmic scale: "", "x", "y" or "xy".
+    alt : str
+        What the picture shows, for a reader who can't see it.
+
+    Returns
+    -------
+    IPython.display.Image
+
+    Raises
+    ------
+    ValueError
+        If there are more curves than the palette can tell apart.
+
+    Examples
+    --------
+    >>> lines(np.arange(3), {"a": np.arange(3)}, xlabel="step", ylabel="loss", alt="a rising line").alt
+    'a rising line'
+    """
+    if len(curves) > len(PALETTE):
+        raise ValueError(f"curves: expected {len(PALETTE)} or fewer, got {len(curves)}")
+    figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    dashes = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 1)))
+    for (name, values), colour, dash in zip(curves.items(), PALETTE, dashes, strict=False):
+        where = x[name] if isinstance(x, dict) else x
+        axis.plot(where, values, color=colour, linestyle=dash, label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.set_xscale("log" if "x" in log else "linear")
+    axis.set_yscale("log" if "y" in log else "linear")
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        axis.legend(frameon=False)
+    return picture(figure, alt)
+
+
 def score_table(scores: dict[str, dict[str, float]]) -> str:
     """Lay scores out as a Markdown table, the best of each column in bold.
 

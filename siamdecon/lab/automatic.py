@@ -1,0 +1,17 @@
+"""Whether anybody is looking: the one place that reads SIAMDECON_AUTO."""
+
+import os
+
+
+def automatic() -> bool:
+    """Return True where a notebook runs without a person: in tests and when figures are drawn.
+
+    Questions then answer themselves and live views keep still. Set by the environment variable
+    SIAMDECON_AUTO (any value but 0).
+
+    Examples
+    --------
+    >>> isinstance(automatic(), bool)
+    True
+    """
+    return os.environ.get("SIAMDECON_AUTO", "0") not in ("", "0")

@@ -1,0 +1,58 @@
+"""What an explorer shows at one position of its controls: a picture, curves and a text."""
+
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One position of an explorer.
+
+    Attributes
+    ----------
+    picture : bytes
+        WebP: the pictures side by side.
+    text : str
+        Caption, and the text for those who can't see the picture.
+    curves : dict of str to list of float
+        Values over the explorer's x axis, by name.
+    """
+
+    picture: bytes
+    text: str
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+def compress(images: list[np.ndarray], *, size: int = 0, quality: int = 60) -> bytes:
+    """Put grey images side by side and compress them.
+
+    Parameters
+    ----------
+    images : list of ndarray, shape (y, x)
+        Of one height, values 0 (black) to 1 (white); what lies outside is cut off.
+    size : int
+        Height to enlarge to, pixel by pixel; 0 leaves images as they are.
+    quality : int
+        Of the compression, 1 to 100.
+
+    Returns
+    -------
+    bytes
+        A WebP file; 4 white columns part the images.
+
+    Examples
+    --------
+    >>> picture = compress([np.eye(8), np.zeros((8, 8))], size=32)
+    >>> Image.open(io.BytesIO(picture)).size
+    (68, 32)
+    """
+    scale = max(1, round(size / images[0].shape[0]))
+    large = [np.kron(np.clip(image, 0, 1), np.ones((scale, scale))) for image in images]
+    gap = np.ones((large[0].shape[0], 4))
+    row = np.hstack([part for image in large for part in (gap, image)][1:])
+    webp = io.BytesIO()
+    Image.fromarray(np.rint(255 * row).astype(np.uint8)).save(webp, "WEBP", quality=quality)
+    return webp.getvalue()

@@ -1,0 +1,187 @@
+"""Predict, then run: questions whose answer waits for the learner's."""
+
+import base64
+import html
+
+import ipywidgets as widgets
+from IPython.display import Image
+
+from siamdecon.lab.automatic import automatic
+
+_asked: dict[str, "Question"] = {}  # of this kernel, by text: running a cell again asks anew
+
+
+class Question:
+    """A question with options; the reveal waits until one is chosen.
+
+    Shown by a notebook when it ends a cell. In automatic runs the first option is chosen at once.
+
+    Parameters
+    ----------
+    text : str
+    options : list of str
+        At least two.
+    answer : int
+        Index of the right one.
+    because : str
+        Why it is right.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two options, or the answer is none of them.
+
+    Examples
+    --------
+    >>> question = Question("Does a blur keep the sum?", ["yes", "no"], 0, "the kernel sums to 1")
+    >>> question.choose(0)
+    >>> question.verdict
+    'Right: yes. the kernel sums to 1'
+    """
+
+    def __init__(self, text: str, options: list[str], answer: int, because: str):
+        if len(options) < 2:
+            raise ValueError(f"options: expected two or more, got {options!r}")
+        if answer not in range(len(options)):
+            raise ValueError(
+                f"answer: expected an index below {len(options)}, counted from 0, got {answer!r}"
+            )
+        self.text, self.options, self.answer, self.because = text, list(options), answer, because
+        self.radio = widgets.RadioButtons(
+            options=[(option, index) for index, option in enumerate(options)],
+            index=None,
+            layout=widgets.Layout(width="auto"),
+        )
+        self._verdict = widgets.HTML()
+        self._waiting: list[widgets.Widget] = []
+        self.view = widgets.VBox(
+            [widgets.HTML(f"<b>{html.escape(text)}</b>"), self.radio, self._verdict]
+        )
+        self.radio.observe(self._answered, names="index")
+        _asked[text] = self
+        if automatic():
+            self.choose(0)
+
+    @property
+    def chosen(self) -> int | None:
+        """Index of the option chosen, None before."""
+        return self.radio.index
+
+    @property
+    def verdict(self) -> str:
+        """What the learner is told; empty before a choice."""
+        if self.chosen is None:
+            return ""
+        word = "Right" if self.chosen == self.answer else "No"
+        return f"{word}: {self.options[self.answer]}. {self.because}"
+
+    def choose(self, index: int) -> None:
+        """Choose an option, as a click does."""
+        self.radio.index = index
+
+    def reveal(self, picture: Image) -> "Reveal":
+        """Return the picture, hidden until an option is chosen.
+
+        Parameters
+        ----------
+        picture : IPython.display.Image
+            With alt text, as `siamdecon.lab.plots` makes them.
+        """
+        return Reveal(self, picture)
+
+    def when_answered(self, widget: widgets.Widget) -> None:
+        """Show a widget only once an option is chosen."""
+        self._waiting.append(widget)
+        self._answered()
+
+    def _answered(self, change=None) -> None:
+        self._verdict.value = f"<div role='status'>{html.escape(self.verdict)}</div>"
+        for widget in self._waiting:
+            widget.layout.display = None if self.chosen is not None else "none"
+
+    def _static(self) -> str:
+        options = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
+        right = html.escape(f"{self.options[self.answer]}. {self.because}")
+        return (
+            f"<div><b>{html.escape(self.text)}</b><ul>{options}</ul>"
+            f"<details><summary>Answer</summary>{right}</details></div>"
+        )
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        return {**self.view._repr_mimebundle_(**kwargs), "text/html": self._static()}
+
+
+class Reveal:
+    """A picture that a question holds back."""
+
+    def __init__(self, question: Question, picture: Image):
+        self.picture = picture
+        self.hint = widgets.HTML("<i>Answer the question above to see this.</i>")
+        image = widgets.Image(value=picture.data, format="png")
+        image.layout = widgets.Layout(max_width="100%", object_fit="contain")
+        caption = widgets.HTML(f"<small>{html.escape(picture.alt or '')}</small>")
+        box = widgets.VBox([image, caption])
+        self.view = widgets.VBox([self.hint, box])
+        question.when_answered(box)
+        question.radio.observe(lambda change: self._hide(question), names="index")
+        self._hide(question)
+
+    def _hide(self, question: Question) -> None:
+        self.hint.layout.display = "none" if question.chosen is not None else None
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        data = base64.b64encode(self.picture.data).decode()
+        alt = html.escape(self.picture.alt or "", quote=True)
+        image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+        static = f"<details><summary>Show the picture</summary>{image}</details>"
+        return {**self.view._repr_mimebundle_(**kwargs), "text/html": static}
+
+
+class Predictions:
+    """A table of this notebook's questions: predicted, and right; it follows later answers.
+
+    Examples
+    --------
+    >>> question = Question("Is noise kept?", ["no", "yes"], 1, "it is clipped only")
+    >>> table = Predictions([question])
+    >>> question.choose(1)
+    >>> "1 of 1 predicted" in table.view.value
+    True
+    """
+
+    def __init__(self, questions: list[Question]):
+        self.questions = questions
+        self.view = widgets.HTML()
+        for question in questions:
+            question.radio.observe(self._update, names="index")
+        self._update()
+
+    def _update(self, change=None) -> None:
+        rows = "".join(_row(question) for question in self.questions)
+        right = sum(question.chosen == question.answer for question in self.questions)
+        head = "<tr><th>question</th><th>you predicted</th><th>it is</th></tr>"
+        count = f"<p>{right} of {len(self.questions)} predicted.</p>"
+        self.view.value = f"<table>{head}{rows}</table>{count}"
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        static = "<i>In a running notebook, your predictions are listed here.</i>"
+        return {**self.view._repr_mimebundle_(**kwargs), "text/html": static}
+
+
+def predictions() -> Predictions:
+    """Return the table of all questions that this notebook has asked so far.
+
+    Examples
+    --------
+    >>> type(predictions()).__name__
+    'Predictions'
+    """
+    return Predictions(list(_asked.values()))
+
+
+def _row(question: Question) -> str:
+    chosen = question.chosen
+    predicted = "not answered yet" if chosen is None else question.options[chosen]
+    truth = "?" if chosen is None else question.options[question.answer]
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (question.text, predicted, truth))
+    return f"<tr>{cells}</tr>"
