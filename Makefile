@@ -16,7 +16,7 @@ LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-gpu notebooks figures samples bench lint clean
+.PHONY: help lab test test-gpu notebooks figures samples sweep bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -35,13 +35,13 @@ lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890"
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests
 	@# exit status 5: ARGS has left out all notebooks
-	$(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions || [ $$? -eq 5 ]
+	SIAMDECON_AUTO=1 $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions || [ $$? -eq 5 ]
 
 test-gpu: $(STAMP)  ## on a machine with a GPU: the tests marked gpu, and the notebooks at the full tier
 	$(BIN)/python -m pytest -m gpu $(ARGS) tests
-	SIAMDECON_TIER=full $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=1800 notebooks/solutions
+	SIAMDECON_AUTO=1 SIAMDECON_TIER=full $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=1800 notebooks/solutions
 
-notebooks: $(STAMP)  ## derive the notebooks from notebooks/source/
+notebooks: $(STAMP)  ## derive the notebooks and the page of notation from notebooks/source/ and notebooks/equations.toml
 	$(BIN)/python notebooks/derive.py
 
 figures: $(STAMP)  ## draw docs/*.png from the notebooks
@@ -49,6 +49,9 @@ figures: $(STAMP)  ## draw docs/*.png from the notebooks
 
 samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
 	$(BIN)/python -m siamdecon.datasets
+
+sweep: $(STAMP)  ## train the stored sweep of the lambda explorer, data/lambdas.zip; goes on where it was stopped
+	$(BIN)/python -m siamdecon.lab.sweep
 
 bench: $(STAMP)  ## measure quality, speed and memory; SIAMDECON_BENCHMARK names the folder of images
 	$(BIN)/python -m benchmarks $(ARGS)

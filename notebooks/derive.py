@@ -4,11 +4,15 @@ Each percent source becomes two notebooks without outputs: the learner's in note
 cells tagged "solution", and the solved one in notebooks/solutions/, which lacks those tagged "task".
 The same source gives the same bytes. `--figures` runs the solved notebooks and takes the pictures of
 cells tagged "figure:NAME" to docs/NAME.png.
+
+notebooks/equations.toml becomes docs/notation.md.
 """
 
 import argparse
 import base64
 import hashlib
+import os
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -38,6 +42,32 @@ def targets(source: Path) -> dict[Path, str]:
     return {path: nbformat.writes(derive(source, drop)) + "\n" for path, drop in kinds.items()}
 
 
+def equations() -> list[dict]:
+    """Read the ledger of equations."""
+    return tomllib.loads((HERE / "equations.toml").read_text())["equation"]
+
+
+def notation() -> str:
+    """Return the page of notation: each equation, and where it is computed, shown and tested."""
+    parts = [
+        "# Notation and equations\n",
+        "Made from `notebooks/equations.toml` by `make notebooks`. $x$ is the measurement that the network "
+        "sees ($y$ where a classical method restores $x$ from it), $f$ the network, $g$ the "
+        "convolution with the PSF $k$, $J$ the masked pixels, $m$ the number of all pixels; $min = 0$ "
+        "and $max = 1$.\n",
+    ]
+    for entry in equations():
+        module, name = entry["function"].split(":")
+        parts.append(
+            f"## {entry['name']}\n\n$$\n{entry['tex']}\n$$\n\n"
+            f"- Source: {entry['source']}\n"
+            f"- Computed by `{module}.{name}`\n"
+            f"- Shown in notebook `{entry['notebook']}`\n"
+            f"- Tested by `{entry['test']}`\n"
+        )
+    return "\n".join(parts)
+
+
 def draw_figures(source: Path, folder: Path) -> None:
     """Run a solved notebook and write the picture of each cell tagged figure:NAME."""
     from nbclient import NotebookClient
@@ -50,6 +80,7 @@ def draw_figures(source: Path, folder: Path) -> None:
         if tag.startswith("figure:")
     }
     if names:
+        os.environ["SIAMDECON_AUTO"] = "1"
         NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": HERE}}).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -71,6 +102,7 @@ def main() -> None:
         for path, text in targets(source).items():
             path.write_text(text)
             print(path.relative_to(HERE.parent))
+    (HERE.parent / "docs" / "notation.md").write_text(notation())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, blur, degrade
+from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, blur, degrade, residual
 from siamdecon.phantoms import filaments
 from siamdecon.psf import paper_psf
 
@@ -223,3 +223,16 @@ def test_unfit_images_are_refused(clean, message):
 def test_impossible_noise_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"^{field}: expected"):
         Noise(**{field: value})
+
+
+def test_residual_is_the_measurement_minus_the_expected():
+    """Against scipy's convolution, mirrored borders and the mean of the noise."""
+    rng = np.random.default_rng(0)
+    estimate, noisy, psf = rng.random((12, 13)), rng.random((12, 13)), rng.random((3, 5))
+    psf /= psf.sum()
+    padded = np.pad(estimate, ((1, 1), (2, 2)), mode="symmetric")
+    blurred = signal.convolve(padded, psf, mode="valid")
+    np.testing.assert_allclose(residual(estimate, noisy, psf), noisy - blurred, atol=1e-6)
+    known = Noise(gaussian=0.1)
+    expected = noisy - known.mean(blurred)
+    np.testing.assert_allclose(residual(estimate, noisy, psf, known), expected, atol=1e-5)

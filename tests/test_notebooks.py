@@ -1,14 +1,35 @@
-"""The notebooks are what their sources say, carry no outputs, and lint."""
+"""The notebooks are what their sources say, carry no outputs, lint, and keep the course's promises."""
 
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+COURSE = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])
+
+
+def cells(source, kind=None, tag=None):
+    return [
+        cell
+        for cell in jupytext.read(source, fmt="py:percent").cells
+        if kind in (None, cell.cell_type) and (tag is None or tag in cell.metadata.get("tags", []))
+    ]
+
+
+def header(source):
+    """Return the rows of the table in a notebook's first cell."""
+    rows = re.findall(r"^\| (\w.*?) \| (.*?) \|$", cells(source)[0].source, re.M)
+    return dict(rows)
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +90,66 @@ def test_the_style_of_the_whole_repository():
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+@COURSE
+def test_the_first_cell_declares_what_the_learner_needs_to_know(source):
+    rows = header(source)
+    assert set(rows) == {"After it you can", "Before it", "Reading", "Running"}
+    assert 5 <= int(re.fullmatch(r"(\d+) minutes", rows["Reading"])[1]) <= 30
+    seconds, steps = map(
+        int,
+        re.fullmatch(
+            r"(\d+) seconds and (\d+) training steps, on two CPU cores", rows["Running"]
+        ).groups(),
+    )
+    assert seconds <= 180
+    checked = [re.search(r"check_budget\(training_steps=(\d+)\)", c.source) for c in cells(source)]
+    assert [int(found[1]) for found in checked if found] == [steps]
+
+
+@COURSE
+def test_every_notebook_has_exercises_questions_and_a_summary(source):
+    tasks, text = cells(source, "code", "task"), source.read_text()
+    assert len(tasks) >= 2
+    assert len(cells(source, "code", "solution")) == len(tasks)
+    assert len(cells(source, "markdown", "solution")) >= len(tasks), "solutions say what they mean"
+    assert text.count(" = Question(") >= 1
+    assert ".reveal(" in text
+    assert "\n# ## Summary\n" in text and "\npredictions()\n" in text
+    assert any("assert " in cell.source for cell in cells(source, "code", "hide-cell"))
+
+
+@COURSE
+def test_every_figure_has_alt_text(source):
+    """Figures come from siamdecon.lab.plots, whose functions ask for it; pyplot alone does not."""
+    for cell in cells(source, "code"):
+        assert "pyplot" not in cell.source and "plt." not in cell.source
+        drawn = re.findall(r"\b(?:gallery|lines|picture)\(", cell.source)
+        assert cell.source.count("alt=") == len(drawn), cell.source
+
+
+@COURSE
+def test_a_cell_can_be_read_aloud(source):
+    for cell in cells(source, "code"):
+        assert len(cell.source.splitlines()) <= 32, cell.source
+
+
+@COURSE
+def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeypatch):
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+    monkeypatch.setenv("SIAMDECON_AUTO", "1")
+    notebook = derive.derive(source, "solution")
+    tagged = ["task" in cell.metadata.get("tags", []) for cell in notebook.cells]
+    notebook.cells = notebook.cells[: tagged.index(True) + 2]
+    check = notebook.cells[-1]
+    assert check.source.startswith("checks.")
+    client = NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": ROOT / "notebooks"}}
+    )
+    with pytest.raises(CellExecutionError, match=r"Not yet\. "):
+        client.execute(env=dict(os.environ))
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert codes[-1] is check and check.outputs[-1].output_type == "error"
+    failed = [o for cell in codes[:-1] for o in cell.outputs if o.output_type == "error"]
+    assert not failed

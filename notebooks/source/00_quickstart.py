@@ -5,17 +5,22 @@
 # restores it with a classical method and with the paper's network, which learns from that one noisy
 # image alone, and asks how far the result can be trusted.
 #
-# **After it you can** restore an image with `siamdecon.deconvolve`, compare methods by score and
-# residual, and say what the result can't know.
-#
-# **Before it** you need some Python and NumPy. **Reading** takes 10 minutes, **running** about a minute
-# on two CPU cores.
+# | | |
+# |---|---|
+# | After it you can | restore an image with `siamdecon.deconvolve`, compare methods by score and residual, say what the result can't know |
+# | Before it | some Python and NumPy |
+# | Reading | 10 minutes |
+# | Running | 70 seconds and 400 training steps, on two CPU cores |
 
 # %%
+import numpy as np
+import torch
 from IPython.display import Markdown
 
 from siamdecon import PSFConvolution, deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.lab import checks
 from siamdecon.lab.plots import gallery, loss_curves, score_table
+from siamdecon.lab.questions import Question, predictions
 
 # %% [markdown]
 # ## A real image, degraded
@@ -42,7 +47,30 @@ gallery(
 #
 # Lucy-Richardson is the classical method: it sharpens step by step and amplifies the noise as it goes.
 # Here it gets the number of iterations that suits this image best, which nobody could know without the
-# clean image.
+# clean image. "Best" is the highest peak signal-to-noise ratio (PSNR), which is the smallest mean square error.
+#
+# ### Exercise 1: the best of several
+#
+# Write the choice: from the clean image and a list of estimates to the index of the best one.
+
+
+# %% tags=["task"]
+def best_estimate(clean, candidates):
+    errors = ...
+    return ...
+
+
+# %% tags=["solution"]
+def best_estimate(clean, candidates):
+    errors = [np.mean((estimate - clean) ** 2) for estimate in candidates]
+    return np.argmin(errors)
+
+
+# %%
+checks.best_estimate(best_estimate)
+
+# %% [markdown] tags=["solution"]
+# Only a simulation has the clean image. Notebooks 07 and 08 are about choosing without it.
 
 # %%
 richardson = max(
@@ -89,6 +117,21 @@ loss_curves(network.history)
 # the network is. No comparison in this course leaves them out.
 
 # %%
+winner = Question(
+    "Which of these has the highest PSNR on this image?",
+    [
+        "Lucy-Richardson",
+        "median filter + Lucy-Richardson",
+        "Wiener",
+        "total variation",
+        "Noise2Same (d)",
+    ],
+    answer=4,
+    because="But not by much: the table shows by how little.",
+)
+winner
+
+# %%
 median = deconvolve(noisy, psf, "richardson_lucy", iterations=5, prefilter="median")
 wiener = deconvolve(noisy, psf, "wiener")
 variation = deconvolve(noisy, psf, "total_variation", noise="auto")
@@ -120,13 +163,36 @@ assert (
 # The residual is the measurement minus the blurred estimate: what the estimate leaves unexplained. If
 # it looks like noise, the estimate is *consistent* with the measurement. If it shows the specimen, the
 # estimate lacks that structure or has invented some.
+#
+# ### Exercise 2: the residual
+#
+# Write it. `g` is a function that blurs an image with the PSF.
+
+
+# %% tags=["task"]
+def residual(noisy, estimate, g):
+    return ...
+
+
+# %% tags=["solution"]
+def residual(noisy, estimate, g):
+    return noisy - g(estimate)
+
 
 # %%
-gallery(
-    {name.split(",")[0]: result.residual for name, result in estimates.items()},
-    limits=(-0.3, 0.3),
-    zoom=(180, 180, 128),
-    alt="Residuals of five methods: mostly noise, with faint outlines of the tissue in some.",
+checks.residual(residual)
+
+# %% [markdown] tags=["solution"]
+# The estimate of a perfect method would leave the noise behind, all of it and nothing else.
+
+# %%
+winner.reveal(
+    gallery(
+        {name.split(",")[0]: result.residual for name, result in estimates.items()},
+        limits=(-0.3, 0.3),
+        zoom=(180, 180, 128),
+        alt="Residuals of five methods: mostly noise, with faint outlines of the tissue in some.",
+    )
 )
 
 # %% [markdown]
@@ -137,9 +203,6 @@ gallery(
 # clean image; after the PSF, next to nothing of it is left.
 
 # %%
-import numpy as np
-import torch
-
 stripes = 0.25 * np.sin(2 * np.pi * 0.268 * np.arange(clean.shape[1])) * np.ones_like(clean)
 g = PSFConvolution(psf)
 blurred_stripes = g(torch.from_numpy(stripes)[None, None].float())[0, 0].numpy()
@@ -175,3 +238,11 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 # - The network learns from the one noisy image and the PSF, from nothing else.
 # - Score where you have the truth, look at the residual where you don't.
 # - What the PSF has removed can't be restored, only guessed.
+
+# %%
+predictions()
+
+# %% tags=["hide-cell"]
+from siamdecon.lab.budget import check_budget
+
+check_budget(training_steps=400)

@@ -145,7 +145,7 @@ class Explorer:
         self.title, self.axes, self.width = title, axes, width
         self.grid = {name: tuple(values) for name, values in controls.items()}
         self.static = {**self.grid, **(static or {})}
-        start = {name: values[0] for name, values in self.grid.items()} | (start or {})
+        start = {name: values[0] for name, values in self.grid.items() if values} | (start or {})
         _check_grid(self.grid, self.static, start)
         self._titles = {name: name.replace("_", " ") for name in self.grid} | (titles or {})
         self._make, self._frames = frame, {}
@@ -214,9 +214,9 @@ class Explorer:
             else None,
         }
         sliders = "".join(
-            f'<label><span>{html.escape(self._titles[name])}</span><input type="range" min="0" max="{len(values) - 1}" '
-            f'value="{first}"><output></output></label>'
-            for (name, values), first in zip(self.static.items(), start, strict=True)
+            f"<label><span>{html.escape(self._titles[name])}</span>"
+            f'<input type="range" min="0" max="{len(values) - 1}" value="{at}"><output></output></label>'
+            for (name, values), at in zip(self.static.items(), start, strict=True)
         )
         first = frames[int(np.ravel_multi_index(start, data["sizes"]))]
         picture = base64.b64encode(first.picture).decode()

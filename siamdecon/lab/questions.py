@@ -25,6 +25,8 @@ class Question:
         Index of the right one.
     because : str
         Why it is right.
+    picture : IPython.display.Image, optional
+        What the question is about, shown with it; its alt text must not give the answer away.
 
     Raises
     ------
@@ -39,7 +41,14 @@ class Question:
     'Right: yes. the kernel sums to 1'
     """
 
-    def __init__(self, text: str, options: list[str], answer: int, because: str):
+    def __init__(
+        self,
+        text: str,
+        options: list[str],
+        answer: int,
+        because: str,
+        picture: Image | None = None,
+    ):
         if len(options) < 2:
             raise ValueError(f"options: expected two or more, got {options!r}")
         if answer not in range(len(options)):
@@ -47,6 +56,7 @@ class Question:
                 f"answer: expected an index below {len(options)}, counted from 0, got {answer!r}"
             )
         self.text, self.options, self.answer, self.because = text, list(options), answer, because
+        self.picture = picture
         self.radio = widgets.RadioButtons(
             options=[(option, index) for index, option in enumerate(options)],
             index=None,
@@ -54,8 +64,9 @@ class Question:
         )
         self._verdict = widgets.HTML()
         self._waiting: list[widgets.Widget] = []
+        shown = [_captioned(picture)] if picture else []
         self.view = widgets.VBox(
-            [widgets.HTML(f"<b>{html.escape(text)}</b>"), self.radio, self._verdict]
+            [widgets.HTML(f"<b>{html.escape(text)}</b>"), *shown, self.radio, self._verdict]
         )
         self.radio.observe(self._answered, names="index")
         _asked[text] = self
@@ -103,7 +114,7 @@ class Question:
         options = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
         right = html.escape(f"{self.options[self.answer]}. {self.because}")
         return (
-            f"<div><b>{html.escape(self.text)}</b><ul>{options}</ul>"
+            f"<div><b>{html.escape(self.text)}</b>{_tag(self.picture)}<ul>{options}</ul>"
             f"<details><summary>Answer</summary>{right}</details></div>"
         )
 
@@ -117,10 +128,7 @@ class Reveal:
     def __init__(self, question: Question, picture: Image):
         self.picture = picture
         self.hint = widgets.HTML("<i>Answer the question above to see this.</i>")
-        image = widgets.Image(value=picture.data, format="png")
-        image.layout = widgets.Layout(max_width="100%", object_fit="contain")
-        caption = widgets.HTML(f"<small>{html.escape(picture.alt or '')}</small>")
-        box = widgets.VBox([image, caption])
+        box = _captioned(picture)
         self.view = widgets.VBox([self.hint, box])
         question.when_answered(box)
         question.radio.observe(lambda change: self._hide(question), names="index")
@@ -130,10 +138,7 @@ class Reveal:
         self.hint.layout.display = "none" if question.chosen is not None else None
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
-        data = base64.b64encode(self.picture.data).decode()
-        alt = html.escape(self.picture.alt or "", quote=True)
-        image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
-        static = f"<details><summary>Show the picture</summary>{image}</details>"
+        static = f"<details><summary>Show the picture</summary>{_tag(self.picture)}</details>"
         return {**self.view._repr_mimebundle_(**kwargs), "text/html": static}
 
 
@@ -185,3 +190,20 @@ def _row(question: Question) -> str:
     truth = "?" if chosen is None else question.options[question.answer]
     cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (question.text, predicted, truth))
     return f"<tr>{cells}</tr>"
+
+
+def _captioned(picture: Image) -> widgets.VBox:
+    """Return a picture as a widget, its alt text below it."""
+    image = widgets.Image(value=picture.data, format="png")
+    image.layout = widgets.Layout(max_width="100%", object_fit="contain")
+    caption = widgets.HTML(f"<small>{html.escape(picture.alt or '')}</small>")
+    return widgets.VBox([image, caption])
+
+
+def _tag(picture: Image | None) -> str:
+    """Return a picture as HTML; nothing for none."""
+    if picture is None:
+        return ""
+    data = base64.b64encode(picture.data).decode()
+    alt = html.escape(picture.alt or "", quote=True)
+    return f'<img alt="{alt}" src="data:image/png;base64,{data}">'

@@ -3,7 +3,23 @@
 A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 """
 
+from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.optics import camera, defocus_phase
+from siamdecon.lab.checks.quickstart import best_estimate, residual
+from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invariance
 
-__all__ = ["CheckFailed", "Exercise", "camera", "defocus_phase"]
+__all__ = [
+    "CheckFailed",
+    "Exercise",
+    "average_turns",
+    "best_estimate",
+    "blind_spot_loss",
+    "boundary",
+    "camera",
+    "defocus_phase",
+    "hide",
+    "invariance",
+    "noise2same_d_loss",
+    "residual",
+]
