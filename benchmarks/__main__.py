@@ -1,4 +1,4 @@
-"""`python -m benchmarks [quality] [speed] [memory]`: measure, print, and keep in benchmarks/results/."""
+"""`python -m benchmarks [quality] [speed] [memory] [explorers]`: measure, print, and keep in benchmarks/results/."""
 
 import argparse
 import json
@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 
 import siamdecon
-from benchmarks import memory, quality, speed
+from benchmarks import explorers, memory, quality, speed
 from siamdecon.files import write_atomically
 from siamdecon.hardware import available_cores
 
 RESULTS = Path(__file__).parent / "results"
-SECTIONS = {"quality": quality.measure, "speed": speed.measure, "memory": memory.measure}
+SECTIONS = {
+    module.__name__.rpartition(".")[2]: module.measure
+    for module in (quality, speed, memory, explorers)
+}
 
 
 def machine() -> dict:

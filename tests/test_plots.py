@@ -1,13 +1,16 @@
 """Pictures carry a text, show all images in one grey window, and tables mark the best."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import color
 
-from siamdecon.lab.plots import PALETTE, gallery, loss_curves, score_table
+from siamdecon.lab import plots
+from siamdecon.lab.plots import PALETTE, gallery, lines, loss_curves, score_table
 from siamdecon.run import History
 
 
@@ -70,3 +73,64 @@ def test_the_palette_can_be_told_apart_without_red_and_green():
         seen = seen.clip(0, 1) ** (1 / 2.2)
         distance = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
         assert distance[np.triu_indices(len(PALETTE), 1)].min() > 0.1
+
+
+# Machado, Oliveira and Fernandes 2009: linear RGB as seen with each kind of colour blindness.
+BLINDNESS = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def closest(palette, blindness):
+    """Return the smallest CIEDE2000 difference of two colours, as seen with a colour blindness."""
+    srgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in palette])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(blindness), 0, 1)
+    shown = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = color.rgb2lab(shown)
+    return min(color.deltaE_ciede2000(a, b) for a, b in itertools.combinations(lab, 2))
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_the_palette_is_told_apart_with_any_colour_vision(kind):
+    """A difference of 2 to 3 is just noticeable; these are drawn as thin lines."""
+    assert closest(PALETTE, BLINDNESS[kind]) > 8
+
+
+def test_red_and_green_would_not_be():
+    assert closest(("#d62728", "#2ca02c"), BLINDNESS["deuteranopia"]) < 8
+
+
+def test_lines_are_told_apart_without_colours_too(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "picture", lambda figure, alt: drawn.append((figure, alt)))
+    x = np.arange(5)
+    lines(x, {"a": x, "b": x**2}, xlabel="x", ylabel="y (dB)", log="y", alt="two lines")
+    (figure, alt), (axis,) = drawn[0], drawn[0][0].axes
+    first, second = axis.lines
+    assert alt == "two lines"
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() != second.get_linestyle()
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("x", "y (dB)")
+    assert (axis.get_xscale(), axis.get_yscale()) == ("linear", "log")
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+    plots.plt.close(figure)
+
+
+def test_more_lines_than_colours_are_refused():
+    with pytest.raises(ValueError, match="6 or fewer, got 7"):
+        lines(np.arange(2), {str(i): [0, 1] for i in range(7)}, xlabel="", ylabel="", alt="")

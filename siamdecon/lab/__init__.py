@@ -1,1 +1,1 @@
-"""What a learner touches: plots now; explorers and exercise checks come with the course's notebooks."""
+"""What a learner touches: explorers, live training, questions, exercise checks, plots."""

@@ -5,6 +5,8 @@ A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 
 from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
+from siamdecon.lab.checks.files import pyramid_weights, to_counts
+from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
 from siamdecon.lab.checks.quickstart import best_estimate, residual
 from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invariance
@@ -12,6 +14,7 @@ from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invari
 __all__ = [
     "CheckFailed",
     "Exercise",
+    "autocorrelation",
     "average_turns",
     "best_estimate",
     "blind_spot_loss",
@@ -21,5 +24,9 @@ __all__ = [
     "hide",
     "invariance",
     "noise2same_d_loss",
+    "psnr",
+    "pyramid_weights",
     "residual",
+    "ring_correlation",
+    "to_counts",
 ]
