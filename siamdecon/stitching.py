@@ -1,7 +1,7 @@
 """Restore an image tile by tile, and put the tiles together without a seam."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -91,6 +91,89 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
         total[(..., *where)] += f(part) * pyramid
         weight[where] += pyramid
     return total / weight
+
+
+def exact(
+    f: Callable[[Tensor], Tensor], x: Tensor, tile: int, halo: int, stride: int = 1
+) -> Tensor:
+    """Apply `f` to tiles with a halo, and keep of each what the halo shields: equal to f(x).
+
+    An improvement on the paper's blend: no pixel depends on where the tiles lie, and none is averaged.
+
+    Parameters
+    ----------
+    f : callable
+        Maps (n, c, [z,] y, x) to a tensor of the same shape; in no part of it may an output depend on
+        inputs further than `halo` away.
+    x : Tensor, shape (n, c, [z,] y, x)
+    tile : int
+        Side of what a tile contributes; with its halo it is read larger.
+    halo : int
+        Pixels around a tile that are computed and thrown away; `siamdecon.unet.receptive_field` for a
+        network.
+    stride : int
+        Tiles are read from multiples of this many pixels, so that a network that halves the image
+        halves each tile at the same places.
+
+    Returns
+    -------
+    Tensor, shape as `x`
+
+    Raises
+    ------
+    ValueError
+        If tile, halo or stride is not a whole number that can be.
+
+    Examples
+    --------
+    >>> x = torch.rand(1, 1, 50, 70)
+    >>> box = torch.nn.AvgPool2d(5, stride=1, padding=2)
+    >>> torch.equal(exact(box, x, tile=32, halo=2), box(x))
+    True
+    """
+    if tile < 1 or halo < 0 or stride < 1:
+        raise ValueError(
+            f"expected a tile and a stride of 1 or more and a halo of 0 or more, got {tile}, {stride} "
+            f"and {halo}"
+        )
+    out = None
+    for core, window in windows(tuple(x.shape[2:]), tile, halo, stride):
+        part = f(x[(..., *window)])  # (n, c, [z,] y, x) of a window
+        if out is None:
+            out = torch.empty(x.shape, dtype=part.dtype, device=part.device)
+        inside = (
+            slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
+        )
+        out[(..., *core)] = part[(..., *inside)]
+    return out
+
+
+def windows(
+    shape: tuple[int, ...], tile: int, halo: int, stride: int = 1
+) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Yield what each tile contributes, and the window to read for it, as slices of the image.
+
+    Windows begin and end at multiples of `stride`, or at the image's border.
+
+    Examples
+    --------
+    >>> for core, window in windows((100,), tile=40, halo=3, stride=4):
+    ...     print(core[0], window[0])
+    slice(0, 40, None) slice(0, 44, None)
+    slice(40, 80, None) slice(36, 84, None)
+    slice(80, 100, None) slice(76, 100, None)
+    """
+    axes = []
+    for size in shape:
+        axis = []
+        for start in range(0, size, tile):
+            stop = min(start + tile, size)
+            first = max(0, start - halo) // stride * stride
+            last = min(size, -(-(stop + halo) // stride) * stride)
+            axis.append((slice(start, stop), slice(first, last)))
+        axes.append(axis)
+    for combination in itertools.product(*axes):
+        yield tuple(zip(*combination, strict=True))
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:

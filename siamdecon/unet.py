@@ -1,5 +1,7 @@
 """The trainable model f: a residual U-Net, in 2D and 3D."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +46,54 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, c_in, [z,] y, x) to (n, c_out, [z,] y, x)."""
         return self.shortcut(x) + self.residual(x)
+
+
+def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
+    """Measure how far an output of a network looks, in pixels to either side.
+
+    By its derivatives, in a copy whose weights are all positive, so that none cancel, and whose input is
+    too, so that no ReLU hides one.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (n, 1, [z,] y, x) to the same shape.
+    n_dim : int
+        2 or 3.
+    stride : int
+        Outputs this many pixels apart look equally far; the farthest of them counts.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> receptive_field(nn.Conv2d(1, 1, 5, padding=2), n_dim=2)
+    2
+    >>> receptive_field(UNet(n_dim=2, features=2), n_dim=2)
+    24
+    """
+    twin = copy.deepcopy(model).to("cpu", torch.float64).eval()
+    for module in twin.modules():
+        if isinstance(module, tuple(BATCH_NORM.values())):
+            module.reset_parameters()
+        elif hasattr(module, "weight"):
+            nn.init.ones_(module.weight)
+    side, reach = 16 * stride, 0
+    while True:
+        # along one axis only: the network treats all alike
+        shape = (1, 1, *[4 * stride] * (n_dim - 1), side)
+        x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
+        y = twin(x)
+        middle = side // 2 // stride * stride
+        for place in range(middle, middle + stride):
+            seen = torch.autograd.grad(y[..., place].sum(), x, retain_graph=True)[0]
+            columns = seen.flatten(0, -2).abs().sum(dim=0).nonzero().flatten()
+            reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
+        if reach < side // 2 - stride:
+            return reach
+        side *= 2
 
 
 class UNet(nn.Module):

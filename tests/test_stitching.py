@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamdecon.stitching import blend, pyramid_weights, tile_starts
+from siamdecon.stitching import blend, exact, pyramid_weights, tile_starts, windows
+from siamdecon.unet import UNet, receptive_field
 
 
 @given(st.integers(1, 300), st.integers(2, 80), st.integers(0, 79))
@@ -62,3 +63,40 @@ def test_tiles_of_a_local_filter_match_the_whole_image_inside():
 def test_an_overlap_that_leaves_nothing(overlap):
     with pytest.raises(ValueError, match="less than the tile's 32"):
         blend(torch.square, torch.zeros(1, 1, 64, 64), tile=32, overlap=overlap)
+
+
+@pytest.mark.parametrize(("n_dim", "shape"), [(2, (77, 130)), (3, (18, 61, 44))])
+def test_exact_tiles_of_a_network_are_the_whole_image(n_dim, shape):
+    torch.manual_seed(0)
+    model = UNet(n_dim, features=2).eval()
+    halo = receptive_field(model, n_dim)
+    x = torch.randn(1, 1, *shape)
+    with torch.inference_mode():
+        whole, tiled = model(x), exact(model, x, tile=24, halo=halo, stride=model.stride)
+        short = exact(model, x, tile=24, halo=4, stride=model.stride)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    assert (short - whole).abs().max() > 1e-3
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 50), min_size=2, max_size=3),
+    st.integers(1, 30),
+    st.integers(0, 9),
+    st.sampled_from((1, 2, 4)),
+)
+def test_windows_cover_each_pixel_once_and_hold_their_halo(shape, tile, halo, stride):
+    count = np.zeros(shape, int)
+    for core, window in windows(tuple(shape), tile, halo, stride):
+        count[core] += 1
+        for c, w, size in zip(core, window, shape, strict=True):
+            assert w.start <= max(0, c.start - halo) and w.stop >= min(size, c.stop + halo)
+            assert w.start % stride == 0
+            assert w.stop == size or w.stop % stride == 0
+    assert (count == 1).all()
+
+
+@pytest.mark.parametrize("options", [{"tile": 0, "halo": 1}, {"tile": 8, "halo": -1}])
+def test_impossible_tiles(options):
+    with pytest.raises(ValueError, match="1 or more"):
+        exact(torch.square, torch.zeros(1, 1, 8, 8), **options)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamdecon import UNet
+from siamdecon.unet import receptive_field
 
 
 def parameters(model):
@@ -60,3 +61,20 @@ def test_impossible_networks(arguments):
 def test_a_colour_image_is_refused():
     with pytest.raises(ValueError, match=r"shape \(n, 1, y, x\), got \(1, 3, 8, 8\)"):
         UNet(features=2)(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(1, 3), (2, 10), (3, 24)])
+def test_the_receptive_field_is_that_of_a_brute_force_search(depth, expected):
+    """Change one input pixel at a time, and see how far outputs change."""
+    torch.manual_seed(0)
+    model = UNet(features=3, depth=depth).double().eval()
+    stride = 2 ** (depth - 1)
+    x = torch.rand(1, 1, 8, 120, dtype=torch.float64)
+    with torch.inference_mode():
+        rest, reach = model(x), 0
+        for place in range(60, 60 + stride):
+            other = x.clone()
+            other[..., place] += 10
+            changed = (model(other) != rest)[0, 0].any(dim=0).nonzero().flatten()
+            reach = max(reach, place - int(changed.min()), int(changed.max()) - place)
+    assert reach <= receptive_field(model, 2, stride) == expected
