@@ -6,7 +6,7 @@ import numpy as np
 
 from siamdecon.lab.checks.engine import Exercise
 
-_ESTIMATE = np.array([[-0.3, -0.001, 0.0, 0.2506, 0.4999], [0.5031, 0.75, 1.0, 1.02, 1.9]])
+_ESTIMATE = np.array([[-0.3, -0.001, 0.0, 0.2506, 0.4999], [0.5031, 0.7512, 1.0, 1.02, 1.9]])
 
 
 def _to_counts(estimate, low, high):
@@ -40,11 +40,8 @@ to_counts = Exercise(
         "neither rounded nor clipped: values outside 0 to 65535 wrap round.": lambda e, low, high: (
             _wrapped(_units(e, low, high))
         ),
-        "clipped to [low, high]: restored peaks may rise above the brightest value measured.": (
+        "clipped to [low, high], that is to [0, 1]: restored peaks may rise above it.": (
             lambda e, low, high: np.rint(np.clip(_units(e, low, high), low, high))
-        ),
-        "the estimate is clipped to [0, 1] first: restored peaks may rise above 1.": (
-            lambda e, low, high: np.rint(_units(np.clip(e, 0, 1), low, high))
         ),
         "the offset low is missing: 0 must become low.": lambda e, low, high: np.clip(
             np.rint(e * (high - low)), 0, 65535
@@ -113,7 +110,7 @@ pyramid_weights = Exercise(
         "divided by the size; the largest distance is about half of it.": lambda n: _square(
             _ramp(n) / n, np.minimum
         ),
-        "normalised to sum 1; the blend divides by the sum of the weights anyway, 1 in the middle was asked.": (
+        "normalised to sum 1; the blend divides by the sum anyway, 1 in the middle was asked.": (
             lambda n: _square(_ramp(n), np.minimum) / np.sum(_square(_ramp(n), np.minimum))
         ),
         "that is the ramp of one axis; the tile is square.": lambda n: _ramp(n) / _ramp(n).max(),
