@@ -1,4 +1,4 @@
-"""`python -m benchmarks [quality] [speed] [memory] [explorers]`: measure, print, and keep in benchmarks/results/."""
+"""`python -m benchmarks [SECTION ...]`: measure, print, and keep in benchmarks/results/."""
 
 import argparse
 import json

@@ -217,6 +217,12 @@ def deconvolve(
     job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
     how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile}
     if method in CLASSICAL:
+        for_networks = {**how, "checkpoint": checkpoint}
+        if given := [name for name, value in for_networks.items() if value is not None]:
+            raise ValueError(
+                f"{', '.join(given)}: {method} trains no network and restores the image at once; leave "
+                "this out"
+            )
         if (low, span) != (0.0, 1.0) and method != "total_variation":
             # blur lowers peaks: restored, they may rise above the brightest value measured
             options.setdefault("clip", False)

@@ -83,3 +83,20 @@ def test_looking_changes_nothing():
     looked, alone = run(LiveTraining(IMAGE)), run(None)
     pairs = zip(looked.model.parameters(), alone.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_guess_in_training_is_as_good_as_the_result():
+    """Early in a run the running statistics would still be those of the first, random weights."""
+    clean = np.kron(np.random.default_rng(1).random((6, 6)), np.ones((16, 16))).astype(np.float32)
+    psf = np.ones((3, 3)) / 9
+    torch.manual_seed(0)
+    config = TrainingConfig(steps=60, batch_size=4, patch_size=32, learning_rate=4e-3)
+    guesses = {}
+
+    def look(training):
+        guesses[training.step] = np.mean((module.guess(training, clean) - clean) ** 2)
+
+    result = train(UNet(features=4), clean, psf, config, callback=look)
+    assert guesses[60] < 0.3 * clean.var()
+    assert guesses[60] < guesses[5]
+    assert result.step == 60

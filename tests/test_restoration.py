@@ -251,3 +251,12 @@ def test_the_callers_random_numbers_are_left_alone():
 
 def test_an_image_without_noise_has_no_clipping_to_model():
     assert restore(np.where(CLEAN > 0.5, CLEAN, 0)).run.config.noise is None
+
+
+@pytest.mark.parametrize(
+    "option", [{"tile": 64}, {"checkpoint": "run.pt"}, {"average_flips": True}, {"calibrate": False}]
+)
+def test_what_only_a_network_has_is_not_ignored_by_a_classical_method(option):
+    image = np.random.default_rng(0).random((40, 40))
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: wiener trains no network"):
+        deconvolve(image, np.ones((3, 3)) / 9, "wiener", **option)

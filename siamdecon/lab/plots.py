@@ -91,7 +91,9 @@ def gallery(
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
-        column[0].set_title(title, fontsize=10)
+        column[0].set_title(
+            title, fontsize=max(10, 3 * len(images))
+        )  # legible once scaled to a page
         if zoom:
             y, x, side = zoom
             column[0].add_patch(
@@ -149,8 +151,11 @@ def lines(
         where = x[name] if isinstance(x, dict) else x
         axis.plot(where, values, color=colour, linestyle=dash, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.set_xscale("log" if "x" in log else "linear")
-    axis.set_yscale("log" if "y" in log else "linear")
+    for name, scale in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in log:
+            axis.set(**{f"{name}scale": "log"})
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_formatter("")  # its labels would overlap on a short axis
     axis.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         axis.legend(frameon=False)

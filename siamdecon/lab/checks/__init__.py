@@ -3,9 +3,11 @@
 A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 """
 
+from siamdecon.lab.checks.classical import lucy_richardson_update, wiener_gain
 from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.files import pyramid_weights, to_counts
+from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
 from siamdecon.lab.checks.quickstart import best_estimate, residual
@@ -21,12 +23,16 @@ __all__ = [
     "boundary",
     "camera",
     "defocus_phase",
+    "fft_convolve",
     "hide",
     "invariance",
+    "lucy_richardson_update",
     "noise2same_d_loss",
     "psnr",
     "pyramid_weights",
     "residual",
     "ring_correlation",
     "to_counts",
+    "transfer_function",
+    "wiener_gain",
 ]
