@@ -9,7 +9,7 @@
 # | After it you can | build a PSF from the optics; blur an image; add each kind of noise; say what clipping does to the mean |
 # | Before it | Python and NumPy; what a complex exponential is |
 # | Reading | 20 minutes |
-# | Running | 25 seconds and 0 training steps, on two CPU cores |
+# | Running | 10 seconds and 0 training steps, on two CPU cores |
 
 # %%
 import numpy as np

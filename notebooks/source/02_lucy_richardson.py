@@ -10,7 +10,7 @@
 # | After it you can | derive and write the update; say why it must be stopped, and when; choose its start; name its opponents and what each assumes |
 # | Before it | Python and NumPy; what a convolution is, and a Fourier transform |
 # | Reading | 20 minutes |
-# | Running | 45 seconds and 0 training steps, on two CPU cores |
+# | Running | 20 seconds and 0 training steps, on two CPU cores |
 
 # %%
 import numpy as np

@@ -11,7 +11,7 @@
 # | After it you can | hide pixels; write the blind-spot loss; say why its expectation is the true error plus a constant, and when it is not; train with it |
 # | Before it | Python and a little PyTorch; what a PSF does (notebook 01) |
 # | Reading | 20 minutes |
-# | Running | 50 seconds and 400 training steps, on two CPU cores |
+# | Running | 40 seconds and 400 training steps, on two CPU cores |
 
 # %%
 import numpy as np

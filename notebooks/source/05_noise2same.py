@@ -10,7 +10,7 @@
 # | After it you can | say what reconstruction alone learns; write the invariance and the boundary term; say why there is a root, and what lambda_inv trades |
 # | Before it | Python and a little PyTorch; what a blind spot is (notebook 04) helps |
 # | Reading | 20 minutes |
-# | Running | 110 seconds and 1050 training steps, on two CPU cores |
+# | Running | 115 seconds and 1050 training steps, on two CPU cores |
 
 # %%
 import numpy as np

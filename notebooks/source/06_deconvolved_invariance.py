@@ -9,7 +9,7 @@
 # | After it you can | write Eq. 4; say what each invariance sees; reproduce the order of the paper's Table 1; choose the lambdas |
 # | Before it | Python and PyTorch; what a blind spot and an invariance loss are (notebooks 04 and 05) |
 # | Reading | 20 minutes |
-# | Running | 120 seconds and 1200 training steps, on two CPU cores |
+# | Running | 150 seconds and 1200 training steps, on two CPU cores |
 
 # %%
 import numpy as np

@@ -10,7 +10,7 @@
 # | After it you can | read and check a TIFF; get a PSF from its voxel size; choose a method without ground truth; tile without seams; save with metadata, from Python and from the command line |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is |
 # | Reading | 20 minutes |
-# | Running | 60 seconds and 250 training steps, on two CPU cores |
+# | Running | 40 seconds and 250 training steps, on two CPU cores |
 
 # %%
 import json
