@@ -254,7 +254,8 @@ def test_an_image_without_noise_has_no_clipping_to_model():
 
 
 @pytest.mark.parametrize(
-    "option", [{"tile": 64}, {"checkpoint": "run.pt"}, {"average_flips": True}, {"calibrate": False}]
+    "option",
+    [{"tile": 64}, {"checkpoint": "run.pt"}, {"average_flips": True}, {"calibrate": False}],
 )
 def test_what_only_a_network_has_is_not_ignored_by_a_classical_method(option):
     image = np.random.default_rng(0).random((40, 40))

@@ -221,6 +221,7 @@ def train(weights, steps):
     )
 
 
+# %%
 def figures(result):
     how = {"average_flips": False, "calibrate": False}  # one pass, as in training
     f, f_masked = (predict(result.run, z, **how) for z in (noisy, hidden))
