@@ -260,10 +260,10 @@ Markdown(score_table({f"{name}, averaged": row for name, row in averaged.items()
 # 4. How many steps would have been enough?
 
 # %%
-explorer = LambdaExplorer()
-explorer
+LambdaExplorer()
 
 # %% tags=["hide-cell"]
+explorer = LambdaExplorer(tier="test")
 explorer.set(lambda_inv=0, lambda_inv_d=0, boundary="none", step=400)
 identity = explorer.frame
 explorer.set(lambda_inv_d=2)
@@ -291,7 +291,6 @@ check_budget(training_steps=1200)
 
 # %% tags=["hide-cell"]
 # Live training joins the controls: a few steps here, the lab tier for a learner.
-explorer.tier = "test"
 explorer.train(1.0, 1.0, "deconvolved, 0.1")
 assert explorer.at == (1.0, 1.0, "deconvolved, 0.1", 4)
 assert "step 4" in explorer.frame.text
