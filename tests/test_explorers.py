@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from siamdecon import inference
+from siamdecon.lab import sweep
 from siamdecon.lab.explorer import Axes, Explorer
 from siamdecon.lab.explorers import iterations_explorer, noise_explorer, optics_explorer
 from siamdecon.lab.frames import Frame, compress
@@ -203,6 +205,19 @@ class TestLambdas:
 
         frames = list(train_point(Scene(), grid_weights(0, 2, "none"), tier="test", callback=stop))
         assert [step for step, _ in frames] == [2]
+
+    def test_an_interrupt_during_a_look_keeps_it_too(self, monkeypatch):
+        looks = []
+
+        def interrupted_once(*args, **kwargs):
+            looks.append(args)
+            if len(looks) == 1:
+                raise KeyboardInterrupt
+            return inference.predict(*args, **kwargs)
+
+        monkeypatch.setattr(sweep, "predict", interrupted_once)
+        point = train_point(Scene(), grid_weights(0, 2, "none"), tier="test", steps=(2,))
+        assert [step for step, _ in point] == [2]
 
     def test_live_training_joins_the_controls(self):
         explorer = LambdaExplorer(tier="test")

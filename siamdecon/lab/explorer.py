@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import ipywidgets as widgets
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from siamdecon.lab.frames import Frame
 from siamdecon.lab.plots import PALETTE
@@ -47,7 +48,7 @@ class Axes:
         parts = [
             f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{self._about(curves)}">'
         ]
-        for tick in np.linspace(low, high, 5):
+        for tick in _ticks(low, high):
             y = self._up(tick)
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -55,7 +56,7 @@ class Axes:
             parts.append(
                 f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>'
             )
-        for tick in np.linspace(self.x[0], self.x[-1], 5):
+        for tick in _ticks(self.x[0], self.x[-1]):
             x = self._across(tick)
             parts.append(
                 f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{tick:.3g}</text>'
@@ -244,6 +245,12 @@ class Explorer:
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         return {**self.view._repr_mimebundle_(**kwargs), "text/html": self.to_html()}
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from low to high."""
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high]
 
 
 def _check_grid(grid: dict, static: dict, start: dict) -> None:

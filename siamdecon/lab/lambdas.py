@@ -46,7 +46,13 @@ class LambdaExplorer(Explorer):
         )
         self._frames.update(stored)
         self._fields = {
-            name: widgets.BoundedFloatText(1.0, min=0, max=100, description=name.replace("_", " "))
+            name: widgets.BoundedFloatText(
+                1.0,
+                min=0,
+                max=100,
+                description=name.replace("_", " "),
+                layout=widgets.Layout(width="200px"),
+            )
             for name in ("lambda_inv", "lambda_inv_d")
         }
         self._boundary = widgets.Dropdown(options=list(BOUNDARIES), description="boundary")

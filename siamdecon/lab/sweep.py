@@ -109,21 +109,27 @@ def train_point(
     loop = TrainingLoop(model, scene.noisy, scene.psf, config, torch.device("cpu"))
     run = loop.run
     stops = {*(step for step in steps if step < config.steps), config.steps}
+
+    def look() -> Frame:
+        state = loop.generator.get_state()
+        loop.finish()  # the average's batch statistics; the patches for them are drawn apart
+        how = {"average_flips": size.average_flips, "calibrate": size.calibrate}
+        estimate = predict(run, scene.noisy, scene.psf, **how)
+        loop.generator.set_state(state)
+        run.model.train(), run.average.train()
+        return scene.frame(estimate, describe(weights, run.step))
+
     while run.step < config.steps and not run.interrupted:
         try:
             loop.take_step()
             if callback is not None:
                 callback(run)
-        except KeyboardInterrupt:
+            frame = look() if run.step in stops else None
+        except KeyboardInterrupt:  # also one that arrives during a look
             run.interrupted = True
-        if run.step in stops or run.interrupted:
-            state = loop.generator.get_state()
-            loop.finish()  # the average's batch statistics; the patches for them are drawn apart
-            how = {"average_flips": size.average_flips, "calibrate": size.calibrate}
-            estimate = predict(run, scene.noisy, scene.psf, **how)
-            yield run.step, scene.frame(estimate, describe(weights, run.step))
-            loop.generator.set_state(state)
-            run.model.train(), run.average.train()
+            frame = look()
+        if frame is not None:
+            yield run.step, frame
 
 
 def describe(weights: LossWeights, step: int) -> str:
