@@ -254,10 +254,12 @@ Markdown(score_table({f"{name}, averaged": row for name, row in averaged.items()
 # the residual, below the spectrum. "amplitude / clean" is how much of each frequency the estimate has;
 # "correlation with clean" how much of it is right.
 #
-# 1. All lambdas 0, last step: the residual is empty. Where did the noise go?
-# 2. `lambda inv` 2 against `lambda inv d` 2.
-# 3. `lambda inv d` 8: what is lost?
-# 4. How many steps would have been enough?
+# 1. Both lambdas 0, no boundary loss: move through the steps. When is the PSNR highest, and what do residual
+#    and spectrum do after that?
+# 2. `lambda inv` 2 alone against `lambda inv d` 2 alone, last step: at which frequencies do they differ, and is
+#    what the first has there right?
+# 3. Both at 8: what does the residual show?
+# 4. Which setting and step would you have chosen by the residual alone?
 
 # %%
 LambdaExplorer()
@@ -270,6 +272,11 @@ explorer.set(lambda_inv_d=2)
 assert explorer.frame.text != identity.text
 residual = [float(frame.text.split()[-1].rstrip(".")) for frame in (identity, explorer.frame)]
 assert residual[0] < residual[1]
+psnr = [
+    float(explorer.frame_at((0, weight, "none", 400)).text.split("PSNR ")[1].split()[0])
+    for weight in (0, 2, 8)
+]
+assert np.allclose(psnr, [16.6, 22.9, 22.4], atol=0.1)
 amplitude = "amplitude / clean"
 assert np.mean(identity.curves[amplitude]) > np.mean(explorer.frame.curves[amplitude])
 
@@ -279,7 +286,8 @@ assert np.mean(identity.curves[amplitude]) > np.mean(explorer.frame.curves[ampli
 # - The invariance before the PSF sees what the PSF hides; the one after it does not.
 # - Eq. 4 costs one blur a step less than Eq. 3.
 # - On this crop the order is that of Table 1: Noise2Same, Noise2Self, Noise2Same (d).
-# - $\lambda_{inv (d)}$ trades grain against detail: 0 copies the noise, a large one flattens the image.
+# - $\lambda_{inv (d)}$ trades grain against detail: 0 ends with the noise in the estimate (16.6 dB after 400 steps),
+#   2 does not (22.9 dB), and 8 leaves detail in the residual (22.4 dB).
 
 # %%
 predictions()

@@ -51,7 +51,8 @@ class LambdaExplorer(Explorer):
                 min=0,
                 max=100,
                 description=name.replace("_", " "),
-                layout=widgets.Layout(width="200px"),
+                style={"description_width": "initial"},
+                layout=widgets.Layout(width="180px"),
             )
             for name in ("lambda_inv", "lambda_inv_d")
         }
