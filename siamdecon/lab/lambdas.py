@@ -29,7 +29,7 @@ class LambdaExplorer(Explorer):
     >>> explorer = LambdaExplorer()
     >>> explorer.set(lambda_inv=0, lambda_inv_d=2, step=400)
     >>> explorer.frame.text
-    'rec 1, inv_d 2, step 400: PSNR ... dB, SSIM ..., residual's standard deviation ...'
+    "rec 1, inv_d 2, step 400: PSNR ... dB, SSIM ..., residual's standard deviation ..."
     """
 
     def __init__(self, tier: str | None = None):
