@@ -1,11 +1,12 @@
 """Restore a whole image with a trained network: the unmasked pass, without the PSF."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.optimize import curve_fit
-from torch import Tensor
+from torch import Tensor, nn
 
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
@@ -13,11 +14,14 @@ from siamdecon.degradation import mean_response
 from siamdecon.hardware import autocast_dtype
 from siamdecon.patches import symmetries
 from siamdecon.run import Training
-from siamdecon.stitching import blend
+from siamdecon.stitching import blend, exact
+from siamdecon.unet import receptive_field
 from siamdecon.validation import check_image
 
 #: Features that one pass holds at a time, in units of the first layer's, measured on the U-Net.
 _LAYERS_ALIVE = 8
+STITCHES = ("blend", "exact")
+SMALLEST_TILE = 32
 
 
 def predict(
@@ -28,10 +32,12 @@ def predict(
     average_flips: bool = True,
     calibrate: bool = True,
     tile: int | None = None,
+    stitch: str = "blend",
 ) -> np.ndarray:
     """Return f(x) for a whole image (Section 2, "Inference").
 
-    With both options False this is the paper's inference; each is an improvement of its own.
+    With both options False and `stitch` "blend" this is the paper's inference; each is an improvement
+    of its own.
 
     Parameters
     ----------
@@ -47,7 +53,11 @@ def predict(
         Give the estimate the scale and the offset with which, blurred again, it explains the image best.
         After a short training the batch normalisation leaves both a few per cent off.
     tile : int, optional
-        Side of the overlapping tiles that a large image is restored in; chosen by size unless given.
+        Side of the tiles that a large image is restored in; chosen by the free memory unless given. If a
+        GPU's memory does not suffice, it is halved until it does.
+    stitch : str
+        How tiles are put together: "blend", the paper's pyramid weights, or "exact", with a halo of the
+        network's receptive field, equal to the whole image. See `siamdecon.stitching`.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def predict(
     Raises
     ------
     ValueError
-        If an option needs the kernel and none is given.
+        If an option needs the kernel and none is given, or `stitch` is neither.
 
     Examples
     --------
@@ -70,6 +80,8 @@ def predict(
     """
     if psf is None and (average_flips or calibrate):
         raise ValueError("psf: expected the kernel, to average flips and to calibrate with")
+    if stitch not in STITCHES:
+        raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, got {stitch!r}")
     weights = next(run.average.parameters())
     x = (to_tensor(check_image(image), weights.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
     tile = tile or _tile_side(x, run)
@@ -87,13 +99,35 @@ def predict(
     with torch.inference_mode():
         total = torch.zeros_like(x)
         for turn, back in zip(turns, undo, strict=True):
-            total += back(blend(f, turn(x), tile, min(32, tile // 2)))
+            total += back(_in_tiles(f, turn(x), tile, run.model if stitch == "exact" else None))
     run.average.train(was_training)
     estimate = total / len(turns) * run.std + run.mean
     if calibrate:
         scale, offset = fit_contrast(estimate, image, psf, mean_response(run.config.noise))
         estimate = scale * estimate + offset
     return to_array(estimate)
+
+
+def _in_tiles(
+    f: Callable[[Tensor], Tensor], x: Tensor, tile: int, exact_for: nn.Module | None
+) -> Tensor:
+    """Apply `f` tile by tile, blended, or exactly for a network; in smaller tiles if a GPU asks for it."""
+    try:
+        if exact_for is None:
+            return blend(f, x, tile, min(32, tile // 2))
+        if max(x.shape[2:]) <= tile:
+            return f(x)
+        stride = getattr(exact_for, "stride", 1)
+        halo = receptive_field(exact_for, x.ndim - 2, stride)
+        return exact(f, x, max(stride, tile - 2 * halo), halo, stride)
+    except torch.cuda.OutOfMemoryError:
+        if tile < 2 * SMALLEST_TILE:
+            raise
+        torch.cuda.empty_cache()
+        warnings.warn(
+            f"not enough GPU memory: tiles of {tile // 2} in place of {tile}", stacklevel=3
+        )
+    return _in_tiles(f, x, tile // 2, exact_for)
 
 
 def fit_contrast(

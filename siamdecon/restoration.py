@@ -16,7 +16,7 @@ from siamdecon.degradation import Noise, residual
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
-from siamdecon.inference import predict
+from siamdecon.inference import STITCHES, predict
 from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import describe_inputs, describe_versions, plain
@@ -143,6 +143,7 @@ def deconvolve(
     average_flips: bool | None = None,
     calibrate: bool | None = None,
     tile: int | None = None,
+    stitch: str | None = None,
     device: str | None = None,
     progress: bool = True,
     callback: Callable | None = None,
@@ -169,7 +170,9 @@ def deconvolve(
         How a network restores, see `siamdecon.inference.predict`: True at the lab tier, False, as in the
         paper, at the full tier, unless given.
     tile : int, optional
-        Side of the tiles that large images are restored in; chosen by size unless given.
+        Side of the tiles that a network restores large images in; chosen by the free memory unless given.
+    stitch : str, optional
+        How the tiles are put together: "blend", the paper's, unless given, or "exact".
     device : str, optional
         "cpu" or "cuda"; the best one there is unless given.
     progress : bool
@@ -215,7 +218,9 @@ def deconvolve(
         raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
     low, span = _range(source.data)
     job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
-    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile}
+    if stitch is not None and stitch not in STITCHES:
+        raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, or None, got {stitch!r}")
+    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile, "stitch": stitch}
     if method in CLASSICAL:
         for_networks = {**how, "checkpoint": checkpoint}
         if given := [name for name, value in for_networks.items() if value is not None]:
@@ -303,8 +308,12 @@ class _Job:
                 checkpoint=checkpoint,
                 device=self.device,
             )
-        paper = {"average_flips": size.average_flips, "calibrate": size.calibrate}
-        how = {k: paper[k] if v is None and k in paper else v for k, v in how.items()}
+        usual = {
+            "average_flips": size.average_flips,
+            "calibrate": size.calibrate,
+            "stitch": "blend",
+        }
+        how = {k: usual.get(k) if v is None else v for k, v in how.items()}
         estimate = predict(run, self.image, self.psf, **how)
         used = {
             "tier": tier_name(tier),

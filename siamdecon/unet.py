@@ -48,6 +48,7 @@ class ResidualBlock(nn.Module):
         return self.shortcut(x) + self.residual(x)
 
 
+@torch.inference_mode(False)  # derivatives are needed, also where an inference calls
 def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     """Measure how far an output of a network looks, in pixels to either side.
 

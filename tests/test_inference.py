@@ -43,3 +43,55 @@ def test_the_kernel_is_asked_for_where_it_is_needed():
     with pytest.raises(ValueError, match="psf: expected the kernel"):
         predict(run, image)
     assert predict(run, image, average_flips=False, calibrate=False).shape == (40, 40)
+
+
+@pytest.fixture
+def run():
+    torch.manual_seed(0)
+    image = np.random.default_rng(0).random((150, 170))
+    config = TrainingConfig(
+        steps=2, batch_size=1, patch_size=32, precision="float32", ema_decay=0.9
+    )
+    return train(UNet(features=2), image, np.ones((3, 3)) / 9, config), image
+
+
+def test_exact_tiles_give_the_whole_image(run):
+    whole = predict(*run, average_flips=False, calibrate=False, tile=1000)
+    how = {"average_flips": False, "calibrate": False, "tile": 96}
+    assert np.abs(predict(*run, stitch="exact", **how) - whole).max() < 1e-5
+    assert np.abs(predict(*run, stitch="blend", **how) - whole).max() > 1e-5
+
+
+@pytest.mark.parametrize("stitch", ["blend", "exact"])
+def test_a_full_gpu_halves_the_tiles(run, stitch, monkeypatch):
+    training, image = run
+    sides, forward = [], training.average.forward
+
+    def limited(x):
+        sides.append(max(x.shape[2:]))
+        if sides[-1] > 100:
+            raise torch.cuda.OutOfMemoryError("full")
+        return forward(x)
+
+    monkeypatch.setattr(training.average, "forward", limited)
+    with pytest.warns(UserWarning, match="tiles of 80 in place of 160"):
+        tiled = predict(
+            training, image, average_flips=False, calibrate=False, tile=160, stitch=stitch
+        )
+    assert tiled.shape == image.shape and max(sides) > 100 >= sides[-1]
+
+
+def test_a_gpu_that_is_full_whatever_the_tile_is_an_error(run, monkeypatch):
+    training, image = run
+
+    def full(x):
+        raise torch.cuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(training.average, "forward", full)
+    with pytest.warns(UserWarning), pytest.raises(torch.cuda.OutOfMemoryError):
+        predict(training, image, average_flips=False, calibrate=False)
+
+
+def test_an_unknown_way_to_stitch(run):
+    with pytest.raises(ValueError, match="stitch: expected one of blend, exact, got 'sew'"):
+        predict(*run, average_flips=False, calibrate=False, stitch="sew")
