@@ -4,8 +4,12 @@ import itertools
 import statistics
 import time
 
-from siamdecon.lab.explorers import iterations_explorer, noise_explorer, optics_explorer
-from siamdecon.lab.lambdas import LambdaExplorer
+from siamdecon.lab.explorers import (
+    LambdaExplorer,
+    iterations_explorer,
+    noise_explorer,
+    optics_explorer,
+)
 
 LIMIT = 0.1  # seconds
 

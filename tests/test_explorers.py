@@ -12,9 +12,13 @@ from PIL import Image
 from siamdecon import inference
 from siamdecon.lab import sweep
 from siamdecon.lab.explorer import Axes, Explorer
-from siamdecon.lab.explorers import iterations_explorer, noise_explorer, optics_explorer
+from siamdecon.lab.explorers import (
+    LambdaExplorer,
+    iterations_explorer,
+    noise_explorer,
+    optics_explorer,
+)
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.lab.sweep import Scene, grid_weights, load_sweep, train_point
 
 GRID = {"grey": (0.0, 0.5, 1.0), "side": (8, 16)}

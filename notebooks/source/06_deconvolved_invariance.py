@@ -27,7 +27,7 @@ from siamdecon import (
 )
 from siamdecon.inference import predict
 from siamdecon.lab import checks
-from siamdecon.lab.lambdas import LambdaExplorer
+from siamdecon.lab.explorers import LambdaExplorer
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.plots import gallery, score_table
 from siamdecon.lab.questions import Question, predictions

@@ -10,8 +10,11 @@ from siamdecon.datasets import load_sample
 from siamdecon.degradation import PAPER_2D, Noise, blur, degrade, residual
 from siamdecon.lab.explorer import Axes, Explorer
 from siamdecon.lab.frames import Frame, compress
+from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gibson_lanni, paper_psf
+
+__all__ = ["LambdaExplorer", "iterations_explorer", "noise_explorer", "optics_explorer"]
 
 _CROP = (slice(176, 304), slice(176, 304))
 
