@@ -150,8 +150,9 @@ class PSFConvolution(nn.Module):
         mode = PADDINGS[self.padding]
         if mode is None:
             return x
-        if mode == "constant":
-            return nn.functional.pad(x, [w for pair in reversed(widths) for w in pair])
+        if mode in ("constant", "edge"):  # of any width by torch itself, and faster there
+            flat = [w for pair in reversed(widths) for w in pair]
+            return nn.functional.pad(x, flat, mode="replicate" if mode == "edge" else mode)
         for axis, width in enumerate(widths, start=2):
             x = x.index_select(axis, self._source(x.shape[axis], width, x.device))
         return x
@@ -174,12 +175,37 @@ class PSFConvolution(nn.Module):
     def _filter(self, padded: Tensor, first: list[int], out: list[int], conjugate: bool) -> Tensor:
         """Multiply by the transfer function and cut out the part that did not wrap around."""
         shape = tuple(next_fast_len(m, real=True) for m in padded.shape[2:])
-        axes = tuple(range(2, padded.ndim))
         with torch.autocast(padded.device.type, enabled=False):
             transfer = self.transfer_function(shape, padded)  # ([z,] y, x // 2 + 1)
             transfer = transfer.conj() if conjugate else transfer
-            spectrum = torch.fft.rfftn(padded, s=shape, dim=axes)  # (n, c, [z,] y, x // 2 + 1)
-            full = torch.fft.irfftn(spectrum * transfer, s=shape, dim=axes)  # (n, c, [z,] y, x)
+            return _SpectralFilter.apply(padded, transfer, shape, [0] * self.n_dim, first, out)
+
+
+class _SpectralFilter(torch.autograd.Function):
+    """Put x at `place` on an empty periodic grid, filter it, and cut out `out` pixels from `first` on.
+
+    The transpose is the same with `place` and `first` exchanged and the conjugate filter. Written down,
+    it takes two real transforms; PyTorch's own derivative of a real transform takes a complex one.
+    """
+
+    @staticmethod
+    def forward(ctx, x, transfer, shape, place, first, out):
+        ctx.transfer, ctx.shape, ctx.place, ctx.first = transfer, shape, place, first
+        ctx.size = list(x.shape[2:])
+        axes = tuple(range(2, x.ndim))
+        if any(place):
+            after = [m - p - n for m, p, n in zip(shape, place, ctx.size, strict=True)]
+            widths = zip(reversed(place), reversed(after), strict=True)
+            x = nn.functional.pad(x, [width for pair in widths for width in pair])
+        spectrum = torch.fft.rfftn(x, s=shape, dim=axes)  # (n, c, [z,] y, x // 2 + 1)
+        full = torch.fft.irfftn(spectrum.mul_(transfer), s=shape, dim=axes)  # (n, c, [z,] y, x)
         for axis, (start, length) in enumerate(zip(first, out, strict=True), start=2):
             full = full.narrow(axis, start, length)
         return full
+
+    @staticmethod
+    def backward(ctx, gradient):
+        back = _SpectralFilter.apply(
+            gradient, ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size
+        )
+        return back, None, None, None, None, None
