@@ -1,0 +1,98 @@
+"""The PSF convolution beside the FFTs that it needs, direct convolution and fft-conv-pytorch, in turn."""
+
+import importlib.util
+import statistics
+import time
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from skimage.restoration import richardson_lucy as skimage_richardson_lucy
+from torch.nn.functional import conv2d, conv3d, pad
+
+from siamdecon import PSFConvolution, paper_psf, richardson_lucy
+from siamdecon.phantoms import filaments
+
+CASES = {2: ((16, 1, 128, 128), (5, 9, 17, 31, 63)), 3: ((4, 1, 64, 64, 64), (5, 9, 17, 31))}
+#: Direct convolution of larger kernels would take minutes.
+DIRECT_UP_TO = {2: 63, 3: 17}
+
+
+def steps(n_dim: int, shape: tuple, size: int) -> dict:
+    """Return what to time: each blurs `shape` with a kernel of `size`, forward and backward."""
+    kernel = np.random.default_rng(0).random((size,) * n_dim)
+    kernel /= kernel.sum()
+    x = torch.rand(shape, requires_grad=True)
+    axes = tuple(range(2, 2 + n_dim))
+    weight = torch.from_numpy(kernel).float().flip(tuple(range(n_dim)))[None, None]
+    around = [size // 2] * (2 * n_dim)
+    g = PSFConvolution(kernel)
+    grid = torch.rand(*shape[:2], *(next_fast_len(m + size - 1, real=True) for m in shape[2:]))
+
+    def differentiate(blur):
+        def step():
+            x.grad = None
+            blur(x).sum().backward()
+
+        return step
+
+    def transforms():  # one to and fro for the value, and one for the derivative
+        for _ in range(2):
+            torch.fft.irfftn(torch.fft.rfftn(grid, dim=axes), s=grid.shape[2:], dim=axes)
+
+    timed = {"siamdecon": differentiate(g), "FFTs alone": transforms}
+    if size <= DIRECT_UP_TO[n_dim]:
+        direct = {2: conv2d, 3: conv3d}[n_dim]
+        timed["direct"] = differentiate(lambda x: direct(pad(x, around, mode="replicate"), weight))
+    if importlib.util.find_spec("fft_conv_pytorch"):
+        from fft_conv_pytorch import fft_conv
+
+        timed["fft-conv-pytorch"] = differentiate(
+            lambda x: fft_conv(pad(x, around, mode="replicate"), weight)
+        )
+    return timed
+
+
+def in_turn(timed: dict, repeats: int, seconds: float = 20.0) -> dict[str, float]:
+    """Return the median seconds of each, taken in turn; one that is slow is taken less often."""
+    taken = {name: [] for name in timed}
+    for name, step in timed.items():
+        step()
+        begin = time.perf_counter()
+        step()
+        taken[name].append(time.perf_counter() - begin)
+    for _ in range(repeats - 1):
+        for name, step in timed.items():
+            if sum(taken[name]) + taken[name][0] < seconds:
+                begin = time.perf_counter()
+                step()
+                taken[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def measure(args, repeats: int = 11) -> dict:
+    """Time all kernels in 2D and 3D, and Lucy-Richardson on a volume; print and return ratios."""
+    results = {}
+    for n_dim, (shape, sizes) in CASES.items():
+        base = None
+        for size in sizes:
+            seconds = in_turn(steps(n_dim, shape, size), repeats)
+            ours = seconds.pop("siamdecon")
+            base = base or ours
+            row = {f"{name} / siamdecon": value / ours for name, value in seconds.items()}
+            row["siamdecon / its smallest kernel"] = ours / base
+            results[f"{n_dim}D, kernel {size}"] = row
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
+            print(f"{n_dim}D, kernel {size}: {figures}", flush=True)
+    volume, psf = filaments((64, 128, 256)) + 0.01, paper_psf(3)
+    seconds = in_turn(
+        {
+            "ours": lambda: richardson_lucy(volume, psf, 3, clip=False),
+            "skimage": lambda: skimage_richardson_lucy(volume, psf, 3, clip=False),
+        },
+        repeats=3,
+    )
+    ratio = seconds["skimage"] / seconds["ours"]
+    print(f"Lucy-Richardson, 64 x 128 x 256, 3 iterations: scikit-image / siamdecon {ratio:.2f}")
+    results["Lucy-Richardson, 64 x 128 x 256"] = {"scikit-image / siamdecon": ratio}
+    return results
