@@ -92,6 +92,7 @@ def predict(
         with torch.autocast(weights.device.type, dtype, enabled=dtype is not None):
             return run.average(part.contiguous(memory_format=layout)).float()
 
+    in_tiles = _stitcher(run.model, x.ndim - 2, stitch)
     turns = symmetries(psf) if average_flips else [lambda y: y]
     undo = [turn.undo for turn in turns] if average_flips else turns
     was_training = run.average.training
@@ -99,7 +100,8 @@ def predict(
     with torch.inference_mode():
         total = torch.zeros_like(x)
         for turn, back in zip(turns, undo, strict=True):
-            total += back(_in_tiles(f, turn(x), tile, run.model if stitch == "exact" else None))
+            part, tile = _with_room(in_tiles, f, turn(x), tile)
+            total += back(part)
     run.average.train(was_training)
     estimate = total / len(turns) * run.std + run.mean
     if calibrate:
@@ -108,18 +110,25 @@ def predict(
     return to_array(estimate)
 
 
-def _in_tiles(
-    f: Callable[[Tensor], Tensor], x: Tensor, tile: int, exact_for: nn.Module | None
-) -> Tensor:
-    """Apply `f` tile by tile, blended, or exactly for a network; in smaller tiles if a GPU asks for it."""
-    try:
-        if exact_for is None:
-            return blend(f, x, tile, min(32, tile // 2))
+def _stitcher(model: nn.Module, n_dim: int, stitch: str) -> Callable[..., Tensor]:
+    """Return what applies a function to a tensor in tiles of a given side."""
+    if stitch == "blend":
+        return lambda f, x, tile: blend(f, x, tile, min(32, tile // 2))
+    stride = getattr(model, "stride", 1)
+    halo = receptive_field(model, n_dim, stride)
+
+    def in_exact_tiles(f: Callable[[Tensor], Tensor], x: Tensor, tile: int) -> Tensor:
         if max(x.shape[2:]) <= tile:
             return f(x)
-        stride = getattr(exact_for, "stride", 1)
-        halo = receptive_field(exact_for, x.ndim - 2, stride)
         return exact(f, x, max(stride, tile - 2 * halo), halo, stride)
+
+    return in_exact_tiles
+
+
+def _with_room(in_tiles: Callable[..., Tensor], f, x: Tensor, tile: int) -> tuple[Tensor, int]:
+    """Return f(x) and the side of the tiles that a GPU's memory had room for."""
+    try:
+        return in_tiles(f, x, tile), tile
     except torch.cuda.OutOfMemoryError:
         if tile < 2 * SMALLEST_TILE:
             raise
@@ -127,7 +136,7 @@ def _in_tiles(
         warnings.warn(
             f"not enough GPU memory: tiles of {tile // 2} in place of {tile}", stacklevel=3
         )
-    return _in_tiles(f, x, tile // 2, exact_for)
+    return _with_room(in_tiles, f, x, tile // 2)
 
 
 def fit_contrast(

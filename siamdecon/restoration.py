@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.degradation import Noise, residual
@@ -24,7 +23,7 @@ from siamdecon.run import History, Training, TrainingConfig
 from siamdecon.tiers import get_tier, tier_name
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
-from siamdecon.unet import UNet
+from siamdecon.unet import seeded_unet
 from siamdecon.validation import check_image, check_psf
 
 CLASSICAL = {
@@ -294,9 +293,7 @@ class _Job:
             self.image.shape, self.psf.shape, {**vars(size.training), **options}
         )
         config = dataclasses.replace(size.training, **{**options, **shape}, seed=self.seed)
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to reset
-            torch.default_generator.manual_seed(self.seed)
-            model = UNet(self.image.ndim, features, momentum=size.momentum)
+        model = seeded_unet(self.seed, self.image.ndim, features, momentum=size.momentum)
         with _bar(config.steps, self.method, progress) as bar:
             hooks = [hook for hook in (bar, self.callback) if hook is not None]
             run = train(

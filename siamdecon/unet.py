@@ -179,3 +179,17 @@ class UNet(nn.Module):
             x = block(torch.cat((x, skip), dim=1) if self.n_dim == 2 else x + skip)
         x = self.head(x)  # (n, 1, [z,] y, x)
         return x[(..., *(slice(m) for m in size))]
+
+
+def seeded_unet(seed: int, *args, **kwargs) -> UNet:
+    """Build a `UNet` whose weights follow from a seed, and leave the caller's random numbers alone.
+
+    Examples
+    --------
+    >>> a, b = (seeded_unet(3, n_dim=2, features=2) for _ in range(2))
+    >>> torch.equal(a.first.weight, b.first.weight)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return UNet(*args, **kwargs)

@@ -1,25 +1,14 @@
 """The ledger of equations has no gap and nothing that dangles."""
 
 import importlib
-import importlib.util
 import re
 from functools import reduce
-from pathlib import Path
 
 import jupytext
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.course import DERIVE, ROOT
 
-
-def load_derive():
-    spec = importlib.util.spec_from_file_location("derive", ROOT / "notebooks" / "derive.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DERIVE = load_derive()
 LEDGER = DERIVE.equations()
 EACH = pytest.mark.parametrize("entry", LEDGER, ids=[entry["id"] for entry in LEDGER])
 

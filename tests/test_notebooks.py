@@ -1,11 +1,9 @@
 """The notebooks are what their sources say, carry no outputs, lint, and keep the course's promises."""
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import jupytext
 import nbformat
@@ -13,8 +11,9 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+from tests.course import DERIVE, ROOT
+
+SOURCES = DERIVE.SOURCES
 COURSE = pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])
 
 
@@ -34,10 +33,7 @@ def header(source):
 
 @pytest.fixture(scope="module")
 def derive():
-    spec = importlib.util.spec_from_file_location("derive", ROOT / "notebooks" / "derive.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return DERIVE
 
 
 def test_every_notebook_is_derived_from_its_source_byte_by_byte(derive):

@@ -91,9 +91,8 @@ def gallery(
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
-        column[0].set_title(
-            title, fontsize=max(10, 3 * len(images))
-        )  # legible once scaled to a page
+        # legible also where many images make the page shrink them
+        column[0].set_title(title, fontsize=max(10, 3 * len(images)))
         if zoom:
             y, x, side = zoom
             column[0].add_patch(

@@ -63,7 +63,6 @@ class Question:
             layout=widgets.Layout(width="auto"),
         )
         self._verdict = widgets.HTML()
-        self._waiting: list[widgets.Widget] = []
         shown = [_captioned(picture)] if picture else []
         self.view = widgets.VBox(
             [widgets.HTML(f"<b>{html.escape(text)}</b>"), *shown, self.radio, self._verdict]
@@ -100,15 +99,8 @@ class Question:
         """
         return Reveal(self, picture)
 
-    def when_answered(self, widget: widgets.Widget) -> None:
-        """Show a widget only once an option is chosen."""
-        self._waiting.append(widget)
-        self._answered()
-
     def _answered(self, change=None) -> None:
         self._verdict.value = f"<div role='status'>{html.escape(self.verdict)}</div>"
-        for widget in self._waiting:
-            widget.layout.display = None if self.chosen is not None else "none"
 
     def _static(self) -> str:
         options = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
@@ -126,16 +118,17 @@ class Reveal:
     """A picture that a question holds back."""
 
     def __init__(self, question: Question, picture: Image):
-        self.picture = picture
+        self.question, self.picture = question, picture
         self.hint = widgets.HTML("<i>Answer the question above to see this.</i>")
-        box = _captioned(picture)
-        self.view = widgets.VBox([self.hint, box])
-        question.when_answered(box)
-        question.radio.observe(lambda change: self._hide(question), names="index")
-        self._hide(question)
+        self.box = _captioned(picture)
+        self.view = widgets.VBox([self.hint, self.box])
+        question.radio.observe(self._answered, names="index")
+        self._answered()
 
-    def _hide(self, question: Question) -> None:
-        self.hint.layout.display = "none" if question.chosen is not None else None
+    def _answered(self, change=None) -> None:
+        answered = self.question.chosen is not None
+        self.hint.layout.display = "none" if answered else None
+        self.box.layout.display = None if answered else "none"
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         static = f"<details><summary>Show the picture</summary>{_tag(self.picture)}</details>"

@@ -30,7 +30,7 @@ from siamdecon.run import Training
 from siamdecon.spectra import fourier_ring_correlation, radial_power
 from siamdecon.tiers import get_tier
 from siamdecon.training import TrainingLoop
-from siamdecon.unet import UNet
+from siamdecon.unet import seeded_unet
 
 #: The boundary losses of the sweep, by the label of their control.
 BOUNDARIES = {
@@ -103,9 +103,7 @@ def train_point(
     """
     size = get_tier(tier, 2)
     config = dataclasses.replace(size.training, weights=weights, noise=scene.noise)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
-        model = UNet(2, size.features, momentum=size.momentum)
+    model = seeded_unet(config.seed, 2, size.features, momentum=size.momentum)
     loop = TrainingLoop(model, scene.noisy, scene.psf, config, torch.device("cpu"))
     run = loop.run
     stops = {*(step for step in steps if step < config.steps), config.steps}
