@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 
 import siamdecon
-from siamdecon.images import read_image
+from siamdecon.images import Image, read_image
+from siamdecon.large_images import LARGE
+from siamdecon.methods import METHODS
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gaussian, gibson_lanni, richards_wolf
-from siamdecon.restoration import METHODS, check_output, deconvolve
+from siamdecon.restoration import check_output, deconvolve
+from siamdecon.streaming import deconvolve_file
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
 
@@ -23,8 +26,8 @@ OPTICS = {
     "index": ("index", float, "refractive index of the immersion: 1.0, 1.33, 1.518"),
     "defocus": ("defocus", float, "distance of the image plane from the focus in um"),
     "magnification": ("magnification", float, "lateral magnification of the objective"),
-    "psf-size": ("size", int, "odd number of pixels along the kernel's y and x"),
-    "psf-planes": ("planes", int, "odd number of planes of a 3D kernel"),
+    "psf-size": ("size", int, "odd number of pixels along the kernel's y and x; 17 if they fit"),
+    "psf-planes": ("planes", int, "odd number of planes of a 3D kernel; 17 if they fit"),
 }
 
 
@@ -50,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     p.add_argument("--device", help="cpu or cuda")
     p.add_argument("--dtype", choices=("float32", "uint8", "uint16", "source"))
+    p.add_argument(
+        "--on-disk",
+        action="store_true",
+        help="leave the image on disk and restore it window by window; from 2^28 pixels on it is anyway",
+    )
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     p.add_argument("--version", action="version", version=f"siamdecon {siamdecon.__version__}")
@@ -74,28 +82,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def restore_file(args: argparse.Namespace) -> str:
     """Do what the parsed command line asks; return a line that says what was done."""
-    image = read_image(args.image)
+    image = read_image(args.image, memmap=True)  # for its size: the pixels may not fit the memory
+    on_disk = args.on_disk or image.data.size >= LARGE
     # a file that can't be written must not cost a training first
     check_output(args.output, image, args.dtype, args.overwrite)
     options = {"steps": args.steps, "iterations": args.iterations}
     options["prefilter"] = "median" if args.median else None
-    result = deconvolve(
-        image,
-        read_psf(args, image),
-        args.method,
-        tier=args.tier,
-        seed=args.seed,
-        device=args.device,
-        progress=not args.quiet,
-        checkpoint=args.checkpoint,
-        **{name: value for name, value in options.items() if value is not None},
-    )
+    options = {name: value for name, value in options.items() if value is not None}
+    common = {
+        "tier": args.tier,
+        "seed": args.seed,
+        "device": args.device,
+        "progress": not args.quiet,
+        "checkpoint": args.checkpoint,
+    }
+    psf = read_psf(args, image)
+    if on_disk:
+        save = {"dtype": args.dtype, "overwrite": args.overwrite}
+        deconvolve_file(args.image, psf, args.output, args.method, **save, **common, **options)
+        return f"{args.output}: {args.method}, {image.shape}, on disk"
+    result = deconvolve(read_image(args.image), psf, args.method, **common, **options)
     result.save(args.output, dtype=args.dtype, overwrite=args.overwrite)
     interrupted = " (interrupted: partial result)" if result.settings.get("interrupted") else ""
-    return f"{args.output}: {args.method}, {image.data.shape}{interrupted}"
+    return f"{args.output}: {args.method}, {image.shape}{interrupted}"
 
 
-def read_psf(args: argparse.Namespace, image) -> np.ndarray:
+def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     """Read the kernel from its file, or compute it from the optics.
 
     Raises
@@ -110,7 +122,7 @@ def read_psf(args: argparse.Namespace, image) -> np.ndarray:
     if args.psf is not None:
         if given:
             raise ValueError(f"--psf: expected a file or the optics, got both ({', '.join(given)})")
-        return np.asarray(read_image(args.psf))
+        return read_image(args.psf)
     size = image.voxel_size or (None,) * image.ndim
     if size[-1] is not None:
         given.setdefault("pixel_size", size[-1])
@@ -123,4 +135,8 @@ def read_psf(args: argparse.Namespace, image) -> np.ndarray:
         raise ValueError(
             f"expected --psf FILE, or the optics; still missing: {', '.join(flags[m] for m in missing)}"
         )
-    return MODELS[args.psf_model](Microscope(**given), image.ndim)
+    # the paper's 17 samples, or as many, an odd number, as the image has
+    fits = [min(17, n - (n + 1) % 2) for n in (min(image.shape[-2:]), image.shape[0])]
+    return MODELS[args.psf_model](
+        Microscope(**{"size": fits[0], "planes": fits[1], **given}), image.ndim
+    )

@@ -76,7 +76,7 @@ class Image:
         )
 
 
-def read_image(path):
+def read_image(path, *, memmap=False):
     """Read a plane or a stack from a TIFF or PNG file.
 
     ImageJ and OME metadata give axes and voxel size; the pages of a plain TIFF are taken as z.
@@ -86,6 +86,9 @@ def read_image(path):
     ----------
     path : str or path-like
         A file ending in .tif, .tiff or .png.
+    memmap : bool
+        Leave the pixels of a TIFF on disk, read-only and in the file's byte order, and read those that
+        are asked for. A compressed file is unpacked to a temporary one first.
 
     Returns
     -------
@@ -112,9 +115,11 @@ def read_image(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
     check_suffix(path, SUFFIXES)
-    read = _read_png if path.suffix.lower() == ".png" else _read_tiff
     try:
-        data, axes, sizes = read(path)
+        if path.suffix.lower() == ".png":
+            data, axes, sizes = _read_png(path)
+        else:
+            data, axes, sizes = _read_tiff(path, memmap)
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # the decoders raise nearly every type there is
@@ -123,8 +128,8 @@ def read_image(path):
             "name says, open it in Fiji and save it as TIFF"
         ) from error
     data, axes = _spatial(path, data, axes)
-    # Fiji writes big-endian files; torch takes the machine's own byte order only.
-    data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
+    if not memmap:  # Fiji writes big-endian files; torch takes the machine's own byte order only
+        data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis, 0) for axis in axes]
     return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
 
@@ -247,7 +252,7 @@ def _write_png(path, image):
     PIL.Image.fromarray(image.data).save(path, format="PNG")
 
 
-def _read_tiff(path):
+def _read_tiff(path, memmap):
     with _heeding_the_log(), tifffile.TiffFile(path) as tif:
         if len(tif.series) != 1:
             raise ValueError(
@@ -255,7 +260,7 @@ def _read_tiff(path):
                 "the one you want as a file of its own"
             )
         series = tif.series[0]
-        return series.asarray(), series.axes, _voxel_size(tif)
+        return series.asarray(out="memmap" if memmap else None), series.axes, _voxel_size(tif)
 
 
 @contextmanager
@@ -290,17 +295,43 @@ def _voxel_size(tif):
     return {a: float(lengths[a]) * _UM.get(str(units[a]).strip().lower(), 0) for a in lengths}
 
 
+def create_tiff(path, shape, dtype, axes, voxel_size=None):
+    """Create a TIFF of zeros and return its pixels as a memory map, to be written bit by bit.
+
+    The kind of file is that of `write_image`; nothing is checked, and it is not written atomically.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.tif")
+    >>> create_tiff(path, (4, 16, 16), np.dtype("u2"), "ZYX")[2, 3, 4] = 7
+    >>> int(read_image(path).data[2].sum())
+    7
+    """
+    image = Image(np.broadcast_to(np.zeros((), dtype), shape), axes, voxel_size)
+    shape, options = _tiff_options(image)
+    pixels = tifffile.memmap(path, shape=shape, dtype=image.dtype, **options)
+    return pixels.reshape(image.shape)
+
+
 def _write_tiff(path, image):
+    shape, options = _tiff_options(image)
+    tifffile.imwrite(path, image.data.reshape(shape), **options)
+
+
+def _tiff_options(image):
+    """Return the shape and the options that tifffile writes an image with."""
     sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
     known = {axis: size for axis, size in sizes.items() if size}
     if image.data.nbytes > _CLASSIC_LIMIT:
-        data, kind, metadata = image.data, {"ome": True, "bigtiff": True}, {"axes": image.axes}
+        shape, kind, metadata = image.shape, {"ome": True, "bigtiff": True}, {"axes": image.axes}
         metadata |= {f"PhysicalSize{axis}": size for axis, size in known.items()}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
     else:  # all six axes of ImageJ, for otherwise a last axis of length 1 is taken for samples
-        data = image.data.reshape(1, -1, 1, *image.shape[-2:], 1)
+        planes = image.shape[0] if image.ndim == 3 else 1
+        shape = (1, planes, 1, *image.shape[-2:], 1)
         kind, metadata = {"imagej": True}, {"axes": "TZCYXS"}
         if known:
             kind["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
             metadata |= {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {})
-    tifffile.imwrite(path, data, photometric="minisblack", metadata=metadata, **kind)
+    return shape, {"photometric": "minisblack", "metadata": metadata, **kind}

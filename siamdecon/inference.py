@@ -82,40 +82,66 @@ def predict(
         raise ValueError("psf: expected the kernel, to average flips and to calibrate with")
     if stitch not in STITCHES:
         raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, got {stitch!r}")
-    weights = next(run.average.parameters())
-    x = (to_tensor(check_image(image), weights.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
-    tile = tile or _tile_side(x, run)
-    dtype = autocast_dtype(weights.device, run.config.precision)
-    layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-
-    def f(part: Tensor) -> Tensor:
-        with torch.autocast(weights.device.type, dtype, enabled=dtype is not None):
-            return run.average(part.contiguous(memory_format=layout)).float()
-
-    in_tiles = _stitcher(run.model, x.ndim - 2, stitch)
-    turns = symmetries(psf) if average_flips else [lambda y: y]
-    undo = [turn.undo for turn in turns] if average_flips else turns
-    was_training = run.average.training
-    run.average.eval()
+    x = to_tensor(check_image(image), next(run.average.parameters()).device)  # (1, 1, [z,] y, x)
     with torch.inference_mode():
-        total = torch.zeros_like(x)
-        for turn, back in zip(turns, undo, strict=True):
-            part, tile = _with_room(in_tiles, f, turn(x), tile)
-            total += back(part)
-    run.average.train(was_training)
-    estimate = total / len(turns) * run.std + run.mean
+        f = estimator(run, psf if average_flips else None)
+        in_tiles = _stitcher(run.model, x.ndim - 2, stitch)
+        estimate = _with_room(in_tiles, f, x, tile or tile_side(run, x.ndim - 2))
     if calibrate:
         scale, offset = fit_contrast(estimate, image, psf, mean_response(run.config.noise))
         estimate = scale * estimate + offset
     return to_array(estimate)
 
 
+def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
+    """Return the function that restores an image, or a part of it, with a trained network.
+
+    Parameters
+    ----------
+    run : Training
+    psf : ndarray, optional
+        Average the estimates of all rotations and mirror images that leave this kernel as it is.
+
+    Returns
+    -------
+    callable
+        Maps (1, 1, [z,] y, x) to the same shape, both in units of the image.
+    """
+    network, stride = run.average, getattr(run.model, "stride", 1)
+    device = next(network.parameters()).device
+    dtype = autocast_dtype(device, run.config.precision)
+
+    def f(x: Tensor) -> Tensor:
+        layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        was_training = network.training
+        network.eval()
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            y = network(x.contiguous(memory_format=layout)).float()
+        network.train(was_training)
+        return y
+
+    turns = symmetries(psf) if psf is not None else None
+
+    def restore(image: Tensor) -> Tensor:
+        x = (image.to(device) - run.mean) / run.std  # (1, 1, [z,] y, x)
+        # whole strides, so that the network halves an image at the same places whichever way it is turned
+        fill = [w for m in reversed(x.shape[2:]) for w in (0, -m % stride)]
+        padded = nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
+        if turns is None:
+            y = f(padded)
+        else:
+            y = sum(turn.undo(f(turn(padded))) for turn in turns) / len(turns)
+        y = y[(..., *(slice(m) for m in x.shape[2:]))]  # (1, 1, [z,] y, x)
+        return y * run.std + run.mean
+
+    return restore
+
+
 def _stitcher(model: nn.Module, n_dim: int, stitch: str) -> Callable[..., Tensor]:
     """Return what applies a function to a tensor in tiles of a given side."""
     if stitch == "blend":
         return lambda f, x, tile: blend(f, x, tile, min(32, tile // 2))
-    stride = getattr(model, "stride", 1)
-    halo = receptive_field(model, n_dim, stride)
+    halo, stride = halo_of(model, n_dim)
 
     def in_exact_tiles(f: Callable[[Tensor], Tensor], x: Tensor, tile: int) -> Tensor:
         if max(x.shape[2:]) <= tile:
@@ -125,10 +151,16 @@ def _stitcher(model: nn.Module, n_dim: int, stitch: str) -> Callable[..., Tensor
     return in_exact_tiles
 
 
-def _with_room(in_tiles: Callable[..., Tensor], f, x: Tensor, tile: int) -> tuple[Tensor, int]:
-    """Return f(x) and the side of the tiles that a GPU's memory had room for."""
+def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
+    """Return the halo and the stride of tiles that equal the whole image; see `exact`."""
+    stride = getattr(model, "stride", 1)
+    return receptive_field(model, n_dim, stride), stride
+
+
+def _with_room(in_tiles: Callable[..., Tensor], f, x: Tensor, tile: int) -> Tensor:
+    """Return f(x) by tiles of a side that a GPU's memory has room for."""
     try:
-        return in_tiles(f, x, tile), tile
+        return in_tiles(f, x, tile)
     except torch.cuda.OutOfMemoryError:
         if tile < 2 * SMALLEST_TILE:
             raise
@@ -183,14 +215,14 @@ def fit_contrast(
     return float(scale), float(offset)
 
 
-def _tile_side(x: Tensor, run: Training) -> int:
+def tile_side(run: Training, n_dim: int) -> int:
     """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half."""
+    device = next(run.model.parameters()).device
     budget = 2**29
-    if x.device.type == "cuda":
+    if device.type == "cuda":
         torch.cuda.empty_cache()  # what training has left cached counts as taken
-        budget = min(torch.cuda.mem_get_info(x.device)[0] // 2, 2**33)
+        budget = min(torch.cuda.mem_get_info(device)[0] // 2, 2**33)
     widths = [p.shape[0] for p in run.model.parameters() if p.ndim > 2 and p.shape[1] == 1]
     features = max(widths, default=64)
     pixels = budget / (4 * features * _LAYERS_ALIVE)
-    side = int(pixels ** (1 / (x.ndim - 2)))
-    return max(64, side // 32 * 32)
+    return max(64, int(pixels ** (1 / n_dim)) // 32 * 32)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.ndimage import uniform_filter
+from scipy.stats import norm
 
 from siamdecon.degradation import Noise
 
@@ -14,7 +15,8 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
 
     Clipping shows as a pile of pixels at exactly the lowest or the highest value. Where there is one,
     the mean of the measurement is not the signal (see `Noise.mean`), and a restoration should know. The
-    standard deviation is measured where the local mean keeps away from both ends.
+    standard deviation is measured where the local mean keeps away from both ends; in an image that is
+    dark nearly everywhere, as volumes often are, by the upper half of what its background shows.
 
     Parameters
     ----------
@@ -42,9 +44,21 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     for _ in range(2):  # the first estimate decides which places are far enough from the ends
         free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
         if free.sum() < 1000:
+            sigma = _background_noise(np.asarray(image, dtype=np.float64), local)
             break
         sigma = noise_level(image, free)
     return Noise(gaussian=sigma) if sigma > 1e-3 else None  # next to no noise shifts no mean
+
+
+def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
+    """Estimate the deviation of a background cut off at one end, by quantiles on its other side."""
+    if np.mean(image >= 1) > np.mean(image <= 0):
+        image, local = 1 - image, 1 - local
+    low, high = 0.7, 0.9
+    background = image[local <= np.median(local)]
+    return float(
+        np.diff(np.quantile(background, (low, high)))[0] / (norm.ppf(high) - norm.ppf(low))
+    )
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:

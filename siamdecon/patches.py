@@ -94,39 +94,34 @@ def random_patches(
     ----------
     image : Tensor, shape ([z,] y, x)
     patch_size : int
-        Side of the patch along every axis, at most the image's shortest.
+        Side of a patch; an axis shorter than that is covered whole, as the planes of a stack often are.
     batch_size : int
         Number of patches.
     generator : torch.Generator
         Source of randomness, on the CPU.
     turns : sequence of Symmetry
-        What to choose from, each as likely; see `symmetries`. None at all leaves patches as they are.
+        What to choose from, each as likely, of those that leave a patch's shape as it is; see
+        `symmetries`. None at all leaves patches as they are.
 
     Returns
     -------
-    patches : Tensor, shape (batch_size, 1, [patch_size,] patch_size, patch_size)
-
-    Raises
-    ------
-    ValueError
-        If the image is smaller than a patch along any axis.
+    patches : Tensor, shape (batch_size, 1, [z,] y, x), each side `patch_size` or the image's
 
     Examples
     --------
     Introduced in notebook 04.
 
-    >>> random_patches(torch.rand(40, 50), 32, 4, torch.Generator().manual_seed(0)).shape
-    torch.Size([4, 1, 32, 32])
+    >>> random_patches(torch.rand(12, 40, 50), 32, 4, torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 1, 12, 32, 32])
     """
-    if min(image.shape) < patch_size:
-        raise ValueError(
-            f"patch_size: expected at most the image's shortest side, {min(image.shape)}, got "
-            f"{patch_size} for an image of shape {tuple(image.shape)}"
-        )
+    shape = tuple(min(patch_size, m) for m in image.shape)
+    turns = [turn for turn in turns if tuple(shape[axis] for axis in turn.order) == shape]
     patches = []
     for _ in range(batch_size):
-        corner = [_integer(m - patch_size + 1, generator) for m in image.shape]
-        patch = image[tuple(slice(c, c + patch_size) for c in corner)]  # ([z,] y, x)
+        corner = [_integer(m - n + 1, generator) for m, n in zip(image.shape, shape, strict=True)]
+        patch = image[
+            tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
+        ]  # ([z,] y, x)
         patches.append(turns[_integer(len(turns), generator)](patch) if turns else patch)
     return torch.stack(patches)[:, None]
 

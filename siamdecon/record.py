@@ -12,15 +12,24 @@ from siamdecon._version import __version__
 from siamdecon.images import Image
 
 
-def describe_inputs(source: Image, psf: np.ndarray) -> dict:
-    """Describe image and kernel by shape and checksum, so that a result can be matched to them."""
-    data = np.ascontiguousarray(source.data)
+def describe_inputs(source: Image, psf: np.ndarray, sha256: str | None = None) -> dict:
+    """Describe image and kernel by shape and checksum, so that a result can be matched to them.
+
+    Parameters
+    ----------
+    source : Image
+    psf : ndarray
+    sha256 : str, optional
+        Of the image's pixels, where it is known already.
+    """
+    if sha256 is None:
+        sha256 = hashlib.sha256(np.ascontiguousarray(source.data)).hexdigest()
     return {
         "image": {
             "path": str(source.path) if source.path else None,
-            "sha256_of_pixels": hashlib.sha256(data.tobytes()).hexdigest(),
-            "shape": list(data.shape),
-            "dtype": str(data.dtype),
+            "sha256_of_pixels": sha256,
+            "shape": list(source.shape),
+            "dtype": str(source.dtype),
         },
         "psf": {
             "sha256_of_values": hashlib.sha256(psf.astype("<f8").tobytes()).hexdigest(),

@@ -1,42 +1,23 @@
 """The one call that does the whole job: a noisy image and its kernel in, a restored image out."""
 
-import dataclasses
-import inspect
 import json
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.degradation import Noise, residual
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
 from siamdecon.inference import STITCHES, predict
-from siamdecon.losses import LossWeights
-from siamdecon.noise_estimation import estimate_noise
+from siamdecon.large_images import cast
+from siamdecon.methods import CLASSICAL, Job, check_method, inference_options
 from siamdecon.record import describe_inputs, describe_versions, plain
-from siamdecon.run import History, Training, TrainingConfig
+from siamdecon.run import History, Training
 from siamdecon.tiers import get_tier, tier_name
-from siamdecon.total_variation import total_variation
-from siamdecon.training import train
-from siamdecon.unet import seeded_unet
-from siamdecon.validation import check_image, check_psf
-
-CLASSICAL = {
-    "richardson_lucy": richardson_lucy,
-    "wiener": wiener,
-    "total_variation": total_variation,
-}
-LEARNED = {
-    "noise2self": LossWeights.noise2self,
-    "noise2same": LossWeights.noise2same,
-    "noise2same_d": LossWeights.noise2same_d,
-}
-METHODS = (*CLASSICAL, *LEARNED)
+from siamdecon.validation import check_image, check_psf, check_psf_fits, check_sampling
 
 
 @dataclass
@@ -112,7 +93,7 @@ class Restoration:
             If a file is there already, or its folder is not or can't be written.
         """
         path = Path(path)
-        pixels = _cast(self.image, check_output(path, self.source, dtype, overwrite))
+        pixels = cast(self.image, check_output(path, self.source, dtype, overwrite))
         image = Image(pixels, self.source.axes, self.source.voxel_size)
         settings = {**self.settings, "saved_dtype": str(pixels.dtype)}
         record, text = path.with_suffix(".json"), json.dumps(settings, indent=1, default=str) + "\n"
@@ -208,35 +189,36 @@ def deconvolve(
     >>> result.image.shape, result.settings["method"]
     ((128, 128), 'richardson_lucy')
     """
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile, "stitch": stitch}
+    check_method(method, {**how, "checkpoint": checkpoint})
     pixels = check_image(image)
-    psf = check_psf(psf, pixels.ndim)
     source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
+    kernel, psf = psf, check_psf(psf, pixels.ndim)
+    check_psf_fits(psf, pixels.shape)
+    check_sampling(kernel, source)
     if tile is not None and (not isinstance(tile, int) or tile < 16):
         raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
-    low, span = _range(source.data)
-    job = _Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
     if stitch is not None and stitch not in STITCHES:
         raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, or None, got {stitch!r}")
-    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile, "stitch": stitch}
+    low, high = value_range(source, float(source.data.min()), float(source.data.max()))
+    span, run = high - low, None
+    job = Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
     if method in CLASSICAL:
-        for_networks = {**how, "checkpoint": checkpoint}
-        if given := [name for name, value in for_networks.items() if value is not None]:
-            raise ValueError(
-                f"{', '.join(given)}: {method} trains no network and restores the image at once; leave "
-                "this out"
-            )
-        if (low, span) != (0.0, 1.0) and method != "total_variation":
+        if (low, high) != (0.0, 1.0) and method != "total_variation":
             # blur lowers peaks: restored, they may rise above the brightest value measured
             options.setdefault("clip", False)
-        estimate, run, used = job.classical(options)
+        options = job.classical_options(options)
+        estimate, used = job.classical(options), {"options": plain(options)}
     else:
-        estimate, run, used = job.learned(options, tier, checkpoint, progress, how)
+        size = get_tier(tier, pixels.ndim)
+        run, trained = job.learned(options, size, checkpoint, progress)
+        how = inference_options(size, **how)
+        estimate = predict(run, job.image, psf, **how)
+        used = {"tier": tier_name(tier), **how, **trained}
     settings = {
         "method": method,
         "seed": seed,
-        "range": [low, low + span],
+        "range": [low, high],
         **used,
         "device": job.device,
         **describe_inputs(source, psf),
@@ -246,132 +228,11 @@ def deconvolve(
     return Restoration(image, method, settings, source, psf, run, job.noise)
 
 
-@dataclass
-class _Job:
-    """An image in [0, 1] with all that both kinds of method need."""
+def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
+    """Return the values that become 0 and 1, for an image from `low` to `high`.
 
-    image: np.ndarray
-    psf: np.ndarray
-    method: str
-    seed: int
-    device: str
-    callback: Callable | None
-    noise: Noise | None = None
-
-    def classical(self, options: dict) -> tuple[np.ndarray, None, dict]:
-        function = CLASSICAL[self.method]
-        known = inspect.signature(function).parameters
-        keep = set(known) - {"image", "psf", "device", "callback"}
-        _check_options(self.method, options, keep)
-        options = self.with_noise(options)
-        hook = {"callback": self.callback} if "callback" in known else {}
-        estimate = function(self.image, self.psf, device=self.device, **hook, **options)
-        defaults = {name: known[name].default for name in keep}
-        return estimate, None, {"options": plain({**defaults, **options})}
-
-    def with_noise(self, options: dict) -> dict:
-        """Replace the noise "auto" by what the image shows."""
-        if isinstance(options.get("noise"), str):
-            if options["noise"] != "auto":
-                raise ValueError(
-                    f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
-                )
-            options = {**options, "noise": estimate_noise(self.image)}
-        self.noise = options.get("noise")
-        return options
-
-    def learned(
-        self, options: dict, tier: str | None, checkpoint, progress: bool, how: dict
-    ) -> tuple[np.ndarray, Training, dict]:
-        size = get_tier(tier, self.image.ndim)
-        fields = {field.name for field in dataclasses.fields(TrainingConfig)} - {"seed"}
-        _check_options(self.method, options, fields | {"features"})
-        options = {"weights": LEARNED[self.method](), "noise": size.noise, **options}
-        options = self.with_noise(options)
-        features = options.pop("features", size.features)
-        shape = _patch_settings(
-            self.image.shape, self.psf.shape, {**vars(size.training), **options}
-        )
-        config = dataclasses.replace(size.training, **{**options, **shape}, seed=self.seed)
-        model = seeded_unet(self.seed, self.image.ndim, features, momentum=size.momentum)
-        with _bar(config.steps, self.method, progress) as bar:
-            hooks = [hook for hook in (bar, self.callback) if hook is not None]
-            run = train(
-                model,
-                self.image,
-                self.psf,
-                config,
-                callback=lambda training: [hook(training) for hook in hooks],
-                checkpoint=checkpoint,
-                device=self.device,
-            )
-        usual = {
-            "average_flips": size.average_flips,
-            "calibrate": size.calibrate,
-            "stitch": "blend",
-        }
-        how = {k: usual.get(k) if v is None else v for k, v in how.items()}
-        estimate = predict(run, self.image, self.psf, **how)
-        used = {
-            "tier": tier_name(tier),
-            "features": features,
-            "training": plain(dataclasses.asdict(config)),
-            **how,
-            "steps_done": run.step,
-            "interrupted": run.interrupted,
-        }
-        return estimate, run, used
-
-
-def _patch_settings(image: tuple[int, ...], psf: tuple[int, ...], config: dict) -> dict:
-    """Fit the patches to the image and the kernel: smaller where the image is, whole where it must be."""
-    side = min(config["patch_size"], min(image) // 4 * 4)
-    if side < 16:
-        raise ValueError(
-            f"image: expected 16 or more pixels along every axis to train a network on, got {image}; "
-            "a classical method takes any size"
-        )
-    padding = config["padding"]
-    # a wide kernel would leave a small patch next to no pixel to learn from
-    if padding == "valid" and side - max(psf) < side // 2:
-        padding = "replicate"
-    return {"patch_size": side, "padding": padding}
-
-
-def _range(image: np.ndarray) -> tuple[float, float]:
-    """Return what to subtract and divide by to bring an image into [0, 1]; floats that fill it stay put."""
-    low, high = float(image.min()), float(image.max())
+    Floats that fill [0, 1] stay as they are.
+    """
     if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
         return 0.0, 1.0
-    return low, high - low
-
-
-def _cast(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return np.clip(np.rint(image), info.min, info.max).astype(dtype)
-    return image.astype(dtype)
-
-
-def _check_options(method: str, options: dict, known: set[str]) -> None:
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(
-            f"{method} has no option {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
-        )
-
-
-@contextmanager
-def _bar(steps: int, method: str, progress: bool):
-    """Yield a training callback that moves a progress bar, or None."""
-    if not progress:
-        yield None
-        return
-    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
-
-    with tqdm(total=steps, desc=method, unit="step", mininterval=0.25) as bar:
-
-        def show(training: Training) -> None:
-            bar.update(training.step - bar.n)
-
-        yield show
+    return low, high

@@ -22,7 +22,8 @@ class TrainingConfig:
     weights : LossWeights
         The lambdas of Eq. 1.
     steps, batch_size, patch_size : int
-        Number of Adam steps, patches in each, and pixels along a patch's side.
+        Number of Adam steps, patches in each, and pixels along a patch's side (an image's shorter axis
+        is covered whole).
     learning_rate : float
         Where the schedule starts.
     beta2 : float

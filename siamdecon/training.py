@@ -14,6 +14,7 @@ from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import mean_response
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
+from siamdecon.large_images import LargeImage
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
 from siamdecon.run import History, Training, TrainingConfig
@@ -37,8 +38,9 @@ def train(
     ----------
     model : nn.Module
         Maps (n, 1, [z,] y, x) to the same shape; trained in place.
-    image : ndarray, shape ([z,] y, x)
-        The noisy image, in [0, 1], the range that the boundary losses hold the estimate to.
+    image : ndarray or LargeImage, shape ([z,] y, x)
+        The noisy image, in [0, 1], the range that the boundary losses hold the estimate to. Of one on
+        disk only the patches are read.
     psf : ndarray, shape ([z,] y, x)
         The known kernel.
     config : TrainingConfig, optional
@@ -62,8 +64,8 @@ def train(
     Raises
     ------
     ValueError
-        If the image is not finite, constant or smaller than a patch, the kernel does not fit it, or
-        the checkpoint belongs to another run.
+        If the image is not finite or constant, the kernel does not fit it, or the checkpoint belongs to
+        another run.
 
     Examples
     --------
@@ -78,9 +80,9 @@ def train(
     device = pick_device(device)
     if checkpoint is not None:
         check_writable(checkpoint, overwrite=True)
-    loop = TrainingLoop(
-        model, check_unit_range(check_image(image)), psf, config or TrainingConfig(), device
-    )
+    if not isinstance(image, LargeImage):  # that was checked when it was looked through
+        image = check_unit_range(check_image(image))
+    loop = TrainingLoop(model, image, psf, config or TrainingConfig(), device)
     if checkpoint is not None and Path(checkpoint).exists():
         loop.load(Path(checkpoint))
     run = loop.run
@@ -131,9 +133,9 @@ class TrainingLoop:
 
     def __init__(self, model, image: np.ndarray, psf, config: TrainingConfig, device: torch.device):
         keep_freed_memory()
-        x = to_tensor(image, device)[0, 0]  # ([z,] y, x)
-        mean, std = x.mean().item(), x.std().item()
-        self.x = (x - mean) / std
+        large = isinstance(image, LargeImage)
+        self.x = image if large else to_tensor(image, device)[0, 0]  # ([z,] y, x)
+        mean, std = float(self.x.mean()), float(self.x.std())
         self.device, self.config = device, config
         self.g = PSFConvolution(psf, image.ndim, config.padding)
         self.m = mean_response(config.noise)
@@ -153,7 +155,9 @@ class TrainingLoop:
         self.generator = torch.Generator().manual_seed(config.seed)
         sizes = [tuple(p.shape) for p in model.parameters()]
         self.key = hashlib.sha256(
-            image.tobytes() + self.g.psf.numpy().tobytes() + repr((config, sizes)).encode()
+            (image.sha256.encode() if large else image.tobytes())
+            + self.g.psf.numpy().tobytes()
+            + repr((config, sizes)).encode()
         ).hexdigest()
 
     def take_step(self) -> None:
@@ -182,11 +186,12 @@ class TrainingLoop:
         TrainingLoop.steps_taken += 1
 
     def patches(self) -> Tensor:
-        """Draw a batch, shape (n, 1, [z,] y, x)."""
+        """Draw a standardised batch, shape (n, 1, [z,] y, x)."""
         config = self.config
-        return random_patches(
+        patches = random_patches(
             self.x, config.patch_size, config.batch_size, self.generator, self.turns
         )
+        return (patches.to(self.device) - self.run.mean) / self.run.std
 
     def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""

@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 from torch import Tensor
 
+from siamdecon.images import Image
+
 
 def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     """Return an image or volume as a contiguous float32 array, or say why it can't be restored.
@@ -134,3 +136,86 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     if abs(total - 1) > 1e-3:
         warnings.warn(f"psf: normalised to sum 1, it was {total:.6g}", stacklevel=3)
     return psf / total
+
+
+def check_psf_fits(psf: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless a kernel can belong to an image: neither too large, too thin nor off-centre.
+
+    Parameters
+    ----------
+    psf : ndarray, shape ([z,] y, x)
+        A kernel with as many axes as the image.
+    shape : tuple of int
+        The image's.
+
+    Examples
+    --------
+    >>> check_psf_fits(np.ones((17, 9, 9)) / 1377, (12, 64, 64))
+    Traceback (most recent call last):
+    ...
+    ValueError: psf: expected at most the image's shape (12, 64, 64), got (17, 9, 9); crop it around ...
+    """
+    if any(n > m for n, m in zip(psf.shape, shape, strict=True)):
+        fits = [min(n, m - (m - n) % 2) for n, m in zip(psf.shape, shape, strict=True)]
+        crop = ", ".join(
+            f"{(n - k) // 2}:{n - (n - k) // 2}" if k < n else ":"
+            for n, k in zip(psf.shape, fits, strict=True)
+        )
+        raise ValueError(
+            f"psf: expected at most the image's shape {shape}, got {psf.shape}; crop it around its "
+            f"centre, psf[{crop}], and check that little light is cut off"
+        )
+    if psf.ndim == 3 and psf.shape[0] < 3:
+        raise ValueError(
+            f"psf: expected 3 planes or more for a volume, got shape {psf.shape}: such a kernel carries "
+            "no light between planes; compute more of them (Microscope(planes=...)), or restore each "
+            "plane on its own with a 2D kernel"
+        )
+    for axis, n, off in zip("zyx"[-psf.ndim :], psf.shape, _off_centre(psf), strict=True):
+        if abs(off) > n / 4:
+            raise ValueError(
+                f"psf: expected its light around the middle, got it {off:+.1f} pixels off along {axis} in "
+                f"shape {psf.shape}; shift it there with numpy.roll, or with numpy.fft.fftshift if its "
+                "centre lies in the corner"
+            )
+
+
+def check_sampling(psf: Image | np.ndarray, image: Image) -> None:
+    """Raise ValueError if a kernel says that its voxels are of another size than the image's.
+
+    Examples
+    --------
+    >>> kernel, stack = np.ones((3, 3, 3)), np.eye(20)[:, None] * np.ones((20, 20))
+    >>> check_sampling(Image(kernel, "ZYX", (0.2, 0.1, 0.1)), Image(stack, "ZYX", (0.5, 0.1, 0.1)))
+    Traceback (most recent call last):
+    ...
+    ValueError: psf: expected voxels of 0.5 um along z, as the image has, got 0.2; compute or resample ...
+    """
+    sizes = getattr(psf, "voxel_size", None), image.voxel_size
+    if None in sizes:
+        return
+    for axis, ours, theirs in zip(image.axes, *sizes, strict=True):
+        if ours and theirs and abs(ours / theirs - 1) > 0.05:
+            raise ValueError(
+                f"psf: expected voxels of {theirs:g} um along {axis.lower()}, as the image has, got "
+                f"{ours:g}; compute or resample it for these voxels, or pass numpy.asarray(psf) if the "
+                "file is wrong"
+            )
+
+
+def _off_centre(psf: np.ndarray) -> list[float]:
+    """Return how far from the middle the light lies along each axis, in pixels.
+
+    By the centre of mass; where the light is narrow, on a periodic axis, by the phase of its first
+    harmonic: a spot that is split between both ends has its mass in the middle and lies at the end.
+    """
+    offsets = []
+    for axis, n in enumerate(psf.shape):
+        profile = psf.sum(axis=tuple(a for a in range(psf.ndim) if a != axis)) / psf.sum()
+        place = np.arange(n) - (n - 1) / 2
+        harmonic = np.sum(profile * np.exp(2j * np.pi * place / n))
+        narrow = n > 3 and abs(harmonic) > 0.5
+        offsets.append(
+            float(np.angle(harmonic) * n / (2 * np.pi) if narrow else np.sum(profile * place))
+        )
+    return offsets

@@ -55,11 +55,19 @@ def run():
     return train(UNet(features=2), image, np.ones((3, 3)) / 9, config), image
 
 
-def test_exact_tiles_give_the_whole_image(run):
-    whole = predict(*run, average_flips=False, calibrate=False, tile=1000)
-    how = {"average_flips": False, "calibrate": False, "tile": 96}
-    assert np.abs(predict(*run, stitch="exact", **how) - whole).max() < 1e-5
-    assert np.abs(predict(*run, stitch="blend", **how) - whole).max() > 1e-5
+@pytest.mark.parametrize("average_flips", [False, True])
+def test_exact_tiles_give_the_whole_image(run, average_flips):
+    """Also where the sides, 150 and 170, are no multiples of the network's stride."""
+    training, image = run
+    how = {"average_flips": average_flips, "calibrate": False}
+    psf = np.ones((3, 3)) / 9
+    whole = predict(training, image, psf, tile=1000, **how)
+    tiled, blended = (
+        predict(training, image, psf, tile=96, stitch=stitch, **how)
+        for stitch in ("exact", "blend")
+    )
+    assert np.abs(tiled - whole).max() < 1e-5
+    assert np.abs(blended - whole).max() > 1e-5
 
 
 @pytest.mark.parametrize("stitch", ["blend", "exact"])

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.microscope import Microscope
 from siamdecon.noise_estimation import estimate_noise
+from siamdecon.phantoms import filaments
+from siamdecon.psf import gaussian
 
 
 @pytest.mark.parametrize("sigma", [0.03, 0.06, 0.1, 0.15])
@@ -32,6 +35,18 @@ def test_volumes():
         0, 1
     )
     assert estimate_noise(noisy).gaussian == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.1, 0.15])
+@pytest.mark.parametrize("bright", [False, True])
+def test_an_image_that_is_black_nearly_everywhere(sigma, bright):
+    noisy = degrade(
+        filaments((16, 64, 64), 1),
+        gaussian(Microscope(size=9, planes=9, z_step=0.8), 3),
+        Noise(gaussian=sigma),
+    )
+    estimated = estimate_noise(1 - noisy if bright else noisy)
+    assert estimated.gaussian == pytest.approx(sigma, rel=0.1)
 
 
 def test_deconvolve_resolves_auto_and_says_what_it_used():

@@ -73,9 +73,14 @@ def test_patches_reach_every_border():
     assert patches[:, 0, -1, -1].max() == 1
 
 
-def test_an_image_smaller_than_a_patch_is_an_error_with_the_size():
-    with pytest.raises(ValueError, match=r"at most the image's shortest side, 20, got 32"):
-        random_patches(torch.zeros(20, 50), 32, 1, generator())
+def test_an_axis_shorter_than_a_patch_is_covered_whole_and_never_exchanged():
+    volume = torch.arange(5.0)[:, None, None].expand(5, 40, 30)  # every voxel holds its plane
+    turns = symmetries(np.ones((3, 3, 3)))
+    patches = random_patches(volume, 20, 64, generator(), turns)
+    assert patches.shape == (64, 1, 5, 20, 20)
+    planes = patches[:, 0, :, 0, 0]  # (64, 5): upright or upside down, and never lying
+    assert torch.equal(patches[:, 0], planes[:, :, None, None].expand(64, 5, 20, 20))
+    assert {tuple(p.tolist()) for p in planes} == {(0, 1, 2, 3, 4), (4, 3, 2, 1, 0)}
 
 
 def test_the_same_generator_gives_the_same_patches():

@@ -11,12 +11,14 @@ import siamdecon
 from siamdecon import LossWeights, deconvolve, load_sample, paper_psf, read_image, richardson_lucy
 from siamdecon.images import Image
 from siamdecon.inference import predict
-from siamdecon.restoration import METHODS
+from siamdecon.methods import METHODS
+from siamdecon.phantoms import filaments
 from siamdecon.tiers import TIERS, get_tier
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 CLEAN = load_sample("vesicles")[:60, :52]
 CLEAN = (CLEAN - CLEAN.min()) / (CLEAN.max() - CLEAN.min())
+VOLUME = filaments((10, 20, 24), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -144,8 +146,11 @@ def test_tiles_that_overlap_leave_less_of_a_seam_than_tiles_that_touch():
     np.testing.assert_allclose(overlapping[:32, :32], whole[:32, :32], atol=0.02)
 
 
-def test_a_small_image_gets_a_smaller_patch():
-    assert restore(CLEAN[:30, :26]).run.config.patch_size == 24
+@pytest.mark.parametrize("shape", [(30, 26), (5, 18, 40)])
+def test_an_image_smaller_than_a_patch_trains_a_network(shape):
+    result = restore(filaments(shape, 1), np.ones((3,) * len(shape)) / 3 ** len(shape))
+    assert result.image.shape == shape
+    assert np.isfinite(result.image).all()
 
 
 def test_a_wide_kernel_changes_the_padding():
@@ -187,11 +192,38 @@ def test_a_png_takes_the_dtype_of_the_source(tmp_path):
     assert read_image(result.save(tmp_path / "out.png")).dtype == np.uint8
 
 
+def spot(n_dim, n=9):
+    """A bright pixel with its neighbours, in the middle."""
+    kernel = np.pad(np.ones((3,) * n_dim), n // 2 - 1)
+    return kernel / kernel.sum()
+
+
 BAD = {
     "NaN": ({"image": np.full((40, 40), np.nan)}, "1600 NaN or infinite pixels of 1600"),
     "infinite": ({"image": np.where(CLEAN > 0.9, np.inf, CLEAN)}, "NaN or infinite pixels"),
     "constant": ({"image": np.ones((40, 40))}, "every pixel is 1"),
     "tiny": ({"image": CLEAN[:9, :9]}, r"16 or more pixels .* got \(9, 9\); a classical method"),
+    "few planes": (
+        {"image": VOLUME[:3], "psf": np.ones((3, 3, 3)) / 27},
+        r"4 or more planes, .* got \(3, 20, 24\)",
+    ),
+    "thin PSF": (
+        {"image": VOLUME, "psf": PSF[None]},
+        r"3 planes or more .* \(1, 3, 3\): .*planes=",
+    ),
+    "large PSF": (
+        {"image": VOLUME, "psf": paper_psf(3)},
+        r"at most the image's shape \(10, 20, 24\), got \(17, 17, 17\); .* psf\[4:13, :, :\]",
+    ),
+    "large 2D PSF": ({"psf": np.ones((3, 55)) / 165}, r"got \(3, 55\); .* psf\[:, 2:53\]"),
+    "PSF in the corner": (
+        {"image": VOLUME, "psf": np.fft.ifftshift(spot(3))},
+        r"around the middle, got it .* along z in shape \(9, 9, 9\); .* numpy.fft.fftshift",
+    ),
+    "PSF beside the middle": (
+        {"psf": np.roll(spot(2), 3, axis=1)},
+        r"got it \+3.0 pixels off along x",
+    ),
     "colour": ({"image": np.zeros((40, 40, 3))}, "looks like colour; take one channel"),
     "4D": ({"image": np.zeros((2, 3, 40, 40))}, r"got shape \(2, 3, 40, 40\); pick one channel"),
     "complex": ({"image": CLEAN * 1j}, "expected real numbers, got dtype complex"),
@@ -217,7 +249,7 @@ def test_bad_input_is_an_error_before_any_work(case, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("siamdecon.restoration.train", no_work)
+    monkeypatch.setattr("siamdecon.methods.train", no_work)
     changes, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         restore(**changes)

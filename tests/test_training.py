@@ -212,7 +212,6 @@ def test_impossible_settings_name_their_field(field, value):
     ("changes", "message"),
     [
         ({"image": np.full((48, 48), 0.5)}, "every pixel is 0.5"),
-        ({"image": np.zeros((16, 48)) + np.eye(16, 48)}, "shortest side, 16, got 32"),
         ({"psf": np.ones((3, 3, 3))}, "expected 2 axes, as the image has"),
     ],
 )

@@ -1,0 +1,176 @@
+"""What each method is called, which options it takes, and how it runs on an image in [0, 1]."""
+
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from siamdecon.classical import richardson_lucy, wiener
+from siamdecon.degradation import Noise
+from siamdecon.large_images import LargeImage
+from siamdecon.losses import LossWeights
+from siamdecon.noise_estimation import estimate_noise
+from siamdecon.record import plain
+from siamdecon.run import Training, TrainingConfig
+from siamdecon.tiers import Tier
+from siamdecon.total_variation import total_variation
+from siamdecon.training import train
+from siamdecon.unet import seeded_unet
+
+CLASSICAL = {
+    "richardson_lucy": richardson_lucy,
+    "wiener": wiener,
+    "total_variation": total_variation,
+}
+LEARNED = {
+    "noise2self": LossWeights.noise2self,
+    "noise2same": LossWeights.noise2same,
+    "noise2same_d": LossWeights.noise2same_d,
+}
+METHODS = (*CLASSICAL, *LEARNED)
+
+
+@dataclass
+class Job:
+    """An image in [0, 1], in memory or on disk, with all that a method needs.
+
+    Parameters
+    ----------
+    image : ndarray or LargeImage, shape ([z,] y, x)
+    psf : ndarray, shape ([z,] y, x)
+    method : str
+        One of `METHODS`.
+    seed : int
+    device : str
+    callback : callable, optional
+        See `siamdecon.deconvolve`.
+    noise : Noise, optional
+        What the method was told of the noise, or has found, once it runs.
+    """
+
+    image: np.ndarray | LargeImage
+    psf: np.ndarray
+    method: str
+    seed: int
+    device: str
+    callback: Callable | None = None
+    noise: Noise | None = None
+
+    def classical_options(self, options: dict) -> dict:
+        """Check and complete the options of a classical method."""
+        known = inspect.signature(CLASSICAL[self.method]).parameters
+        keep = set(known) - {"image", "psf", "device", "callback"}
+        _check_options(self.method, options, keep)
+        return {**{name: known[name].default for name in keep}, **self.with_noise(options)}
+
+    def classical(self, options: dict) -> np.ndarray:
+        """Run a classical method with complete options."""
+        function = CLASSICAL[self.method]
+        has_callback = "callback" in inspect.signature(function).parameters
+        hook = {"callback": self.callback} if has_callback else {}
+        return function(self.image, self.psf, device=self.device, **hook, **options)
+
+    def with_noise(self, options: dict) -> dict:
+        """Replace the noise "auto" by what the image shows."""
+        if isinstance(options.get("noise"), str):
+            if options["noise"] != "auto":
+                raise ValueError(
+                    f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
+                )
+            large = isinstance(self.image, LargeImage)
+            seen = self.image[self.image.lively].numpy() if large else self.image
+            options = {**options, "noise": estimate_noise(seen)}
+        self.noise = options.get("noise")
+        return options
+
+    def learned(
+        self, options: dict, size: Tier, checkpoint: str | Path | None, progress: bool
+    ) -> tuple[Training, dict]:
+        """Train the method's network; return the run and the settings that it used."""
+        known = {field.name for field in fields(TrainingConfig)} - {"seed"}
+        _check_options(self.method, options, known | {"features"})
+        options = {"weights": LEARNED[self.method](), "noise": size.noise, **options}
+        options = self.with_noise(options)
+        features = options.pop("features", size.features)
+        config = replace(size.training, **options, seed=self.seed)
+        config = _fitted(config, self.image.shape, self.psf.shape)
+        model = seeded_unet(self.seed, self.image.ndim, features, momentum=size.momentum)
+        with _bar(config.steps, self.method, progress) as bar:
+            hooks = [hook for hook in (bar, self.callback) if hook is not None]
+            run = train(
+                model,
+                self.image,
+                self.psf,
+                config,
+                callback=lambda training: [hook(training) for hook in hooks],
+                checkpoint=checkpoint,
+                device=self.device,
+            )
+        used = {
+            "features": features,
+            "training": plain(asdict(config)),
+            "steps_done": run.step,
+            "interrupted": run.interrupted,
+        }
+        return run, used
+
+
+def check_method(method: str, for_networks: dict) -> None:
+    """Raise ValueError unless there is such a method, and only a network was given a network's options."""
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    given = [name for name, value in for_networks.items() if value is not None]
+    if method in CLASSICAL and given:
+        raise ValueError(f"{', '.join(given)}: {method} trains no network; leave this out")
+
+
+def inference_options(size: Tier, **given) -> dict:
+    """Complete how a network restores: what was given, else the tier's."""
+    usual = {
+        "average_flips": size.average_flips,
+        "calibrate": size.calibrate,
+        "stitch": "blend",
+    }
+    return {name: usual.get(name) if value is None else value for name, value in given.items()}
+
+
+def _fitted(config: TrainingConfig, image: tuple[int, ...], psf: tuple[int, ...]) -> TrainingConfig:
+    """Check that a network can be trained on an image, and change the padding where the kernel is wide."""
+    smallest = (4, 16, 16)[-len(image) :]  # a stack may have few planes
+    if any(m < n for m, n in zip(image, smallest, strict=True)):
+        planes = ", and 4 or more planes," if len(image) == 3 else ""
+        raise ValueError(
+            f"image: expected 16 or more pixels along y and x{planes} to train a network on, got {image}; "
+            "a classical method takes any size"
+        )
+    sides = [min(config.patch_size, m) for m in image]
+    # a wide kernel would leave a small patch next to no pixel to learn from
+    narrow = any(side - n + 1 < side // 2 for side, n in zip(sides, psf, strict=True))
+    return replace(config, padding="replicate") if config.padding == "valid" and narrow else config
+
+
+def _check_options(method: str, options: dict, known: set[str]) -> None:
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(
+            f"{method} has no option {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+        )
+
+
+@contextmanager
+def _bar(steps: int, method: str, progress: bool):
+    """Yield a training callback that moves a progress bar, or None."""
+    if not progress:
+        yield None
+        return
+    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
+    with tqdm(total=steps, desc=method, unit="step", mininterval=0.25) as bar:
+
+        def show(training: Training) -> None:
+            bar.update(training.step - bar.n)
+
+        yield show
