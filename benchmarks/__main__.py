@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 import siamdecon
-from benchmarks import convolution, explorers, memory, quality, speed
+from benchmarks import convolution, explorers, memory, on_disk, quality, speed, volume
+from benchmarks.rows import RESULTS
 from siamdecon.files import write_atomically
 from siamdecon.hardware import available_cores
 
-RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (quality, speed, convolution, memory, explorers)
+    for module in (quality, volume, speed, convolution, memory, on_disk, explorers)
 }
 
 

@@ -1,18 +1,15 @@
 """Scores of every method at the lab tier on the 2D benchmark, each beside its opponents."""
 
 import hashlib
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.rows import Rows
 from siamdecon import PAPER_2D, deconvolve, degrade, load_benchmark, paper_psf, score
 from siamdecon._version import __version__
 from siamdecon.inference import predict
 from siamdecon.tiers import get_tier
-
-ROWS = Path(__file__).parent / "results" / "quality.jsonl"
 
 METHODS = {
     "Lucy-Richardson, n = 2": ("richardson_lucy", {"iterations": 2}),
@@ -39,23 +36,16 @@ def measure(args) -> dict:
     """
     images = load_benchmark(args.folder, args.images)
     psf = paper_psf(2)
-    rows = [json.loads(line) for line in ROWS.open()] if ROWS.exists() else []
-    rows = [row for row in rows if row["settings"] == settings()]  # of another lab tier: kept apart
-    there = {(row["image"], row["method"]) for row in rows}
+    rows = Rows("quality", settings())
     for name, clean in images.items():
         noisy = degrade(clean, psf)
         for title in args.methods or ("input", *METHODS):
-            if (name, title) not in there:
-                new = [
-                    {**row, "settings": settings()}
-                    for row in restore(name, clean, noisy, psf, title)
-                ]
-                with ROWS.open("a") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in new)
-                rows += new
+            if not rows.has(image=name, method=title):
+                new = restore(name, clean, noisy, psf, title)
+                rows.add(new)
                 for row in new:
                     show(row)
-    means = mean_rows(rows)
+    means = mean_rows(rows.rows)
     for row in means:
         show(row)
     return {"tier": "lab", "means": means}

@@ -15,16 +15,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 from siamdecon._version import __version__
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
-from siamdecon.datasets import load_benchmark, load_sample
+from siamdecon.datasets import load_benchmark, load_sample, load_volume
 from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, degrade
 from siamdecon.hardware import limit_threads
 from siamdecon.images import read_image, write_image
 from siamdecon.losses import LossWeights
-from siamdecon.metrics import score
+from siamdecon.metrics import affine_score, score
 from siamdecon.microscope import Microscope
 from siamdecon.psf import paper_psf
 from siamdecon.restoration import Restoration, deconvolve
 from siamdecon.run import TrainingConfig
+from siamdecon.streaming import deconvolve_file
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
 from siamdecon.unet import UNet
@@ -42,10 +43,13 @@ __all__ = [
     "TrainingConfig",
     "UNet",
     "__version__",
+    "affine_score",
     "deconvolve",
+    "deconvolve_file",
     "degrade",
     "load_benchmark",
     "load_sample",
+    "load_volume",
     "paper_psf",
     "read_image",
     "richardson_lucy",

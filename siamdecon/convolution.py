@@ -146,16 +146,23 @@ class PSFConvolution(nn.Module):
         return out
 
     def _pad(self, x: Tensor, widths: list[tuple[int, int]]) -> Tensor:
-        """Extend each axis by gathering: any width, also beyond the image's own size."""
+        """Extend each axis, by any width, also beyond the image's own size."""
         mode = PADDINGS[self.padding]
         if mode is None:
             return x
         if mode in ("constant", "edge"):  # of any width by torch itself, and faster there
             flat = [w for pair in reversed(widths) for w in pair]
             return nn.functional.pad(x, flat, mode="replicate" if mode == "edge" else mode)
-        for axis, width in enumerate(widths, start=2):
-            x = x.index_select(axis, self._source(x.shape[axis], width, x.device))
-        return x
+        sizes = x.shape[2:]
+        out = x.new_empty(*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True)))
+        out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
+        # an axis copies what it finds, corners that are still empty among it: the last one fills them
+        for axis, (size, width) in enumerate(zip(sizes, widths, strict=True), start=2):
+            source = width[0] + np.pad(np.arange(size), width, mode=mode)
+            for place in (slice(0, width[0]), slice(width[0] + size, None)):
+                margin = _gathered(out, axis, source[place])
+                out.narrow(axis, place.start, margin.shape[axis]).copy_(margin)
+        return out
 
     def _fold(self, x: Tensor, axis: int, width: tuple[int, int]) -> Tensor:
         """Transpose `_pad` along one axis: add what was copied beyond the border to its source."""
@@ -179,6 +186,15 @@ class PSFConvolution(nn.Module):
             transfer = self.transfer_function(shape, padded)  # ([z,] y, x // 2 + 1)
             transfer = transfer.conj() if conjugate else transfer
             return _SpectralFilter.apply(padded, transfer, shape, [0] * self.n_dim, first, out)
+
+
+def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
+    """Return a copy of some places of an axis; of a run of them, forwards or backwards, a quick one."""
+    if len(index) and (np.diff(index) == 1).all():
+        return x.narrow(axis, int(index[0]), len(index)).clone()
+    if len(index) and (np.diff(index) == -1).all():
+        return x.narrow(axis, int(index[-1]), len(index)).flip(axis)
+    return x.index_select(axis, torch.from_numpy(index).to(x.device))
 
 
 class _SpectralFilter(torch.autograd.Function):

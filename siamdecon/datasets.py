@@ -203,6 +203,52 @@ def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True)
     return {Path(path).stem: _stretched(read_image(path)) for path in paths}
 
 
+def load_volume(path=None):
+    """Load the clean volume of the 3D experiments: a generated one, or a copy of the paper's.
+
+    From the file `path`, else from the file that the environment variable SIAMDECON_VOLUME names: such as
+    the microtubules of EPFL's Biomedical Imaging Group, which the paper uses and which may be had with
+    DeconvolutionLab2, saved as one TIFF. Else `siamdecon.phantoms.filaments` draws a synthetic volume of
+    the same size; no score on it may be compared with the paper's.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        A TIFF of shape (z, y, x).
+
+    Returns
+    -------
+    ndarray, float32, shape (z, y, x); (128, 256, 512) unless from a file
+        Its range stretched to [0, 1].
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If it holds a plane, not a volume, or nothing but one value.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> load_volume("microtubules.tif")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no file microtubules.tif
+    """
+    path = path or os.environ.get("SIAMDECON_VOLUME")
+    if not path:
+        return phantoms.filaments((128, 256, 512))
+    volume = read_image(path)
+    if volume.ndim != 3:
+        raise ValueError(
+            f"{path}: expected a volume (z, y, x), got a plane of shape {volume.shape}"
+        )
+    if volume.data.min() == volume.data.max():
+        raise ValueError(f"{path}: every voxel is {volume.data.min()}")
+    return _stretched(volume)
+
+
 def _find(name, registry):
     """Return the one file that `name` means; "nuclei" is nuclei924x624, not nucleidots924x624."""
     forms = {file: (file, Path(file).stem, re.split(r"\d+x", file)[0]) for file in registry}

@@ -51,10 +51,11 @@ def limit_threads() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next training step instead of returning it to the system.
+    """Let glibc keep freed memory for the next step instead of returning it to the system.
 
-    A step allocates and frees the same tens of megabytes; fetching their pages anew each time costs
-    about a quarter of the step. Does nothing where the C library is another one.
+    A step of a training or of Lucy-Richardson allocates and frees the same tens of megabytes; fetching
+    their pages anew each time costs a quarter of the first and half of the second. Does nothing where
+    the C library is another one.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -55,8 +55,15 @@ TIERS: dict[str, dict[int, Tier]] = {
             noise="auto",
         ),
         3: Tier(
-            8,
-            TrainingConfig(steps=200, batch_size=2, patch_size=32, learning_rate=2e-3, **_SHORT),
+            16,
+            TrainingConfig(
+                steps=300,
+                batch_size=2,
+                patch_size=32,
+                learning_rate=1e-3,
+                # half of a 32-pixel patch's side, an eighth of its voxels, would be left of "valid"
+                **{**_SHORT, "padding": "replicate"},
+            ),
             momentum=0.02,
             noise="auto",
         ),

@@ -10,6 +10,7 @@ from torch import Tensor
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import Noise, mean_response
+from siamdecon.hardware import keep_freed_memory
 from siamdecon.noise_estimation import noise_level
 from siamdecon.validation import check_image, check_iterations, check_unit_range
 
@@ -81,6 +82,7 @@ def total_variation(
     """
     image = check_unit_range(check_image(image))
     check_iterations(iterations, padding)
+    keep_freed_memory()
     g = PSFConvolution(psf, image.ndim, padding)
     if weight is None:
         # an image without noise needs some weight, too

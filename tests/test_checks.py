@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from siamdecon import PSFConvolution
 from siamdecon.lab import checks
 from siamdecon.lab.checks import CheckFailed, Exercise
 
@@ -38,7 +39,7 @@ WRITTEN = written()
 
 def answer(source: str):
     """Run a cell that defines a function, and return the last one that it defines."""
-    space = {"np": np, "torch": torch}
+    space = {"np": np, "torch": torch, "PSFConvolution": PSFConvolution}
     exec(source, space)
     return [value for name, value in space.items() if callable(value) and name != "__builtins__"][
         -1

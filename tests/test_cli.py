@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from siamdecon import load_sample, paper_psf, read_image, richardson_lucy, write_image
+from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
+from siamdecon.microscope import Microscope
+from siamdecon.psf import gibson_lanni
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
 OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
@@ -108,3 +110,51 @@ def test_the_module_runs_as_a_command(files):
     )
     assert done.returncode == 0, done.stderr
     assert "out.tif: wiener, (64, 56)" in done.stdout
+
+
+STACK = [
+    "stack.tif",
+    "-o",
+    "out.tif",
+    "--quiet",
+    "--method",
+    "richardson_lucy",
+    "--dtype",
+    "source",
+]
+
+
+def write_stack(voxel_size):
+    stack = np.random.default_rng(0).integers(100, 4000, (12, 30, 28), dtype=np.uint16)
+    write_image("stack.tif", stack, voxel_size=voxel_size)
+    return stack
+
+
+def test_a_stack_keeps_dtype_and_voxels_and_gets_a_kernel_that_fits(files):
+    stack = write_stack((0.8, 0.3, 0.3))
+    assert main([*STACK, "--na", "0.8", "--wavelength", "0.6"]) == 0
+    restored = read_image("out.tif")
+    assert (restored.dtype, restored.shape) == (np.uint16, stack.shape)
+    assert restored.voxel_size == pytest.approx((0.8, 0.3, 0.3))
+    psf = gibson_lanni(Microscope(pixel_size=0.3, z_step=0.8, planes=11), 3)  # 17 would not fit
+    expected = deconvolve(stack, psf, "richardson_lucy").image
+    assert np.abs(restored.data - expected.clip(0)).max() <= 0.51
+
+
+def test_a_stack_of_unknown_voxels_asks_for_them(files, capsys):
+    write_stack((None, 0.3, 0.3))
+    optics = ["--na", "0.8", "--wavelength", "0.6"]
+    assert main([*STACK, *optics]) == 2
+    assert "still missing: --z-step" in capsys.readouterr().err
+    assert main([*STACK, *optics, "--z-step", "0.8"]) == 0
+
+
+def test_a_kernel_of_other_voxels_is_refused(files, capsys):
+    write_stack((0.8, 0.3, 0.3))
+    kernel = np.ones((3, 3, 3), np.float32) / 27
+    write_image("kernel.tif", kernel, voxel_size=(0.2, 0.3, 0.3))
+    assert main([*STACK, "--psf", "kernel.tif"]) == 2
+    assert "expected voxels of 0.8 um along z, as the image has, got 0.2" in capsys.readouterr().err
+    write_image("plane.tif", PSF)
+    assert main([*STACK, "--psf", "plane.tif"]) == 2
+    assert "expected 3 axes, as the image has" in capsys.readouterr().err

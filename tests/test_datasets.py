@@ -21,7 +21,8 @@ import skimage
 import tifffile
 
 from siamdecon import datasets, phantoms
-from siamdecon.datasets import load_benchmark, load_sample, sample_names, write_samples
+from siamdecon.datasets import load_benchmark, load_sample, load_volume, sample_names, write_samples
+from siamdecon.images import write_image
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 MANIFEST = {entry["name"]: entry for entry in json.loads((DATA / "manifest.json").read_text())}
@@ -270,3 +271,22 @@ def test_the_real_images():
     for name, image in loaded.items():
         width, height = PIL.Image.open(folder / f"{name}.png").size
         assert image.shape == (height, width) and (image.min(), image.max()) == (0, 1)
+
+
+def test_the_volume_is_generated_unless_there_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("SIAMDECON_VOLUME", raising=False)
+    monkeypatch.setattr("siamdecon.phantoms.filaments", lambda shape: np.zeros(shape, np.float32))
+    assert load_volume().shape == (128, 256, 512)
+    stack = np.arange(5 * 20 * 30, dtype=np.uint16).reshape(5, 20, 30) + 70
+    path = write_image(tmp_path / "microtubules.tif", stack)
+    monkeypatch.setenv("SIAMDECON_VOLUME", str(path))
+    np.testing.assert_allclose(load_volume(), (stack - 70.0) / (stack.size - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"), [(np.eye(20), "got a plane"), (np.ones((5, 20, 20)), "every voxel is 1")]
+)
+def test_what_is_no_volume(tmp_path, pixels, message):
+    path = write_image(tmp_path / "a.tif", pixels.astype(np.uint8))
+    with pytest.raises(ValueError, match=message):
+        load_volume(path)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from skimage.metrics import structural_similarity
 
-from siamdecon.metrics import mutual_information, score
+from siamdecon.metrics import affine_score, mutual_information, score
 from siamdecon.phantoms import filaments
 
 
@@ -181,3 +181,41 @@ def test_values_that_are_not_finite_are_refused(bad, which):
     images[which][4, 4] = bad
     with pytest.raises(ValueError, match="expected finite values"):
         score(*images)
+
+
+def test_the_affine_score_is_the_best_straight_line(pair):
+    """Least squares with an offset fit the estimate as the score does, which takes the means away."""
+    clean, estimate = pair
+    low, high = np.percentile(clean, (0.1, 99.9))
+    truth = ((clean - low) / (high - low)).astype(np.float64)
+    slope, offset = np.polyfit(estimate.ravel().astype(np.float64), truth.ravel(), 1)
+    fitted = slope * estimate.astype(np.float64) + offset
+    got = affine_score(clean, estimate)
+    assert got["rmse"] == pytest.approx(np.sqrt(np.mean((truth - fitted) ** 2)))
+    assert got["psnr"] == pytest.approx(-20 * np.log10(got["rmse"]))
+    mean = truth.mean()
+    expected = structural_similarity(truth - mean, fitted - mean, data_range=1)
+    assert got["ssim"] == pytest.approx(expected)
+    assert got["psnr"] > got["floor"]
+
+
+@pytest.mark.parametrize("nothing", [0.0, 0.3])
+def test_an_estimate_that_shows_nothing_scores_the_floor(pair, nothing):
+    clean, _ = pair
+    got = affine_score(clean, np.full_like(clean, nothing))
+    low, high = np.percentile(clean, (0.1, 99.9))
+    assert got["psnr"] == pytest.approx(got["floor"])
+    assert got["floor"] == pytest.approx(-20 * np.log10(clean.astype(float).std() / (high - low)))
+
+
+@pytest.mark.parametrize(
+    ("clean", "estimate", "message"),
+    [
+        (np.eye(9), np.eye(8), "expected the shape"),
+        (np.eye(9), np.eye(9) * np.nan, "finite values"),
+        (np.ones((9, 9)), np.eye(9), "got one that is flat"),
+    ],
+)
+def test_what_has_no_affine_score(clean, estimate, message):
+    with pytest.raises(ValueError, match=message):
+        affine_score(clean, estimate)

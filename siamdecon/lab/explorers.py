@@ -14,7 +14,13 @@ from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gibson_lanni, paper_psf
 
-__all__ = ["LambdaExplorer", "iterations_explorer", "noise_explorer", "optics_explorer"]
+__all__ = [
+    "LambdaExplorer",
+    "iterations_explorer",
+    "noise_explorer",
+    "optics_explorer",
+    "slices_explorer",
+]
 
 _CROP = (slice(176, 304), slice(176, 304))
 
@@ -185,4 +191,60 @@ def iterations_explorer() -> Explorer:
         {"iterations": shown, "start": ("mean", "image"), "prefilter": ("none", "median")},
         lambda *at: frames[at],
         axes=Axes(tuple(range(1, 51)), "iteration", "PSNR (dB)", (10, 24)),
+    )
+
+
+def slices_explorer(
+    clean: np.ndarray, estimates: dict[str, np.ndarray], limits: tuple[float, float] = (0, 1)
+) -> Explorer:
+    """Return an explorer of volumes: the same plane of each, or the mean of some planes.
+
+    Parameters
+    ----------
+    clean : ndarray, shape (z, y, x)
+        The truth.
+    estimates : dict of str to ndarray, shape (z, y, x)
+        At most three, by name.
+    limits : (low, high)
+        Values shown black and white.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> volume = np.zeros((4, 16, 16)); volume[2] = 0.5
+    >>> explorer = slices_explorer(volume, {"nothing": 0 * volume})
+    >>> explorer.set(plane=2)
+    >>> explorer.frame.text
+    'plane 2: RMSE of nothing 0.500'
+    """
+    n, (low, high) = len(clean), limits
+    volumes = {"clean": clean, **estimates}
+    errors = {
+        name: np.sqrt(np.mean((e - clean) ** 2, axis=(1, 2))).tolist()
+        for name, e in estimates.items()
+    }
+    top = 1.1 * max(max(e) for e in errors.values())
+
+    def frame(plane, planes) -> Frame:
+        first = min(max(0, plane - planes // 2), max(0, n - planes))
+        part = slice(first, first + planes)
+        shown = [(v[part].mean(axis=0) - low) / (high - low) for v in volumes.values()]
+        which = (
+            f"plane {plane}" if planes == 1 else f"mean of planes {first} to {first + planes - 1}"
+        )
+        scores = ", ".join(f"{name} {errors[name][plane]:.3f}" for name in estimates)
+        here = [top if z == plane else 0.0 for z in range(n)]
+        text = f"{which}: RMSE of {scores}" if planes == 1 else f"{which}, around plane {plane}"
+        size = clean.shape[1] * max(1, round(192 / clean.shape[1]))
+        return Frame(compress(shown, size=size), text, {**errors, "here": here})
+
+    return Explorer(
+        ", ".join(volumes),
+        {"plane": tuple(range(n)), "planes": tuple(k for k in (1, 5, n) if k <= n)},
+        frame,
+        start={"plane": n // 2},
+        titles={"plane": "plane z", "planes": "planes averaged"},
+        axes=Axes(tuple(range(n)), "plane z", "RMSE", (0, top)),
+        width=880,
     )

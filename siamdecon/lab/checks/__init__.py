@@ -12,6 +12,7 @@ from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
 from siamdecon.lab.checks.quickstart import best_estimate, residual
 from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invariance
+from siamdecon.lab.checks.volumes import noise2same_loss, stitch
 
 __all__ = [
     "CheckFailed",
@@ -28,10 +29,12 @@ __all__ = [
     "invariance",
     "lucy_richardson_update",
     "noise2same_d_loss",
+    "noise2same_loss",
     "psnr",
     "pyramid_weights",
     "residual",
     "ring_correlation",
+    "stitch",
     "to_counts",
     "transfer_function",
     "wiener_gain",

@@ -1,0 +1,65 @@
+"""Peak memory of a restoration from disk to disk, under a limit, for volumes of growing size."""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.convolution import memory
+from siamdecon import paper_psf
+from siamdecon.images import create_tiff
+from siamdecon.large_images import release
+from siamdecon.streaming import deconvolve_file
+
+LIMIT = 2 * 2**30
+#: Shape of float32, method and options. The network is the test tier's: its memory counts, not its image.
+CASES = {
+    "Lucy-Richardson, 0.5 GB": ((128, 1024, 1024), "richardson_lucy", {"iterations": 1}),
+    "Lucy-Richardson, 4.3 GB": ((512, 1024, 2048), "richardson_lucy", {"iterations": 1}),
+    "Noise2Same, 0.07 GB": ((64, 512, 512), "noise2same", {"tier": "test"}),
+    "Noise2Same, 0.27 GB": ((64, 1024, 1024), "noise2same", {"tier": "test"}),
+}
+
+
+def write_volume(path: Path, shape: tuple[int, int, int]) -> None:
+    """Write a volume of noise with bright rods in it, a plane at a time."""
+    rng, volume = np.random.default_rng(0), create_tiff(path, shape, np.dtype("f4"), "ZYX")
+    for plane in tqdm(volume, desc="volume", leave=False):
+        plane[:] = rng.random(plane.shape, dtype=np.float32)
+        plane[:, ::97] += 2
+        release(volume)
+
+
+def restore(path: str, output: str, method: str, options: dict) -> dict:
+    """Restore under the limit, in a process of its own; return its peak memory in bytes and seconds."""
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
+    begin = time.perf_counter()
+    deconvolve_file(path, paper_psf(3), output, method, **options)
+    return {
+        "peak_bytes": memory("VmHWM"),
+        "file_bytes": Path(output).stat().st_size,
+        "seconds": time.perf_counter() - begin,
+    }
+
+
+def measure(args) -> dict:
+    """Restore each volume under the limit; print and return peaks."""
+    results = {"limit_bytes": LIMIT}
+    spawn = multiprocessing.get_context("spawn")
+    for name, (shape, method, options) in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            source, output = Path(folder, "in.tif"), Path(folder, "out.tif")
+            write_volume(source, shape)
+            with spawn.Pool(1) as pool:
+                results[name] = pool.apply(restore, (str(source), str(output), method, options))
+        peak, size = (results[name][key] / 1e9 for key in ("peak_bytes", "file_bytes"))
+        print(
+            f"{name}: peak memory {peak:.2f} GB, of which data at most {LIMIT / 2**30:g} GiB; "
+            f"file of {size:.2f} GB",
+            flush=True,
+        )
+    return results
