@@ -16,7 +16,7 @@ LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-gpu notebooks figures samples sweep bench lint clean
+.PHONY: help lab test test-gpu notebooks figures samples sweep bench tables lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -53,8 +53,11 @@ samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
 sweep: $(STAMP)  ## train the stored sweep of the lambda explorer, data/lambdas.zip; goes on where it was stopped
 	$(BIN)/python -m siamdecon.lab.sweep
 
-bench: $(STAMP)  ## measure quality, speed and memory; SIAMDECON_BENCHMARK names the folder of images
+bench: $(STAMP)  ## measure speed and memory; ARGS names sections
 	$(BIN)/python -m benchmarks $(ARGS)
+
+tables: $(STAMP)  ## measure the paper's tables, as far as they are not yet; ARGS="--budget-s 600" are passed on
+	$(BIN)/python -m benchmarks.tables --out benchmarks/results/tables.jsonl $(ARGS)
 
 lint: $(STAMP)  ## check style
 	$(BIN)/ruff check .

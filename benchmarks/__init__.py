@@ -1,1 +1,1 @@
-"""Measurements of quality, speed and memory; `make bench` runs them on an otherwise idle machine."""
+"""Measurements of quality (`make tables`), speed and memory (`make bench`), on an otherwise idle machine."""

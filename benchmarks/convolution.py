@@ -12,6 +12,7 @@ from scipy.fft import next_fast_len
 from skimage.restoration import richardson_lucy as skimage_richardson_lucy
 from torch.nn.functional import conv2d, conv3d, pad
 
+from benchmarks.machine import PeakMemory
 from siamdecon import PSFConvolution, paper_psf, richardson_lucy
 from siamdecon.lab.plots import lines
 
@@ -118,19 +119,12 @@ def restore(name: str, iterations: int) -> tuple[float, float]:
     volume, psf = np.random.default_rng(0).random((128, 256, 512), dtype=np.float32), paper_psf(3)
     step = {"siamdecon": richardson_lucy, "scikit-image": skimage_richardson_lucy}[name]
     step(volume[:32, :32, :32].copy(), psf, 1, clip=False)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = memory("VmRSS")
-    for _ in range(2):
-        begin = time.perf_counter()
-        step(volume, psf, iterations, clip=False)
-        seconds = time.perf_counter() - begin
-    return seconds, (memory("VmHWM") - before) / volume.nbytes
-
-
-def memory(field: str) -> int:
-    """Return a line of this process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+    with PeakMemory() as memory:
+        for _ in range(2):
+            begin = time.perf_counter()
+            step(volume, psf, iterations, clip=False)
+            seconds = time.perf_counter() - begin
+    return seconds, (memory.peak - memory.before) / volume.nbytes
 
 
 def draw(results: dict) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.convolution import memory
+from benchmarks.machine import PeakMemory
 from siamdecon import paper_psf
 from siamdecon.images import create_tiff
 from siamdecon.large_images import release
@@ -38,9 +38,10 @@ def restore(path: str, output: str, method: str, options: dict) -> dict:
     """Restore under the limit, in a process of its own; return its peak memory in bytes and seconds."""
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     begin = time.perf_counter()
-    deconvolve_file(path, paper_psf(3), output, method, **options)
+    with PeakMemory() as memory:
+        deconvolve_file(path, paper_psf(3), output, method, **options)
     return {
-        "peak_bytes": memory("VmHWM"),
+        "peak_bytes": memory.peak,
         "file_bytes": Path(output).stat().st_size,
         "seconds": time.perf_counter() - begin,
     }

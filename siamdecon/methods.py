@@ -15,15 +15,18 @@ from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import plain
 from siamdecon.run import Training, TrainingConfig
-from siamdecon.tiers import Tier
+from siamdecon.ssi import ssi
+from siamdecon.tiers import Tier, get_tier, tier_name
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
 from siamdecon.unet import seeded_unet
 
+# Functions of image and kernel; "ssi" trains a network of its own in one.
 CLASSICAL = {
     "richardson_lucy": richardson_lucy,
     "wiener": wiener,
     "total_variation": total_variation,
+    "ssi": ssi,
 }
 LEARNED = {
     "noise2self": LossWeights.noise2self,
@@ -31,6 +34,14 @@ LEARNED = {
     "noise2same_d": LossWeights.noise2same_d,
 }
 METHODS = (*CLASSICAL, *LEARNED)
+#: How big SSI is by tier: its own defaults at the lab tier, the paper's size at the full one.
+_SSI = {
+    "test": {"steps": 4, "features": 4},
+    "lab": {},
+    "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
+}
+#: What a function of `CLASSICAL` is given by `deconvolve`, not by its options.
+_GIVEN = {"image", "psf", "device", "callback", "seed", "progress"}
 
 
 @dataclass
@@ -59,19 +70,28 @@ class Job:
     callback: Callable | None = None
     noise: Noise | None = None
 
-    def classical_options(self, options: dict) -> dict:
+    def classical_options(self, options: dict, tier: str | None = None) -> dict:
         """Check and complete the options of a classical method."""
+        if self.method == "ssi":
+            get_tier(tier, self.image.ndim)  # an unknown one is an error here, too
+            options = {**_SSI[tier_name(tier)], **options}
         known = inspect.signature(CLASSICAL[self.method]).parameters
-        keep = set(known) - {"image", "psf", "device", "callback"}
+        keep = set(known) - _GIVEN
         _check_options(self.method, options, keep)
         return {**{name: known[name].default for name in keep}, **self.with_noise(options)}
 
-    def classical(self, options: dict) -> np.ndarray:
+    def classical(self, options: dict, progress: bool = False) -> np.ndarray:
         """Run a classical method with complete options."""
         function = CLASSICAL[self.method]
-        has_callback = "callback" in inspect.signature(function).parameters
-        hook = {"callback": self.callback} if has_callback else {}
-        return function(self.image, self.psf, device=self.device, **hook, **options)
+        known = inspect.signature(function).parameters
+        given = {
+            "device": self.device,
+            "callback": self.callback,
+            "seed": self.seed,
+            "progress": progress,
+        }
+        given = {name: value for name, value in given.items() if name in known}
+        return function(self.image, self.psf, **given, **options)
 
     def with_noise(self, options: dict) -> dict:
         """Replace the noise "auto" by what the image shows."""
@@ -124,7 +144,7 @@ def check_method(method: str, for_networks: dict) -> None:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     given = [name for name, value in for_networks.items() if value is not None]
     if method in CLASSICAL and given:
-        raise ValueError(f"{', '.join(given)}: {method} trains no network; leave this out")
+        raise ValueError(f"{', '.join(given)}: {method} has no such choice; leave this out")
 
 
 def inference_options(size: Tier, **given) -> dict:

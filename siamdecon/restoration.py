@@ -141,7 +141,8 @@ def deconvolve(
         The kernel, with as many axes as the image.
     method : str
         "richardson_lucy", "wiener", "total_variation"; or a network that is trained on this image
-        alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4).
+        alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4), or "ssi", the paper's
+        learned baseline (see `siamdecon.ssi`; it takes options as a classical method does).
     tier : str, optional
         How big a run is: "lab", "full" or "test"; see `siamdecon.tiers`.
     seed : int
@@ -207,8 +208,8 @@ def deconvolve(
         if (low, high) != (0.0, 1.0) and method != "total_variation":
             # blur lowers peaks: restored, they may rise above the brightest value measured
             options.setdefault("clip", False)
-        options = job.classical_options(options)
-        estimate, used = job.classical(options), {"options": plain(options)}
+        options = job.classical_options(options, tier)
+        estimate, used = job.classical(options, progress), {"options": plain(options)}
     else:
         size = get_tier(tier, pixels.ndim)
         run, trained = job.learned(options, size, checkpoint, progress)

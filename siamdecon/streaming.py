@@ -1,6 +1,7 @@
 """Restore a file that is larger than the memory: window by window, from disk to disk."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,13 +130,11 @@ def deconvolve_file(
         halo, stride = halo_of(run.model, source.ndim)
         tile = tile or max(stride, tile_side(run, source.ndim) - 2 * halo)
         used = {"tier": tier_name(tier), **how, "stitch": "exact", **trained}
-    count = sum(1 for _ in windows(source.shape, tile, halo, stride))
 
     def write(part: Path) -> None:
         out = create_tiff(part, source.shape, pixels, source.axes, source.voxel_size)
-        with torch.inference_mode(), tqdm(total=count, unit="tile", disable=not progress) as bar:
-            for _ in restore_windows(f, large, out, tile, halo, stride):
-                bar.update()
+        with torch.inference_mode():
+            _restore(f, large, out, tile, halo, stride, progress)
         release(out)
 
     write_atomically(output, write)
@@ -154,6 +153,23 @@ def deconvolve_file(
     text = json.dumps(settings, indent=1, default=str) + "\n"
     write_atomically(output.with_suffix(".json"), lambda part: part.write_text(text))
     return output
+
+
+def _restore(f, large: LargeImage, out, tile: int, halo: int, stride: int, progress: bool) -> None:
+    """Restore all windows; where a GPU's memory does not suffice, anew with half the tile."""
+    count = sum(1 for _ in windows(large.shape, tile, halo, stride))
+    try:
+        with tqdm(total=count, unit="tile", disable=not progress) as bar:
+            for _ in restore_windows(f, large, out, tile, halo, stride):
+                bar.update()
+        return
+    except torch.cuda.OutOfMemoryError:
+        if tile < 2 * stride:
+            raise
+        torch.cuda.empty_cache()
+        smaller = tile // 2 // stride * stride
+        warnings.warn(f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=4)
+    _restore(f, large, out, smaller, halo, stride, progress)
 
 
 def _richardson_lucy(

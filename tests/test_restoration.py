@@ -291,5 +291,5 @@ def test_an_image_without_noise_has_no_clipping_to_model():
 )
 def test_what_only_a_network_has_is_not_ignored_by_a_classical_method(option):
     image = np.random.default_rng(0).random((40, 40))
-    with pytest.raises(ValueError, match=f"{next(iter(option))}: wiener trains no network"):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: wiener has no such choice"):
         deconvolve(image, np.ones((3, 3)) / 9, "wiener", **option)

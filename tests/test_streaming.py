@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 
-from siamdecon import deconvolve, read_image, write_image
+from siamdecon import deconvolve, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
 from siamdecon.images import Image, create_tiff
 from siamdecon.large_images import look_through
@@ -100,6 +101,22 @@ def test_an_interrupted_run_leaves_nothing(folder, monkeypatch):
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_full_gpu_halves_the_tiles(monkeypatch):
+    expected, sides = on_disk("richardson_lucy", iterations=1, tile=64).data, []
+
+    def limited(image, *arguments, **options):
+        sides.append(max(image.shape))
+        if sides[-1] > 60:
+            raise torch.cuda.OutOfMemoryError("full")
+        return richardson_lucy(image, *arguments, **options)
+
+    monkeypatch.setattr("siamdecon.streaming.richardson_lucy", limited)
+    with pytest.warns(UserWarning, match="tiles of 32 in place of 64"):
+        tiled = on_disk("richardson_lucy", iterations=1, tile=64, overwrite=True).data
+    assert max(sides) > 60 > sides[-1]
+    assert np.abs(tiled - expected).max() < 1e-5 * np.ptp(expected)
+
+
 def test_one_look_finds_what_arrays_would_tell(monkeypatch):
     monkeypatch.setattr("siamdecon.large_images._SLAB", 20_000)  # a few planes at a time
     image = read_image("in.tif", memmap=True)
@@ -130,7 +147,7 @@ def test_the_lively_window_holds_the_contrast():
         ({"psf": np.ones((3, 3)) / 9}, "expected 3 axes"),
         ({"output": "out.png"}, "expected a TIFF"),
         ({"start": np.zeros((38, 90, 70))}, "start 'mean' or 'image'"),
-        ({"calibrate": True}, "calibrate: richardson_lucy trains no network"),
+        ({"calibrate": True}, "calibrate: richardson_lucy has no such choice"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_work(folder, change, message):

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from siamdecon import Microscope, paper_psf
 from siamdecon.convolution import PSFConvolution
-from siamdecon.validation import check_image, check_psf
+from siamdecon.images import Image
+from siamdecon.psf import gibson_lanni
+from siamdecon.validation import check_image, check_psf, check_psf_fits, check_sampling
 
 RAMP = np.arange(12.0).reshape(3, 4)
 
@@ -166,3 +169,36 @@ def test_a_kernel_is_a_distribution_or_refused_by_name(kernel):
             assert checked.min() >= 0 and checked.sum() == pytest.approx(1)
             assert not np.shares_memory(checked, kernel)
     np.testing.assert_array_equal(kernel, before)
+
+
+@given(
+    n=st.integers(2, 12).map(lambda k: 2 * k + 1),
+    shift=st.integers(-12, 12),
+    axis=st.integers(0, 2),
+)
+def test_a_kernel_is_off_centre_beyond_half_of_its_half(n, shift, axis):
+    """A spot anywhere on the kernel, counted on a periodic axis, as a corner is."""
+    shift = (shift + n // 2) % n - n // 2
+    kernel = np.zeros((n, n, n))
+    kernel[(n // 2,) * 3] = 1
+    kernel = np.roll(kernel, shift, axis=axis)
+    if abs(shift) > n / 4:
+        with pytest.raises(ValueError, match=f"off along {'zyx'[axis]} "):
+            check_psf_fits(kernel, (30, 30, 30))
+    else:
+        check_psf_fits(kernel, (30, 30, 30))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        paper_psf(3),
+        np.ones((5, 9, 9)),
+        np.eye(7)[None].repeat(5, axis=0),
+        gibson_lanni(Microscope(defocus=3, size=9, planes=9), 3),
+        gibson_lanni(Microscope(defocus=4.5, size=15, planes=7), 3),  # a ring as wide as the kernel
+    ],
+)
+def test_kernels_that_are_where_they_should_be(kernel):
+    check_psf_fits(kernel / kernel.sum(), (30, 30, 30))
+    assert check_sampling(kernel, Image(np.zeros((30, 30, 30)), "ZYX", (0.5, 0.1, 0.1))) is None

@@ -1,0 +1,160 @@
+"""One cell of the tables: a method on an image with a seed, its scores, seconds, memory and settings."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from benchmarks.machine import PeakMemory, cpu
+from siamdecon import (
+    PAPER_2D,
+    PAPER_3D,
+    LossWeights,
+    affine_score,
+    deconvolve,
+    degrade,
+    paper_psf,
+    score,
+)
+from siamdecon.hardware import available_cores
+from siamdecon.inference import predict
+from siamdecon.record import describe_versions
+
+W = LossWeights
+#: The part of the volume that two cores train on in under a minute: z, y, x.
+CROP = (slice(48, 80), slice(80, 176), slice(208, 304))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the tables.
+
+    Attributes
+    ----------
+    title : str
+    method : str or None
+        For `deconvolve`; None leaves the image as it is.
+    options : dict
+    paper : str or None
+        The row of the paper that it repeats.
+    """
+
+    title: str
+    method: str | None
+    options: dict = field(default_factory=dict)
+    paper: str | None = None
+
+    @property
+    def seeded(self) -> bool:
+        """Whether another seed gives another result."""
+        return self.method in ("noise2self", "noise2same", "noise2same_d", "ssi")
+
+
+def _lr(n: int, paper: str | None = None) -> Method:
+    return Method(f"Lucy-Richardson, n = {n}", "richardson_lucy", {"iterations": n}, paper)
+
+
+METHODS = {
+    "input": Method("input", None, paper="input"),
+    "lr1": _lr(1),
+    "lr2": _lr(2, "LR n = 2"),
+    "lr5": _lr(5, "LR n = 5"),
+    "lr10": _lr(10, "LR n = 10"),
+    "lr20": _lr(20, "LR n = 20"),
+    "median_lr5": Method(
+        "median + Lucy-Richardson, n = 5",
+        "richardson_lucy",
+        {"iterations": 5, "prefilter": "median"},
+    ),
+    "wiener": Method("Wiener", "wiener"),
+    "tv": Method("total variation", "total_variation"),
+    "tv_clip": Method("total variation, clipping modelled", "total_variation", {"noise": "auto"}),
+    "ssi": Method("SSI", "ssi", paper="SSI (reproduced)"),
+    "noise2self": Method("Noise2Self", "noise2self", paper="Noise2Self"),
+    "noise2self_bound": Method(
+        "Noise2Self, bound 0.1",
+        "noise2self",
+        {"weights": W.noise2self(lambda_bound=0.1)},
+        "Noise2Self, bound 0.1",
+    ),
+    "noise2same": Method(
+        "Noise2Same", "noise2same", {"weights": W.noise2same(lambda_bound=0)}, "Noise2Same"
+    ),
+    "noise2same_bound": Method(
+        "Noise2Same, bound 0.1", "noise2same", paper="Noise2Same, bound 0.1"
+    ),
+    "noise2same_d": Method(
+        "Noise2Same (d)",
+        "noise2same_d",
+        {"weights": W.noise2same_d(lambda_bound_d=0)},
+        "Noise2Same (d)",
+    ),
+    "noise2same_d_bound": Method(
+        "Noise2Same (d), bound 0.1", "noise2same_d", paper="Noise2Same (d), bound 0.1"
+    ),
+}
+
+
+def measure_cell(cell: dict, clean: np.ndarray) -> dict:
+    """Degrade the clean image by the paper's protocol, restore it, and return the row.
+
+    Parameters
+    ----------
+    cell : dict
+        "image", "method" (a key of `METHODS`), "seed", "tier", "code".
+    clean : ndarray, shape ([z,] y, x)
+        A volume is degraded whole and, but for the full tier, restored in its part `CROP`.
+
+    Returns
+    -------
+    dict
+        The cell with scores ("psnr", "ssim", "rmse", "mi", "smi"; of a volume also "affine"), for a network
+        also those of the paper's inference ("one_pass"), "training_s", "inference_s", "peak_bytes",
+        device, versions, settings.
+    """
+    method, psf = METHODS[cell["method"]], paper_psf(clean.ndim)
+    noisy = degrade(clean, psf, PAPER_2D if clean.ndim == 2 else PAPER_3D)
+    if clean.ndim == 3 and cell["tier"] != "full":
+        clean, noisy = clean[CROP], np.ascontiguousarray(noisy[CROP])
+    row = {**cell, "device": device(), "versions": describe_versions()}
+    if method.method is None:
+        return {**row, **scores(clean, noisy)}
+    options = dict(method.options)
+    begin, last_step = time.perf_counter(), []
+    if method.method.startswith("noise2"):
+        options["callback"] = lambda run: last_step.append(time.perf_counter())
+    choice = {"tier": cell["tier"], "seed": cell["seed"], "progress": False}
+    with PeakMemory() as memory:
+        result = deconvolve(noisy, psf, method.method, **choice, **options)
+        end = time.perf_counter()
+    if method.method == "ssi":  # its one pass at the end is a small part of it
+        last_step.append(end)
+    row |= {
+        **scores(clean, result.image),
+        "training_s": last_step[-1] - begin if last_step else None,
+        "inference_s": None if method.method == "ssi" else end - (last_step or [begin])[-1],
+        "peak_bytes": memory.peak,
+        "options": result.settings.get("training") or result.settings["options"],
+    }
+    if result.run is not None:
+        low, high = result.settings["range"]
+        unit = (noisy - low) / (high - low)
+        single = predict(result.run, unit, average_flips=False, calibrate=False)
+        row["one_pass"] = scores(clean, single * (high - low) + low)
+    return row
+
+
+def scores(clean: np.ndarray, estimate: np.ndarray) -> dict:
+    """Return the scores of the paper's tables; of a volume, those up to contrast beside the plain ones."""
+    plain = score(clean, estimate)
+    return {**plain, "affine": affine_score(clean, estimate)} if clean.ndim == 3 else plain
+
+
+def device() -> str:
+    """Name what the cell ran on."""
+    return (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{cpu()}, {available_cores()} cores"
+    )

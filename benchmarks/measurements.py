@@ -1,0 +1,88 @@
+"""A file of measurements, one JSON line each, that several runs may append to."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from siamdecon._version import __version__
+from siamdecon.tiers import get_tier
+
+#: What names a measurement, and what each has at least.
+KEY = ("image", "method", "seed", "tier", "code")
+FIELDS = (*KEY, "psnr", "ssim", "rmse")
+
+
+def code_version(tier: str) -> str:
+    """Return the package's version, with a checksum of the tier's settings: rows of others are kept apart."""
+    settings = hashlib.sha256(repr(get_tier(tier)).encode()).hexdigest()[:8]
+    return f"{__version__}-{settings}"
+
+
+class Measurements:
+    """The rows of a results file; it is read anew whenever it is asked.
+
+    Parameters
+    ----------
+    path : Path
+        Made with the first row, in a folder that exists.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder is missing.
+    ValueError
+        If the file holds anything but measurements.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {self.path.parent}; make it first")
+        self._read, self._known = 0, {}
+        self.rows()
+
+    def rows(self) -> list[dict]:
+        """Return all rows, those of other runs among them; the last of each key counts."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            whole = new[: new.rfind(b"\n") + 1]  # a line that is being written has no end yet
+            for number, line in enumerate(whole.splitlines(), start=1):
+                row = self._parsed(line, number)
+                self._known[tuple(row[k] for k in KEY)] = row
+            self._read += len(whole)
+        return list(self._known.values())
+
+    def has(self, cell: dict) -> bool:
+        """Return whether a cell was measured."""
+        self.rows()
+        return tuple(cell[k] for k in KEY) in self._known
+
+    def add(self, row: dict) -> None:
+        """Append a row, in one write, so that two runs do not mix their lines."""
+        line = (json.dumps(row) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            if self._torn():
+                line = b"\n" + line  # what a killed run left behind stays a line of its own
+            file.write(line)
+
+    def _torn(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(0, 2)
+            if file.tell() == 0:
+                return False
+            file.seek(-1, 2)
+            return file.read(1) != b"\n"
+
+    def _parsed(self, line: bytes, number: int) -> dict:
+        try:
+            row = json.loads(line)
+            if not all(field in row for field in FIELDS):
+                raise TypeError
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{self.path}: line {number} is not a measurement of this benchmark, which has "
+                f"{', '.join(FIELDS)}; name another file"
+            ) from None
+        return row

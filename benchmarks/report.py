@@ -1,0 +1,168 @@
+"""The paper's tables beside what was measured: Tables 1, 2 and S1 for images, 3, 4 and S2 for the volume."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cells import METHODS
+from siamdecon.lab.plots import PALETTE, plt
+
+#: What the paper reports, over 22 images and for its volume; None where it has no figure.
+PAPER_2D = {  # PSNR, SSIM, MI, SMI, RMSE, training s, inference ms: Tables 1, 2 and S1
+    "input": (17.77, 0.18, 0.07, 0.18, 0.130, None, None),
+    "LR n = 2": (22.0, 0.47, 0.13, 0.25, 0.086, None, 46),
+    "LR n = 5": (22.2, 0.44, 0.12, 0.25, 0.082, None, 48),
+    "LR n = 10": (21.1, 0.36, 0.10, 0.25, 0.091, None, 62),
+    "LR n = 20": (18.5, 0.26, 0.08, 0.19, 0.119, None, 97),
+    "SSI (reproduced)": (22.0, 0.46, 0.14, 0.26, None, 442, 26),
+    "Noise2Self": (22.49, 0.27, None, None, 0.079, None, None),
+    "Noise2Self, bound 0.1": (22.51, 0.43, None, None, 0.079, None, None),
+    "Noise2Same": (21.49, 0.23, None, None, 0.089, None, None),
+    "Noise2Same, bound 0.1": (21.81, 0.41, None, None, 0.085, None, None),
+    "Noise2Same (d)": (22.79, 0.46, 0.13, 0.30, 0.078, 856, 53),
+    "Noise2Same (d), bound 0.1": (22.67, 0.46, None, None, 0.078, None, None),
+}
+PAPER_3D = {  # PSNR, SSIM, RMSE up to contrast, of a volume that is not ours: Tables 3, 4 and S2
+    "input": (21.21, 0.64, 0.087),
+    "LR n = 2": (22.4, 0.32, 0.076),
+    "LR n = 5": (21.8, 0.33, 0.080),
+    "LR n = 10": (21.5, 0.44, 0.084),
+    "LR n = 20": (21.3, 0.55, 0.086),
+    "SSI (reproduced)": (22.6, 0.39, 0.074),
+    "Noise2Self": (23.71, 0.39, 0.065),
+    "Noise2Self, bound 0.1": (23.71, 0.39, 0.065),
+    "Noise2Same": (24.08, 0.39, 0.063),
+    "Noise2Same, bound 0.1": (24.02, 0.39, 0.063),
+    "Noise2Same (d)": (21.05, 0.82, 0.089),
+    "Noise2Same (d), bound 0.1": (21.05, 0.82, 0.089),
+}
+VOLUME = "volume"
+_SCORES = ("psnr", "ssim", "mi", "smi", "rmse")
+
+
+def tables(rows: list[dict]) -> str:
+    """Lay all rows out as Markdown, those of each tier, code version and device under a head of their own."""
+    if not rows:
+        return "no measurements yet"
+    parts = []
+    for (tier, code, device), same in groups(rows):
+        parts.append(f"## {tier} tier, siamdecon {code}, {device}")
+        plane = [row for row in same if row["image"] != VOLUME]
+        solid = [row for row in same if row["image"] == VOLUME]
+        if plane:
+            parts += ["### Images (the paper's Tables 1, 2 and S1)", images_table(plane)]
+        if solid:
+            parts += ["### Volume (the paper's Tables 3, 4 and S2)", volume_table(solid)]
+    return "\n\n".join(parts)
+
+
+def groups(rows: list[dict]) -> list:
+    """Sort rows by what must not be mixed."""
+    keys = dict.fromkeys((row["tier"], row["code"], row["device"]) for row in rows)
+    return [(key, [r for r in rows if (r["tier"], r["code"], r["device"]) == key]) for key in keys]
+
+
+def images_table(rows: list[dict]) -> str:
+    """Return means over the images that all methods but the unmeasured share, beside the paper's."""
+    names = sorted({row["image"] for row in rows})
+    lines = [
+        f"Means over {len(names)} images ({', '.join(names)}); a method measured on fewer says so. Columns "
+        "of the paper, in brackets, are means over 22 images. An empty cell was not measured.",
+        "",
+        "| | PSNR (dB) | one pass | SSIM | MI | SMI | RMSE | training (s) | inference (ms) | peak (GB) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, method in METHODS.items():
+        same = [row for row in rows if row["method"] == key]
+        paper = PAPER_2D.get(method.paper, (None,) * 7)
+        few = {row["image"] for row in same}
+        title = method.title + (f" ({len(few)} images)" if 0 < len(few) < len(names) else "")
+        cells = [_cell(_mean(same, "psnr"), paper[0], ".2f")]
+        one = [row["one_pass"] for row in same if "one_pass" in row]
+        cells += [_cell(_mean(one, "psnr"), None, ".2f")]
+        cells += [
+            _cell(_mean(same, k), p, ".3f") for k, p in zip(_SCORES[1:], paper[1:5], strict=True)
+        ]
+        inference = _mean(same, "inference_s")
+        cells += [
+            _cell(_mean(same, "training_s"), paper[5], ".0f"),
+            _cell(None if inference is None else 1000 * inference, paper[6], ".0f"),
+            _cell(None if (peak := _mean(same, "peak_bytes")) is None else peak / 1e9, None, ".2f"),
+        ]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def volume_table(rows: list[dict]) -> str:
+    """Return the scores of the volume, plain and up to contrast, with the floor of the second."""
+    floor = next((row["affine"]["floor"] for row in rows), None)
+    lines = [
+        "A part of a synthetic volume: the paper's figures, in brackets, are of another volume and stand "
+        f"here for the order of the methods only. A flat estimate scores {floor:.2f} dB up to contrast; the "
+        "paper's floor is near 21.05 dB.",
+        "",
+        "| | PSNR (dB) | SSIM | RMSE | up to contrast: PSNR (dB) | above the floor | SSIM | RMSE "
+        "| training (s) |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, method in METHODS.items():
+        same = [row for row in rows if row["method"] == key]
+        affine = [row["affine"] for row in same]
+        paper = PAPER_3D.get(method.paper, (None,) * 3)
+        psnr = _mean(affine, "psnr")
+        cells = [
+            *(
+                _cell(_mean(same, k), None, f)
+                for k, f in (("psnr", ".2f"), ("ssim", ".3f"), ("rmse", ".4f"))
+            ),
+            _cell(psnr, paper[0], ".2f"),
+            _cell(None if psnr is None else psnr - floor, None, "+.2f"),
+            _cell(_mean(affine, "ssim"), paper[1], ".3f"),
+            _cell(_mean(affine, "rmse"), paper[2], ".4f"),
+            _cell(_mean(same, "training_s"), None, ".0f"),
+        ]
+        lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict], path: Path) -> Path:
+    """Draw each method's PSNR on each image, its mean, and the paper's, to a PNG file.
+
+    Of several tiers and versions the one with most rows is drawn; its title says which.
+    """
+    rows = [row for row in rows if row["image"] != VOLUME]
+    if not rows:
+        raise ValueError("no measurement of an image to draw yet")
+    (tier, code, device), rows = max(groups(rows), key=lambda group: len(group[1]))
+    methods = [key for key in METHODS if any(row["method"] == key for row in rows)]
+    figure, axis = plt.subplots(figsize=(8, 0.34 * len(methods) + 1.4), layout="constrained")
+    for place, key in enumerate(methods):
+        psnr = [row["psnr"] for row in rows if row["method"] == key]
+        axis.plot(
+            psnr, [place] * len(psnr), "o", color=PALETTE[5], ms=4, label="an image" * (not place)
+        )
+        axis.plot(np.mean(psnr), place, "D", color=PALETTE[0], label="mean" * (not place))
+        if METHODS[key].paper in PAPER_2D:
+            there = PAPER_2D[METHODS[key].paper][0]
+            axis.plot(there, place, "x", color=PALETTE[1], label="paper, 22 images" * (place == 0))
+    axis.set(yticks=range(len(methods)), xlabel="PSNR (dB)")
+    axis.set_yticklabels([METHODS[key].title for key in methods])
+    axis.invert_yaxis()
+    axis.grid(axis="x", alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, loc="lower left")
+    axis.set_title(f"{tier} tier, siamdecon {code}, {device}", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _mean(rows: list[dict], name: str) -> float | None:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _cell(ours: float | None, paper: float | None, form: str) -> str:
+    if ours is None:
+        return f"({paper})" if paper is not None else ""
+    return f"{ours:{form}}" + (f" ({paper})" if paper is not None else "")
