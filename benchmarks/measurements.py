@@ -48,9 +48,9 @@ class Measurements:
                 file.seek(self._read)
                 new = file.read()
             whole = new[: new.rfind(b"\n") + 1]  # a line that is being written has no end yet
-            for number, line in enumerate(whole.splitlines(), start=1):
-                row = self._parsed(line, number)
-                self._known[tuple(row[k] for k in KEY)] = row
+            for line in whole.splitlines():
+                if (row := self._parsed(line)) is not None:
+                    self._known[tuple(row[k] for k in KEY)] = row
             self._read += len(whole)
         return list(self._known.values())
 
@@ -75,14 +75,16 @@ class Measurements:
             file.seek(-1, 2)
             return file.read(1) != b"\n"
 
-    def _parsed(self, line: bytes, number: int) -> dict:
+    def _parsed(self, line: bytes) -> dict | None:
         try:
             row = json.loads(line)
             if not all(field in row for field in FIELDS):
                 raise TypeError
-        except (ValueError, TypeError):
+        except (ValueError, TypeError) as error:
+            if self._known and isinstance(error, ValueError):
+                return None  # what a run that was killed in the middle of a line has left
             raise ValueError(
-                f"{self.path}: line {number} is not a measurement of this benchmark, which has "
-                f"{', '.join(FIELDS)}; name another file"
+                f"{self.path} is no results file of this benchmark: expected lines with "
+                f"{', '.join(FIELDS)}, got {line[:60]!r}; name another file"
             ) from None
         return row

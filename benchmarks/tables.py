@@ -112,7 +112,11 @@ def on_cluster(cells, images, results, stop, scheduler):
         raise ValueError(
             "--dask: expected the package distributed; pip install siamdecon[dask]"
         ) from error
-    with Client(scheduler, timeout=20) as client:
+    try:
+        client = Client(scheduler, timeout=5)
+    except OSError as error:
+        raise ValueError(f"--dask: there is no scheduler at {scheduler}") from error
+    with client:
         where = {name: client.scatter(image) for name, image in images.items()}
         # each worker has its own cores; a cell is as many threads as the worker says
         futures = [
