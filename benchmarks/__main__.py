@@ -4,14 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import convolution, explorers, memory, on_disk, speed
+from benchmarks import convolution, explorers, growth, memory, on_disk, page, speed
 from benchmarks.machine import machine
 from siamdecon.files import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (speed, convolution, memory, on_disk, explorers)
+    for module in (speed, convolution, growth, memory, on_disk, explorers)
 }
 
 
@@ -28,6 +28,7 @@ def main() -> None:
         figures = {"machine": machine(), **SECTIONS[name](args)}
         text = json.dumps(figures, indent=1) + "\n"
         write_atomically(RESULTS / f"{name}.json", lambda part, text=text: part.write_text(text))
+    print(f"\n{page.main()}")
 
 
 if __name__ == "__main__":

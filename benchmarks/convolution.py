@@ -4,7 +4,6 @@ import importlib.util
 import multiprocessing
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,10 +13,8 @@ from torch.nn.functional import conv2d, conv3d, pad
 
 from benchmarks.machine import PeakMemory
 from siamdecon import PSFConvolution, paper_psf, richardson_lucy
-from siamdecon.lab.plots import lines
 
 CASES = {2: ((16, 1, 128, 128), (5, 9, 17, 31, 63)), 3: ((4, 1, 64, 64, 64), (5, 9, 17, 31))}
-FIGURE = Path(__file__).parents[1] / "docs" / "crossover.png"
 #: Direct convolution of larger kernels would take minutes.
 DIRECT_UP_TO = {2: 63, 3: 17}
 
@@ -89,7 +86,6 @@ def measure(args, repeats: int = 11) -> dict:
             figures = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
             print(f"{n_dim}D, kernel {size}: {figures}", flush=True)
     results["Lucy-Richardson, 128 x 256 x 512"] = lucy_richardson()
-    draw(results)
     return results
 
 
@@ -125,22 +121,3 @@ def restore(name: str, iterations: int) -> tuple[float, float]:
             step(volume, psf, iterations, clip=False)
             seconds = time.perf_counter() - begin
     return seconds, (memory.peak - memory.before) / volume.nbytes
-
-
-def draw(results: dict) -> None:
-    """Draw how many times as long as by FFT a direct convolution takes, to docs/crossover.png."""
-    sizes, ratios = {}, {}
-    for n_dim, (_, kernels) in CASES.items():
-        measured = {n: results[f"{n_dim}D, kernel {n}"].get("direct / siamdecon") for n in kernels}
-        sizes[f"{n_dim}D"] = np.array([n for n, ratio in measured.items() if ratio])
-        ratios[f"{n_dim}D"] = np.array([ratio for ratio in measured.values() if ratio])
-    sizes["as long"], ratios["as long"] = np.array([5, 63]), np.ones(2)
-    drawn = lines(
-        sizes,
-        ratios,
-        xlabel="kernel size N (pixels)",
-        ylabel="direct / by FFT",
-        log="xy",
-        alt="The ratio rises with N, in 3D more steeply than in 2D.",
-    )
-    FIGURE.write_bytes(drawn.data)

@@ -1,0 +1,166 @@
+"""`python -m benchmarks.page`: docs/benchmarks.md and its figures, of what lies in benchmarks/results/."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measurements import Measurements
+from benchmarks.report import draw, groups, tables
+from siamdecon.files import write_atomically
+from siamdecon.lab.plots import lines
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+FIGURES = DOCS / "benchmarks"
+
+
+def main() -> Path:
+    """Write the page and return its path."""
+    FIGURES.mkdir(exist_ok=True)
+    parts = [
+        "# Benchmarks",
+        "Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; edit neither. Times are "
+        "ratios of what was measured in one run, side by side.",
+    ]
+    for section in (quality, convolution, growth, speed, on_disk):
+        parts += section()
+    text = "\n\n".join(parts) + "\n"
+    return write_atomically(DOCS / "benchmarks.md", lambda path: path.write_text(text))
+
+
+def load(name: str) -> dict | None:
+    """Return a section's results and forget its machine; None if it was not measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def machine(results: dict) -> str:
+    """Name the machine of a section."""
+    found = results["machine"]
+    return f"({found['gpu'] or found['cpu']}, {found['cores']} cores, torch {found['torch']})"
+
+
+def figure(name: str, picture, text: str) -> str:
+    """Keep a picture, and return the Markdown that shows it."""
+    (FIGURES / f"{name}.png").write_bytes(picture.data)
+    return f"![{text}](benchmarks/{name}.png)"
+
+
+def quality() -> list[str]:
+    """Return the paper's tables and their figure."""
+    path = RESULTS / "tables.jsonl"
+    if not path.exists():
+        return []
+    rows = Measurements(path).rows()
+    parts = [
+        "## The paper's tables",
+        tables(rows).replace("\n### ", "\n#### ").replace("## lab", "### lab"),
+    ]
+    if any(row["image"] != "volume" for row in rows):
+        draw(rows, FIGURES / "tables.png")
+        count = max(len(same) for _, same in groups(rows))
+        parts.append(f"![PSNR of each method on each image, {count} rows](benchmarks/tables.png)")
+    return parts
+
+
+def convolution() -> list[str]:
+    """Return the PSF convolution's opponents, and Lucy-Richardson's."""
+    if not (results := load("convolution")):
+        return []
+    head = "| | FFTs alone | direct convolution | fft-conv-pytorch | to its smallest kernel |"
+    table = [head, "|---|---|---|---|---|"]
+    names = ("FFTs alone", "direct", "fft-conv-pytorch")
+    curves = {"2D": ([], []), "3D": ([], [])}
+    for case, row in results.items():
+        if ", kernel " not in case:
+            continue
+        cells = [_number(row.get(f"{name} / siamdecon")) for name in names]
+        cells.append(_number(row["siamdecon / its smallest kernel"]))
+        table.append(f"| {case} | " + " | ".join(cells) + " |")
+        if ratio := row.get("direct / siamdecon"):
+            sizes, ratios = curves[case[:2]]
+            sizes.append(int(case.rpartition(" ")[2]))
+            ratios.append(ratio)
+    alt = "Direct convolution against ours, by kernel size: rising, in 3D more steeply than in 2D."
+    crossover = lines(
+        {**{n: np.array(c[0]) for n, c in curves.items()}, "as long": np.array([5, 63])},
+        {**{n: np.array(c[1]) for n, c in curves.items()}, "as long": np.ones(2)},
+        xlabel="kernel size N (pixels)",
+        ylabel="direct / by FFT",
+        log="xy",
+        alt=alt,
+    )
+    parts = [
+        f"## The PSF convolution {machine(results)}",
+        "Forward and backward, 16 x 128 x 128 pixels and 4 x 64 x 64 x 64 voxels: how many times as long as "
+        "ours the others take. Empty: not measured.",
+        "\n".join(table),
+        figure("crossover", crossover, alt),
+    ]
+    for case, row in results.items():
+        if case.startswith("Lucy-Richardson"):
+            memory = row["peak memory in volumes"]
+            parts.append(
+                f"{case}, kernel of 17 a side: scikit-image takes "
+                f"{row['scikit-image / siamdecon']:.2f} times as long as ours; peak memory "
+                f"{memory['siamdecon']:.1f} volumes against {memory['scikit-image']:.1f}."
+            )
+    return parts
+
+
+def growth() -> list[str]:
+    """Return how costs grow, as tables of ratios and one figure."""
+    if not (results := load("growth")):
+        return []
+    parts = [f"## How costs grow {machine(results)}", "Each as a ratio to its first point."]
+    x, curves = {}, {}
+    for name, curve in results.items():
+        if name == "machine":
+            continue
+        head, rule = f"| {name} | {' | '.join(curve)} |", "|---" * (len(curve) + 1) + "|"
+        cells = " | ".join(f"{value:.2f}" for value in curve.values())
+        parts.append(f"{head}\n{rule}\n| ratio | {cells} |")
+        if name.endswith("image side"):
+            x[name.rpartition(",")[0]] = np.array([int(n) for n in curve])
+            curves[name.rpartition(",")[0]] = np.array(list(curve.values()))
+    alt = "Costs against the image's side: all rise with about its square."
+    drawn = lines(x, curves, xlabel="image side (pixels)", ylabel="cost", log="xy", alt=alt)
+    return [*parts, figure("growth", drawn, alt)]
+
+
+def speed() -> list[str]:
+    """Return the training step beside a plain one."""
+    if not (results := load("speed")):
+        return []
+    low, high = results["ratio_quartiles"]
+    return [
+        f"## The training step {machine(results)}",
+        "Written plainly, in a process of its own, the lab tier's step takes "
+        f"{results['ratio_median']:.2f} times as long (quartiles {low:.2f} to {high:.2f}, {results['steps']} pairs).",
+    ]
+
+
+def on_disk() -> list[str]:
+    """Return the peaks of restorations from disk to disk."""
+    if not (results := load("on_disk")):
+        return []
+    table = ["| | file (GB) | peak memory (GB) |", "|---|---|---|"]
+    for case, row in results.items():
+        if isinstance(row, dict) and "peak_bytes" in row:
+            table.append(
+                f"| {case} | {row['file_bytes'] / 1e9:.2f} | {row['peak_bytes'] / 1e9:.2f} |"
+            )
+    return [
+        f"## From disk to disk {machine(results)}",
+        f"Peak resident memory; the process's own data were limited to {results['limit_bytes'] / 2**30:g} GiB.",
+        "\n".join(table),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    print(main())
