@@ -137,7 +137,8 @@ def speed() -> list[str]:
     return [
         f"## The training step {machine(results)}",
         "Written plainly, in a process of its own, the lab tier's step takes "
-        f"{results['ratio_median']:.2f} times as long (quartiles {low:.2f} to {high:.2f}, {results['steps']} pairs).",
+        f"{results['ratio_median']:.2f} times as long (quartiles {low:.2f} to {high:.2f}, "
+        f"{results['steps']} pairs).",
     ]
 
 
@@ -151,9 +152,10 @@ def on_disk() -> list[str]:
             table.append(
                 f"| {case} | {row['file_bytes'] / 1e9:.2f} | {row['peak_bytes'] / 1e9:.2f} |"
             )
+    limit = results["limit_bytes"] / 2**30
     return [
         f"## From disk to disk {machine(results)}",
-        f"Peak resident memory; the process's own data were limited to {results['limit_bytes'] / 2**30:g} GiB.",
+        f"Peak resident memory; the process's own data were limited to {limit:g} GiB.",
         "\n".join(table),
     ]
 

@@ -120,7 +120,7 @@ def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor]
         network.train(was_training)
         return y
 
-    turns = symmetries(psf) if psf is not None else None
+    turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
 
     def restore(image: Tensor) -> Tensor:
         x = (image.to(device) - run.mean) / run.std  # (1, 1, [z,] y, x)

@@ -58,6 +58,8 @@ class Job:
     device : str
     callback : callable, optional
         See `siamdecon.deconvolve`.
+    voxel_size : tuple, optional
+        See `TrainingConfig`.
     noise : Noise, optional
         What the method was told of the noise, or has found, once it runs.
     """
@@ -68,6 +70,7 @@ class Job:
     seed: int
     device: str
     callback: Callable | None = None
+    voxel_size: tuple[float | None, ...] | None = None
     noise: Noise | None = None
 
     def classical_options(self, options: dict, tier: str | None = None) -> dict:
@@ -110,12 +113,12 @@ class Job:
         self, options: dict, size: Tier, checkpoint: str | Path | None, progress: bool
     ) -> tuple[Training, dict]:
         """Train the method's network; return the run and the settings that it used."""
-        known = {field.name for field in fields(TrainingConfig)} - {"seed"}
+        known = {field.name for field in fields(TrainingConfig)} - {"seed", "voxel_size"}
         _check_options(self.method, options, known | {"features"})
         options = {"weights": LEARNED[self.method](), "noise": size.noise, **options}
         options = self.with_noise(options)
         features = options.pop("features", size.features)
-        config = replace(size.training, **options, seed=self.seed)
+        config = replace(size.training, voxel_size=self.voxel_size, **options, seed=self.seed)
         config = _fitted(config, self.image.shape, self.psf.shape)
         model = seeded_unet(self.seed, self.image.ndim, features, momentum=size.momentum)
         with _bar(config.steps, self.method, progress) as bar:

@@ -46,7 +46,9 @@ class Symmetry:
         )
 
 
-def symmetries(psf: np.ndarray) -> list[Symmetry]:
+def symmetries(
+    psf: np.ndarray, voxel_size: tuple[float | None, ...] | None = None
+) -> list[Symmetry]:
     """Find the rotations and mirror images that leave a kernel as it is.
 
     Only these may turn a patch in training or an image at inference: any other would show the network
@@ -56,6 +58,9 @@ def symmetries(psf: np.ndarray) -> list[Symmetry]:
     Parameters
     ----------
     psf : ndarray, shape ([z,] y, x)
+    voxel_size : tuple of (float or None), optional
+        um along each axis. Axes of different sizes are not exchanged, whatever the kernel: the same
+        structure looks longer along one of them. Unknown sizes count as equal.
 
     Returns
     -------
@@ -66,13 +71,19 @@ def symmetries(psf: np.ndarray) -> list[Symmetry]:
     --------
     >>> len(symmetries(np.ones((3, 3)))), len(symmetries(np.ones((1, 3)))), len(symmetries(np.eye(3)))
     (8, 4, 4)
+    >>> len(symmetries(np.ones((3, 3, 3)))), len(symmetries(np.ones((3, 3, 3)), (0.5, 0.1, 0.1)))
+    (48, 16)
     """
     psf = torch.from_numpy(np.array(psf, dtype=np.float64))
     tolerance = 1e-3 * float(psf.max())
     # an even axis has its centre beside the middle: flipped, it would shift the image by a pixel
     odd = [axis for axis in range(psf.ndim) if psf.shape[axis] % 2]
     found = []
+    sizes = voxel_size or (None,) * psf.ndim
     for order in itertools.permutations(range(psf.ndim)):
+        exchanged = [(sizes[axis], sizes[order[axis]]) for axis in range(psf.ndim)]
+        if any(a and b and abs(a / b - 1) > 0.01 for a, b in exchanged):
+            continue
         for count in range(len(odd) + 1):
             for flips in itertools.combinations(odd, count):
                 turned = (symmetry := Symmetry(order, flips))(psf)

@@ -203,7 +203,15 @@ def deconvolve(
         raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, or None, got {stitch!r}")
     low, high = value_range(source, float(source.data.min()), float(source.data.max()))
     span, run = high - low, None
-    job = Job((pixels - low) / span, psf, method, seed, str(pick_device(device)), callback)
+    job = Job(
+        (pixels - low) / span,
+        psf,
+        method,
+        seed,
+        str(pick_device(device)),
+        callback,
+        source.voxel_size,
+    )
     if method in CLASSICAL:
         if (low, high) != (0.0, 1.0) and method != "total_variation":
             # blur lowers peaks: restored, they may rise above the brightest value measured

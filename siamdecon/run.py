@@ -51,6 +51,8 @@ class TrainingConfig:
         Compile the network with `torch.compile`; on CUDA only.
     seed : int
         Seed of the patches and masks. (The network's own weights are drawn by whoever builds it.)
+    voxel_size : tuple of (float or None), optional
+        um along each axis: patches are not turned in a plane of unequal sizes.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class TrainingConfig:
     precision: str = "auto"
     compile: bool = False
     seed: int = 0
+    voxel_size: tuple[float | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         if self.padding not in PADDINGS:

@@ -115,7 +115,7 @@ def deconvolve_file(
     check_sampling(kernel, source)
     device = str(pick_device(device))
     large = look_through(source, value_range)
-    job = Job(large, psf, method, seed, device)
+    job = Job(large, psf, method, seed, device, voxel_size=source.voxel_size)
     if method == "richardson_lucy":
         # as in `deconvolve`: restored peaks may rise above the brightest value measured
         options = job.classical_options({"clip": (large.low, large.high) == (0.0, 1.0), **options})

@@ -139,7 +139,7 @@ class TrainingLoop:
         self.device, self.config = device, config
         self.g = PSFConvolution(psf, image.ndim, config.padding)
         self.m = mean_response(config.noise)
-        self.turns = symmetries(self.g.psf.numpy())
+        self.turns = symmetries(self.g.psf.numpy(), config.voxel_size)
         self.layout = torch.channels_last if image.ndim == 2 else torch.channels_last_3d
         model.to(device, memory_format=self.layout).train()
         self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
@@ -157,7 +157,7 @@ class TrainingLoop:
         self.key = hashlib.sha256(
             (image.sha256.encode() if large else image.tobytes())
             + self.g.psf.numpy().tobytes()
-            + repr((config, sizes)).encode()
+            + repr((config, config.voxel_size, sizes)).encode()
         ).hexdigest()
 
     def take_step(self) -> None:

@@ -65,6 +65,25 @@ def test_patches_are_turned_crops_of_the_image():
     assert len({tuple(p.ravel().tolist()) for p in patches}) > 40  # of 312
 
 
+@pytest.mark.parametrize(
+    ("voxel_size", "count"),
+    [
+        ((0.5, 0.1, 0.1), 16),
+        ((0.1, 0.1, 0.1), 48),
+        ((None, 0.1, 0.1), 48),
+        ((3, 2, 1), 8),
+        (None, 48),
+    ],
+)
+def test_no_turn_exchanges_axes_of_unequal_voxels(voxel_size, count):
+    found = symmetries(np.ones((3, 3, 3)), voxel_size)
+    assert len(found) == count
+    sizes = voxel_size or (1, 1, 1)
+    for turn in found:
+        for new, old in enumerate(turn.order):
+            assert None in sizes or sizes[new] == sizes[old]
+
+
 def test_patches_reach_every_border():
     image = torch.zeros(20, 20)
     image[0, 0] = image[-1, -1] = 1

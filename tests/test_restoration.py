@@ -153,6 +153,15 @@ def test_an_image_smaller_than_a_patch_trains_a_network(shape):
     assert np.isfinite(result.image).all()
 
 
+def test_a_stack_is_not_turned_out_of_its_planes():
+    """The kernel alone would allow it; the voxels do not."""
+    cube, volume = np.ones((3, 3, 3)) / 27, filaments((20, 20, 20), 1)
+    flat, equal = (Image(volume, "ZYX", size) for size in ((0.5, 0.1, 0.1), (0.1, 0.1, 0.1)))
+    runs = [restore(image, cube).run for image in (flat, equal)]
+    assert runs[0].config.voxel_size == (0.5, 0.1, 0.1)
+    assert not np.array_equal(runs[0].history["total"], runs[1].history["total"])
+
+
 def test_a_wide_kernel_changes_the_padding():
     """A 17-pixel kernel in a 32-pixel patch leaves "valid" half of it; a wider one would leave less."""
     assert restore(psf=np.ones((15, 15)) / 225).run.config.padding == "valid"
