@@ -67,7 +67,8 @@ def images_table(rows: list[dict]) -> str:
     names = sorted({row["image"] for row in rows})
     lines = [
         f"Means over {len(names)} images ({', '.join(names)}); a method measured on fewer says so. Columns "
-        "of the paper, in brackets, are means over 22 images. An empty cell was not measured.",
+        "of the paper, in brackets, are means over 22 images. Seconds are medians. An empty cell was not "
+        "measured.",
         "",
         "| | PSNR (dB) | one pass | SSIM | MI | SMI | RMSE | training (s) | inference (ms) | peak (GB) |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -83,9 +84,9 @@ def images_table(rows: list[dict]) -> str:
         cells += [
             _cell(_mean(same, k), p, ".3f") for k, p in zip(_SCORES[1:], paper[1:5], strict=True)
         ]
-        inference = _mean(same, "inference_s")
+        inference = _median(same, "inference_s")
         cells += [
-            _cell(_mean(same, "training_s"), paper[5], ".0f"),
+            _cell(_median(same, "training_s"), paper[5], ".0f"),
             _cell(None if inference is None else 1000 * inference, paper[6], ".0f"),
             _cell(None if (peak := _mean(same, "peak_bytes")) is None else peak / 1e9, None, ".2f"),
         ]
@@ -119,7 +120,7 @@ def volume_table(rows: list[dict]) -> str:
             _cell(None if psnr is None else psnr - floor, None, "+.2f"),
             _cell(_mean(affine, "ssim"), paper[1], ".3f"),
             _cell(_mean(affine, "rmse"), paper[2], ".4f"),
-            _cell(_mean(same, "training_s"), None, ".0f"),
+            _cell(_median(same, "training_s"), None, ".0f"),
         ]
         lines.append(f"| {method.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -160,6 +161,11 @@ def draw(rows: list[dict], path: Path) -> Path:
 def _mean(rows: list[dict], name: str) -> float | None:
     values = [row[name] for row in rows if row.get(name) is not None]
     return float(np.mean(values)) if values else None
+
+
+def _median(rows: list[dict], name: str) -> float | None:
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.median(values)) if values else None
 
 
 def _cell(ours: float | None, paper: float | None, form: str) -> str:

@@ -330,7 +330,7 @@ assert all(s["psnr"] >= s["floor"] - 1e-9 for s in affine.values())
 # tells the two apart, since tubes go on and noise does not.
 
 # %%
-shown = {name: estimates[name] for name in list(estimates)[2:]}
+shown = {"median + LR": models["convolution"], "Noise2Same": network.image}
 slices_explorer(clean, shown, limits=(0, 0.25))
 
 # %% tags=["hide-cell"]

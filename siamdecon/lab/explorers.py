@@ -204,7 +204,7 @@ def slices_explorer(
     clean : ndarray, shape (z, y, x)
         The truth.
     estimates : dict of str to ndarray, shape (z, y, x)
-        At most three, by name.
+        At most three, by short names.
     limits : (low, high)
         Values shown black and white.
 
@@ -234,10 +234,9 @@ def slices_explorer(
             f"plane {plane}" if planes == 1 else f"mean of planes {first} to {first + planes - 1}"
         )
         scores = ", ".join(f"{name} {errors[name][plane]:.3f}" for name in estimates)
-        here = [top if z == plane else 0.0 for z in range(n)]
         text = f"{which}: RMSE of {scores}" if planes == 1 else f"{which}, around plane {plane}"
         size = clean.shape[1] * max(1, round(192 / clean.shape[1]))
-        return Frame(compress(shown, size=size), text, {**errors, "here": here})
+        return Frame(compress(shown, size=size), text, errors)
 
     return Explorer(
         ", ".join(volumes),
