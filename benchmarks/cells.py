@@ -93,6 +93,9 @@ METHODS = {
     "noise2same_d_bound": Method(
         "Noise2Same (d), bound 0.1", "noise2same_d", paper="Noise2Same (d), bound 0.1"
     ),
+    "noise2same_d_unmodelled": Method(
+        "Noise2Same (d), bound 0.1, clipping not modelled", "noise2same_d", {"noise": None}
+    ),
 }
 
 
