@@ -337,9 +337,12 @@ def test_noise_level_does_not_see_a_slope(shape):
 
 
 @every_method
-def test_restoring_improves_the_image(method, problem):
-    image, psf = problem
-    clean = nuclei((40, 33), 1) if image.ndim == 2 else filaments((10, 20, 17), 1)
+@pytest.mark.parametrize(
+    "clean", [nuclei((40, 33), 1), filaments((16, 32, 32), 1)], ids=["2D", "3D"]
+)
+def test_restoring_improves_the_image(method, clean):
+    psf = paper_psf(clean.ndim)
+    image = degrade(clean, psf, PAPER_2D if clean.ndim == 2 else PAPER_3D)
     estimate = method(image, psf)
     assert estimate.shape == image.shape and estimate.dtype == np.float32
     assert score(clean, estimate)["rmse"] < score(clean, image)["rmse"]

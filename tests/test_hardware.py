@@ -100,5 +100,6 @@ def test_public_names():
         assert getattr(siamdecon, name).__doc__ or name.startswith("PAPER")
     promised = """Microscope paper_psf Noise PAPER_2D PAPER_3D degrade PSFConvolution richardson_lucy
         wiener total_variation UNet LossWeights TrainingConfig train deconvolve Restoration score
-        load_benchmark load_sample read_image write_image"""
+        load_benchmark load_sample read_image write_image
+        affine_score deconvolve_file load_volume"""
     assert {*promised.split(), "__version__"} == set(siamdecon.__all__)
