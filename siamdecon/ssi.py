@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import Callback
@@ -162,6 +161,8 @@ def ssi(
         adam, factor=0.5, patience=max(10, steps // 10)
     )
     smoothed = None  # patches differ more from each other than steps do
+    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
     dtype = autocast_dtype(device)
     for step in tqdm(range(steps), desc="ssi", unit="step", disable=not progress, mininterval=0.25):
         left = 1 - step / steps

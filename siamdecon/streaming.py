@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from siamdecon.classical import richardson_lucy
 from siamdecon.degradation import mean_response
@@ -157,6 +156,8 @@ def deconvolve_file(
 
 def _restore(f, large: LargeImage, out, tile: int, halo: int, stride: int, progress: bool) -> None:
     """Restore all windows; where a GPU's memory does not suffice, anew with half the tile."""
+    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
     count = sum(1 for _ in windows(large.shape, tile, halo, stride))
     try:
         with tqdm(total=count, unit="tile", disable=not progress) as bar:
