@@ -135,6 +135,7 @@ def draw(rows: list[dict], path: Path) -> Path:
     if not rows:
         raise ValueError("no measurement of an image to draw yet")
     (tier, code, device), rows = max(groups(rows), key=lambda group: len(group[1]))
+    images = {row["image"] for row in rows}
     methods = [key for key in METHODS if any(row["method"] == key for row in rows)]
     figure, axis = plt.subplots(figsize=(8, 0.34 * len(methods) + 1.4), layout="constrained")
     for place, key in enumerate(methods):
@@ -142,7 +143,8 @@ def draw(rows: list[dict], path: Path) -> Path:
         axis.plot(
             psnr, [place] * len(psnr), "o", color=PALETTE[5], ms=4, label="an image" * (not place)
         )
-        axis.plot(np.mean(psnr), place, "D", color=PALETTE[0], label="mean" * (not place))
+        if len(psnr) == len(images):  # a mean over fewer would not compare
+            axis.plot(np.mean(psnr), place, "D", color=PALETTE[0], label="mean" * (not place))
         if METHODS[key].paper in PAPER_2D:
             there = PAPER_2D[METHODS[key].paper][0]
             axis.plot(there, place, "x", color=PALETTE[1], label="paper, 22 images" * (place == 0))
@@ -151,7 +153,7 @@ def draw(rows: list[dict], path: Path) -> Path:
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="lower left")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     axis.set_title(f"{tier} tier, siamdecon {code}, {device}", fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
