@@ -48,7 +48,8 @@ class Image:
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
-    dtype = property(lambda self: self.data.dtype)
+    # that of the numbers: a file's byte order is its own affair
+    dtype = property(lambda self: self.data.dtype.newbyteorder("="))
 
     def __post_init__(self):
         if self.axes not in ("YX", "ZYX") or len(self.axes) != self.ndim:

@@ -94,7 +94,7 @@ def look_through(image: Image, value_range: Callable[[Image, float, float], tupl
     digest, lows, highs, total, square, count = hashlib.sha256(), [], [], 0.0, 0.0, 0
     contrast, lively = -1.0, (0,) * image.ndim
     for first, slab in _slabs(image.data):
-        digest.update(np.ascontiguousarray(slab))
+        digest.update(np.ascontiguousarray(slab, image.dtype))
         slab = np.asarray(slab, dtype=np.float64)
         lows.append(slab.min())
         highs.append(slab.max())

@@ -74,18 +74,33 @@ def test_the_dtype_of_the_source_comes_back():
     assert np.abs(restored.data - whole.image.clip(0)).max() <= 0.51
 
 
-@pytest.mark.parametrize("kind", ["compressed", "plain, little-endian", "big"])
+@pytest.mark.parametrize("kind", ["compressed", "plain, little-endian", "plain, big-endian", "big"])
 def test_other_files_are_read(kind):
     stack = read_image("in.tif").data
     options = {
         "compressed": {"compression": "zlib"},
         "plain, little-endian": {"byteorder": "<"},
+        "plain, big-endian": {"byteorder": ">"},
         "big": {"bigtiff": True, "ome": True, "metadata": {"axes": "ZYX"}},
     }[kind]
     tifffile.imwrite("other.tif", stack, photometric="minisblack", **options)
     expected = on_disk("richardson_lucy", iterations=1).data
     other = on_disk("richardson_lucy", "other.tif", iterations=1, overwrite=True).data
     np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize("disk", [[], ["--on-disk"]])
+def test_a_big_endian_file_comes_back_in_its_dtype(disk):
+    """Fiji writes such files."""
+    stack = read_image("in.tif").data
+    tifffile.imwrite("fiji.tif", stack, photometric="minisblack", byteorder=">")
+    write_image("psf.tif", PSF.astype(np.float32))
+    command = ["fiji.tif", "--psf", "psf.tif", "--method", "richardson_lucy", "--quiet"]
+    assert main([*command, "-o", "out.tif", "--dtype", "source", *disk]) == 0
+    assert read_image("out.tif").dtype == np.uint16
+    record = json.loads(Path("out.json").read_text())["image"]
+    memory = deconvolve(read_image("fiji.tif"), PSF, "richardson_lucy").settings["image"]
+    assert record == memory
 
 
 def test_an_interrupted_run_leaves_nothing(folder, monkeypatch):
