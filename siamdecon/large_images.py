@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from siamdecon.images import Image
-from siamdecon.stitching import windows
+from siamdecon.stitching import windows, within
 
 #: Pixels from which the command line leaves an image on disk: 1 GiB of them as float32.
 LARGE = 2**28
@@ -149,10 +149,7 @@ def restore_windows(
     """
     for done, (core, window) in enumerate(windows(large.shape, tile, halo, stride), start=1):
         part = f(large[window][None, None])[0, 0]  # ([z,] y, x) of a window
-        inside = tuple(
-            slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
-        )
-        pixels = part[inside].cpu().numpy() * (large.high - large.low) + large.low
+        pixels = part[within(core, window)].cpu().numpy() * (large.high - large.low) + large.low
         out[core] = cast(pixels, out.dtype)
         release(out)
         yield done

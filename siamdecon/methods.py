@@ -150,6 +150,12 @@ def check_method(method: str, for_networks: dict) -> None:
         raise ValueError(f"{', '.join(given)}: {method} has no such choice; leave this out")
 
 
+def check_tile(tile: int | None) -> None:
+    """Raise ValueError unless tiles can have this side; None leaves it to the method."""
+    if tile is not None and (not isinstance(tile, int) or tile < 16):
+        raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
+
+
 def inference_options(size: Tier, **given) -> dict:
     """Complete how a network restores: what was given, else the tier's."""
     usual = {

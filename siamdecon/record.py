@@ -1,7 +1,9 @@
 """What a result carries so that it can be made again: inputs, settings, versions."""
 
 import hashlib
+import json
 import platform
+from pathlib import Path
 
 import numpy as np
 import scipy
@@ -9,6 +11,7 @@ import skimage
 import torch
 
 from siamdecon._version import __version__
+from siamdecon.files import write_atomically
 from siamdecon.images import Image
 
 
@@ -46,6 +49,12 @@ def describe_versions() -> dict[str, str]:
         "siamdecon": __version__,
         **{module.__name__: str(module.__version__) for module in modules},
     }
+
+
+def write_settings(path: Path, settings: dict) -> None:
+    """Write the settings of a result as JSON."""
+    text = json.dumps(settings, indent=1, default=str) + "\n"
+    write_atomically(path, lambda part: part.write_text(text))
 
 
 def plain(settings: dict) -> dict:

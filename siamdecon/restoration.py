@@ -1,6 +1,5 @@
 """The one call that does the whole job: a noisy image and its kernel in, a restored image out."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from siamdecon.degradation import Noise, residual
-from siamdecon.files import check_writable, write_atomically
+from siamdecon.files import check_writable
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
 from siamdecon.inference import STITCHES, predict
 from siamdecon.large_images import cast
-from siamdecon.methods import CLASSICAL, Job, check_method, inference_options
-from siamdecon.record import describe_inputs, describe_versions, plain
+from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.record import describe_inputs, describe_versions, plain, write_settings
 from siamdecon.run import History, Training
 from siamdecon.tiers import get_tier, tier_name
 from siamdecon.validation import check_image, check_psf, check_psf_fits, check_sampling
@@ -96,9 +95,8 @@ class Restoration:
         pixels = cast(self.image, check_output(path, self.source, dtype, overwrite))
         image = Image(pixels, self.source.axes, self.source.voxel_size)
         settings = {**self.settings, "saved_dtype": str(pixels.dtype)}
-        record, text = path.with_suffix(".json"), json.dumps(settings, indent=1, default=str) + "\n"
         write_image(path, image, overwrite=overwrite)
-        write_atomically(record, lambda part: part.write_text(text))
+        write_settings(path.with_suffix(".json"), settings)
         return path
 
 
@@ -197,8 +195,7 @@ def deconvolve(
     kernel, psf = psf, check_psf(psf, pixels.ndim)
     check_psf_fits(psf, pixels.shape)
     check_sampling(kernel, source)
-    if tile is not None and (not isinstance(tile, int) or tile < 16):
-        raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
+    check_tile(tile)
     if stitch is not None and stitch not in STITCHES:
         raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, or None, got {stitch!r}")
     low, high = value_range(source, float(source.data.min()), float(source.data.max()))

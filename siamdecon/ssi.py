@@ -8,8 +8,9 @@ from siamdecon.arrays import to_array, to_tensor
 from siamdecon.classical import Callback
 from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
+from siamdecon.losses import mean_square
 from siamdecon.patches import random_patches, symmetries
-from siamdecon.unet import CONV
+from siamdecon.unet import CONV, seeded
 from siamdecon.validation import check_image, check_psf, check_unit_range
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
@@ -153,9 +154,7 @@ def ssi(
     g, turns = PSFConvolution(psf, image.ndim), symmetries(psf)
     x, draw = to_tensor(image, device), (sizes["patch_size"], sizes["batch_size"])
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        f = SmallUNet(image.ndim, sizes["features"]).to(device)
+    f = seeded(seed, SmallUNet, image.ndim, sizes["features"]).to(device)
     adam = torch.optim.Adam(f.parameters(), learning_rate)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         adam, factor=0.5, patience=max(10, steps // 10)
@@ -173,7 +172,7 @@ def ssi(
         )
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             estimate = f(hidden)
-        loss = masked_loss(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
+        loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
         adam.zero_grad()
         loss.backward()
         for p in f.parameters():
@@ -186,18 +185,6 @@ def ssi(
         if callback is not None and ((step + 1) % 50 == 0 or step + 1 == steps):
             callback(step + 1, to_array(_whole(f, x, dtype), clip))
     return to_array(_whole(f, x, dtype), clip)
-
-
-def masked_loss(blurred: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the squared error at the hidden pixels.
-
-    Examples
-    --------
-    >>> a, b = torch.tensor([1.0, 5.0]), torch.tensor([3.0, 6.0])
-    >>> masked_loss(a, b, torch.tensor([True, False])).item()
-    4.0
-    """
-    return ((blurred - x).square() * mask).sum() / mask.sum().clamp(min=1)
 
 
 def bounds(estimate: Tensor) -> Tensor:

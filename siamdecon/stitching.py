@@ -141,10 +141,7 @@ def exact(
         part = f(x[(..., *window)])  # (n, c, [z,] y, x) of a window
         if out is None:
             out = torch.empty(x.shape, dtype=part.dtype, device=part.device)
-        inside = (
-            slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
-        )
-        out[(..., *core)] = part[(..., *inside)]
+        out[(..., *core)] = part[(..., *within(core, window))]
     return out
 
 
@@ -174,6 +171,19 @@ def windows(
         axes.append(axis)
     for combination in itertools.product(*axes):
         yield tuple(zip(*combination, strict=True))
+
+
+def within(core: tuple[slice, ...], window: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return where a tile's contribution lies in the window that was read for it.
+
+    Examples
+    --------
+    >>> within((slice(40, 80),), (slice(36, 84),))
+    (slice(4, 44, None),)
+    """
+    return tuple(
+        slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
+    )
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:

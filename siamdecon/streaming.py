@@ -1,6 +1,5 @@
 """Restore a file that is larger than the memory: window by window, from disk to disk."""
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,8 @@ from siamdecon.hardware import pick_device
 from siamdecon.images import Image, create_tiff, read_image
 from siamdecon.inference import estimator, fit_contrast, halo_of, tile_side
 from siamdecon.large_images import LargeImage, look_through, release, restore_windows
-from siamdecon.methods import CLASSICAL, Job, check_method, inference_options
-from siamdecon.record import describe_inputs, describe_versions, plain
+from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.record import describe_inputs, describe_versions, plain, write_settings
 from siamdecon.restoration import check_output, value_range
 from siamdecon.run import Training
 from siamdecon.stitching import windows
@@ -102,8 +101,7 @@ def deconvolve_file(
             f"method: {method} looks at the whole image at once, which must lie in memory for it; "
             "use richardson_lucy or a network, or deconvolve a part of the image"
         )
-    if tile is not None and (not isinstance(tile, int) or tile < 16):
-        raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
+    check_tile(tile)
     source = read_image(path, memmap=True)
     output = Path(output)
     if output.suffix.lower() == ".png":
@@ -149,8 +147,7 @@ def deconvolve_file(
         "versions": describe_versions(),
         "saved_dtype": str(pixels),
     }
-    text = json.dumps(settings, indent=1, default=str) + "\n"
-    write_atomically(output.with_suffix(".json"), lambda part: part.write_text(text))
+    write_settings(output.with_suffix(".json"), settings)
     return output
 
 

@@ -1,6 +1,7 @@
 """The trainable model f: a residual U-Net, in 2D and 3D."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -182,7 +183,7 @@ class UNet(nn.Module):
 
 
 def seeded_unet(seed: int, *args, **kwargs) -> UNet:
-    """Build a `UNet` whose weights follow from a seed, and leave the caller's random numbers alone.
+    """Build a `UNet` whose weights follow from a seed; see `seeded`.
 
     Examples
     --------
@@ -190,6 +191,11 @@ def seeded_unet(seed: int, *args, **kwargs) -> UNet:
     >>> torch.equal(a.first.weight, b.first.weight)
     True
     """
+    return seeded(seed, UNet, *args, **kwargs)
+
+
+def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:
+    """Build a network whose weights follow from a seed, and leave the caller's random numbers alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return UNet(*args, **kwargs)
+        return build(*args, **kwargs)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from siamdecon import deconvolve, degrade, load_sample, paper_psf, score
-from siamdecon.ssi import SmallUNet, bounds, hide, masked_loss, ssi
+from siamdecon.losses import mean_square
+from siamdecon.ssi import SmallUNet, bounds, hide, ssi
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 
@@ -37,7 +38,7 @@ def test_the_loss_is_its_formula():
     f, g, x = (rng.normal(size=(5, 6)) for _ in range(3))
     mask = rng.random((5, 6)) < 0.3
     tensors = [torch.from_numpy(a) for a in (g, x, mask)]
-    assert masked_loss(*tensors).item() == pytest.approx(np.mean((g - x)[mask] ** 2))
+    assert mean_square(*tensors).item() == pytest.approx(np.mean((g - x)[mask] ** 2))
     outside = np.where(f < 0, -f, np.where(f > 1, f - 1, 0))
     assert bounds(torch.from_numpy(f)).item() == pytest.approx(outside.mean())
 
