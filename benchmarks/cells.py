@@ -11,6 +11,7 @@ from siamdecon import (
     PAPER_2D,
     PAPER_3D,
     LossWeights,
+    Noise,
     affine_score,
     deconvolve,
     degrade,
@@ -48,11 +49,15 @@ class Method:
     @property
     def seeded(self) -> bool:
         """Whether another seed gives another result."""
-        return self.method in ("noise2self", "noise2same", "noise2same_d", "ssi")
+        return self.method in ("noise2self", "noise2same", "noise2same_d", "ssi", "self_scale")
 
 
 def _lr(n: int, paper: str | None = None) -> Method:
     return Method(f"Lucy-Richardson, n = {n}", "richardson_lucy", {"iterations": n}, paper)
+
+
+def _without(what: str, **options) -> Method:
+    return Method(f"own coarser scales, {what}", "self_scale", options)
 
 
 METHODS = {
@@ -96,6 +101,17 @@ METHODS = {
     "noise2same_d_unmodelled": Method(
         "Noise2Same (d), bound 0.1, clipping not modelled", "noise2same_d", {"noise": None}
     ),
+    "self_scale": Method("own coarser scales", "self_scale"),
+    # each ingredient taken away, with as many steps in all
+    "self_scale_known": _without("noise known", noise=PAPER_2D),
+    "self_scale_gaussian": _without(
+        "noise plain Gaussian: neither clipped nor impulses", noise=Noise(gaussian=0.1, clip=False)
+    ),
+    "self_scale_wiener": _without("started from Wiener", start="wiener"),
+    "self_scale_half": _without("only at 1/2", scales=(2,)),
+    "self_scale_one_round": _without("one round", rounds=1, steps=600),
+    "self_scale_one_copy": _without("one copy of each target", copies=1),
+    "self_scale_no_coarse": _without("nothing coarse from the measurement", coarse=0),
 }
 
 
@@ -131,12 +147,14 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     with PeakMemory() as memory:
         result = deconvolve(noisy, psf, method.method, **choice, **options)
         end = time.perf_counter()
-    if method.method == "ssi":  # its one pass at the end is a small part of it
+    if method.method in ("ssi", "self_scale"):  # their passes at the end are a small part of it
         last_step.append(end)
     row |= {
         **scores(clean, result.image),
         "training_s": last_step[-1] - begin if last_step else None,
-        "inference_s": None if method.method == "ssi" else end - (last_step or [begin])[-1],
+        "inference_s": None
+        if method.method in ("ssi", "self_scale")
+        else end - (last_step or [begin])[-1],
         "peak_bytes": memory.peak,
         "options": result.settings.get("training") or result.settings["options"],
     }

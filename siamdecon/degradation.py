@@ -220,6 +220,19 @@ def degrade(
         )
     blurred = blur(clean, psf)
     rng = np.random.RandomState(seed)  # the protocol's generator, in the protocol's order
+    return add_noise(blurred, noise, rng)
+
+
+def add_noise(
+    blurred: np.ndarray, noise: Noise, rng: np.random.RandomState | np.random.Generator
+) -> np.ndarray:
+    """Add noise to a blurred image; the second half of `degrade`.
+
+    Examples
+    --------
+    >>> add_noise(np.full((2, 2), 0.3), Noise(bits=1), np.random.default_rng(0)).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
+    """
     rnd = rng.normal(size=blurred.shape)
     hit = rng.uniform(size=blurred.shape) < noise.salt_and_pepper
     noisy = blurred + np.sqrt(noise.poisson * blurred.clip(0) + noise.gaussian**2) * rnd

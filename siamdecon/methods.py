@@ -15,18 +15,20 @@ from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import plain
 from siamdecon.run import Training, TrainingConfig
+from siamdecon.self_scale import find_noise, self_scale
 from siamdecon.ssi import ssi
 from siamdecon.tiers import Tier, get_tier, tier_name
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
 from siamdecon.unet import seeded_unet
 
-# Functions of image and kernel; "ssi" trains a network of its own in one.
+# Functions of image and kernel; the last two train a network of their own.
 CLASSICAL = {
     "richardson_lucy": richardson_lucy,
     "wiener": wiener,
     "total_variation": total_variation,
     "ssi": ssi,
+    "self_scale": self_scale,
 }
 LEARNED = {
     "noise2self": LossWeights.noise2self,
@@ -34,14 +36,21 @@ LEARNED = {
     "noise2same_d": LossWeights.noise2same_d,
 }
 METHODS = (*CLASSICAL, *LEARNED)
-#: How big SSI is by tier: its own defaults at the lab tier, the paper's size at the full one.
-_SSI = {
-    "test": {"steps": 4, "features": 4},
-    "lab": {},
-    "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
+#: How big these are by tier: their own defaults at the lab tier, SSI in the paper's size at the full one.
+_SIZES = {
+    "ssi": {
+        "test": {"steps": 4, "features": 4},
+        "lab": {},
+        "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
+    },
+    "self_scale": {
+        "test": {"rounds": 1, "steps": 2, "features": 4, "patch_size": 32},
+        "lab": {},
+        "full": {"rounds": 3, "steps": 1500, "features": 48, "batch_size": 8},
+    },
 }
 #: What a function of `CLASSICAL` is given by `deconvolve`, not by its options.
-_GIVEN = {"image", "psf", "device", "callback", "seed", "progress"}
+_GIVEN = {"image", "psf", "device", "callback", "seed", "progress", "voxel_size"}
 
 
 @dataclass
@@ -75,13 +84,13 @@ class Job:
 
     def classical_options(self, options: dict, tier: str | None = None) -> dict:
         """Check and complete the options of a classical method."""
-        if self.method == "ssi":
+        if self.method in _SIZES:
             get_tier(tier, self.image.ndim)  # an unknown one is an error here, too
-            options = {**_SSI[tier_name(tier)], **options}
+            options = {**_SIZES[self.method][tier_name(tier)], **options}
         known = inspect.signature(CLASSICAL[self.method]).parameters
         keep = set(known) - _GIVEN
         _check_options(self.method, options, keep)
-        return {**{name: known[name].default for name in keep}, **self.with_noise(options)}
+        return self.with_noise({**{name: known[name].default for name in keep}, **options})
 
     def classical(self, options: dict, progress: bool = False) -> np.ndarray:
         """Run a classical method with complete options."""
@@ -92,6 +101,7 @@ class Job:
             "callback": self.callback,
             "seed": self.seed,
             "progress": progress,
+            "voxel_size": self.voxel_size,
         }
         given = {name: value for name, value in given.items() if name in known}
         return function(self.image, self.psf, **given, **options)
@@ -103,11 +113,17 @@ class Job:
                 raise ValueError(
                     f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
                 )
-            large = isinstance(self.image, LargeImage)
-            seen = self.image[self.image.lively].numpy() if large else self.image
-            options = {**options, "noise": estimate_noise(seen)}
+            options = {**options, "noise": self._noise_seen()}
         self.noise = options.get("noise")
         return options
+
+    def _noise_seen(self) -> Noise | None:
+        if (
+            self.method == "self_scale"
+        ):  # it imitates all of the noise, the others its clipping alone
+            return find_noise(self.image, self.psf, device=self.device)
+        large = isinstance(self.image, LargeImage)
+        return estimate_noise(self.image[self.image.lively].numpy() if large else self.image)
 
     def learned(
         self, options: dict, size: Tier, checkpoint: str | Path | None, progress: bool

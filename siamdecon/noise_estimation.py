@@ -1,13 +1,18 @@
 """The noise of an image, read off the image itself."""
 
+import itertools
+
 import numpy as np
 from scipy.ndimage import uniform_filter
+from scipy.optimize import nnls
 from scipy.stats import norm
 
 from siamdecon.degradation import Noise
 
 #: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
 _PILE_UP = 0.005
+#: Standard deviations beyond which a value is an impulse.
+_FAR = 4.0
 
 
 def estimate_noise(image: np.ndarray) -> Noise | None:
@@ -59,6 +64,76 @@ def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
     return float(
         np.diff(np.quantile(background, (low, high)))[0] / (norm.ppf(high) - norm.ppf(low))
     )
+
+
+def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
+    """Estimate all of the noise from an image and its expectation: a first estimate of it, blurred again.
+
+    The spread of the residual against the signal gives both variances, its outliers the impulses. Where
+    the image is clipped, only places whose signal keeps away from both ends are looked at.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        In [0, 1].
+    blurred : ndarray, shape as `image`
+        What the image would be without noise, as far as known.
+
+    Returns
+    -------
+    Noise
+        With `poisson`, `gaussian`, `salt_and_pepper` and `clip`.
+
+    References
+    ----------
+    Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and fitting for
+    single-image raw-data", IEEE Trans. Image Processing 17 (2008), for the fit of variance to signal.
+
+    Examples
+    --------
+    >>> from siamdecon.degradation import PAPER_2D, add_noise
+    >>> signal = np.linspace(0, 1, 300) * np.ones((300, 1))
+    >>> noise = fit_noise(add_noise(signal, PAPER_2D, np.random.default_rng(0)), signal)
+    >>> round(noise.gaussian, 2), round(noise.salt_and_pepper, 2), noise.clip
+    (0.1, 0.01, True)
+    """
+    clip = bool(np.mean((image <= 0) | (image >= 1)) >= _PILE_UP)
+    residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
+    sigma = noise_level(image)
+    if clip:
+        for _ in range(2):  # the first estimate decides which places are far enough from the ends
+            free = (signal > 2.5 * sigma) & (signal < 1 - 2.5 * sigma)
+            if free.sum() < 1000:
+                known = estimate_noise(image)
+                return Noise(gaussian=known.gaussian if known else sigma)
+            sigma = _spread(residual[free])
+        residual, signal = residual[free], signal[free]
+    edges = np.quantile(signal, np.linspace(0, 1, 11))
+    bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
+    bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
+    levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
+    variances = np.array([_spread(residual[b]) ** 2 for b in bins])
+    weights = 1 / np.maximum(variances, 1e-12)  # a variance is known to a share of itself
+    # a signal that is the same everywhere can't tell the two apart: then the slope is 0
+    rows = np.vstack([levels * weights[:, None], [0, 0.2 * weights.mean()]])
+    constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
+    deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
+    outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * norm.sf(_FAR)
+    seen = 1 - np.mean(
+        (signal + _FAR * deviation).clip(0, 1) - (signal - _FAR * deviation).clip(0, 1)
+    )
+    impulses = outlying / seen if seen > 0.1 else 0.0
+    return Noise(
+        poisson=float(slope),
+        gaussian=float(np.sqrt(constant)),
+        salt_and_pepper=float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0,
+        clip=clip,
+    )
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation by the median, which outliers hardly move."""
+    return float(np.median(np.abs(values - np.median(values))) / norm.ppf(0.75))
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:

@@ -94,17 +94,18 @@ def symmetries(
 
 def random_patches(
     image: Tensor,
-    patch_size: int,
+    patch_size: int | Sequence[int],
     batch_size: int,
     generator: torch.Generator,
     turns: Sequence[Symmetry] = (),
+    n_dim: int | None = None,
 ) -> Tensor:
     """Cut random patches out of an image, and turn each at random.
 
     Parameters
     ----------
-    image : Tensor, shape ([z,] y, x)
-    patch_size : int
+    image : Tensor, shape ([z,] y, x), or (c, [z,] y, x) if `n_dim` says so
+    patch_size : int or sequence of int
         Side of a patch; an axis shorter than that is covered whole, as the planes of a stack often are.
     batch_size : int
         Number of patches.
@@ -113,10 +114,12 @@ def random_patches(
     turns : sequence of Symmetry
         What to choose from, each as likely, of those that leave a patch's shape as it is; see
         `symmetries`. None at all leaves patches as they are.
+    n_dim : int, optional
+        2 or 3: the last axes are the image's, one before them its channels. No channels unless given.
 
     Returns
     -------
-    patches : Tensor, shape (batch_size, 1, [z,] y, x), each side `patch_size` or the image's
+    patches : Tensor, shape (batch_size, 1 or c, [z,] y, x), each side `patch_size` or the image's
 
     Examples
     --------
@@ -125,16 +128,17 @@ def random_patches(
     >>> random_patches(torch.rand(12, 40, 50), 32, 4, torch.Generator().manual_seed(0)).shape
     torch.Size([4, 1, 12, 32, 32])
     """
-    shape = tuple(min(patch_size, m) for m in image.shape)
+    size = image.shape[-n_dim:] if n_dim else image.shape
+    sides = [patch_size] * len(size) if isinstance(patch_size, int) else patch_size
+    shape = tuple(min(side, m) for side, m in zip(sides, size, strict=True))
     turns = [turn for turn in turns if tuple(shape[axis] for axis in turn.order) == shape]
     patches = []
     for _ in range(batch_size):
-        corner = [_integer(m - n + 1, generator) for m, n in zip(image.shape, shape, strict=True)]
-        patch = image[
-            tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
-        ]  # ([z,] y, x)
+        corner = [_integer(m - n + 1, generator) for m, n in zip(size, shape, strict=True)]
+        where = tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
+        patch = image[(..., *where) if n_dim else where]  # ([c,] [z,] y, x)
         patches.append(turns[_integer(len(turns), generator)](patch) if turns else patch)
-    return torch.stack(patches)[:, None]
+    return torch.stack(patches) if n_dim else torch.stack(patches)[:, None]
 
 
 def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Generator) -> Tensor:

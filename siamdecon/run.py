@@ -12,6 +12,25 @@ from siamdecon.degradation import Noise
 from siamdecon.hardware import PRECISIONS
 from siamdecon.losses import LossWeights
 
+_taken = 0
+
+
+def count_step() -> None:
+    """Count a training step, of any network; see `steps_taken`."""
+    global _taken
+    _taken += 1
+
+
+def steps_taken() -> int:
+    """Return how many training steps this process has taken; what a notebook's budget is held against.
+
+    Examples
+    --------
+    >>> steps_taken() >= 0
+    True
+    """
+    return _taken
+
 
 @dataclass(frozen=True)
 class TrainingConfig:

@@ -10,6 +10,7 @@ from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import mean_square
 from siamdecon.patches import random_patches, symmetries
+from siamdecon.run import count_step
 from siamdecon.unet import CONV, seeded
 from siamdecon.validation import check_image, check_psf, check_unit_range
 
@@ -179,6 +180,7 @@ def ssi(
             noise = _like(p.grad, generator, torch.randn)
             p.grad += GRADIENT_NOISE * left * p.grad.square().mean().sqrt() * noise
         adam.step()
+        count_step()
         value = loss.item()
         smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
         plateau.step(smoothed)

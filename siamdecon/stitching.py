@@ -48,7 +48,7 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     Parameters
     ----------
     f : callable
-        Maps (n, c, [z,] y, x) to a tensor of the same shape.
+        Maps (n, c, [z,] y, x) to a tensor of the same size, with one channel or as many.
     x : Tensor, shape (n, c, [z,] y, x)
     tile : int
         Side of a tile; an axis shorter than that is covered by one shorter tile.
@@ -57,7 +57,7 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
 
     Returns
     -------
-    Tensor, shape as `x`
+    Tensor, shape of f(x)
         On the device of `x`, in float32, or in float64 if `x` is.
 
     Raises
@@ -82,13 +82,17 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     if all(size <= tile for size in x.shape[2:]):
         return f(x)
     dtype = torch.promote_types(x.dtype, torch.float32)
-    total = torch.zeros(x.shape, dtype=dtype, device=x.device)
+    total = None
     weight = torch.zeros(x.shape[2:], dtype=dtype, device=x.device)
     for corner in itertools.product(*(tile_starts(size, tile, overlap) for size in x.shape[2:])):
         where = tuple(slice(c, c + tile) for c in corner)
         part = x[(..., *where)]  # (n, c, [z,] y, x) of a tile
         pyramid = pyramid_weights(tuple(part.shape[2:])).to(x.device)
-        total[(..., *where)] += f(part) * pyramid
+        restored = f(part)
+        if total is None:
+            shape = (*restored.shape[:2], *x.shape[2:])
+            total = torch.zeros(shape, dtype=dtype, device=x.device)
+        total[(..., *where)] += restored * pyramid
         weight[where] += pyramid
     return total / weight
 

@@ -17,7 +17,7 @@ from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.large_images import LargeImage
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
-from siamdecon.run import History, Training, TrainingConfig
+from siamdecon.run import History, Training, TrainingConfig, count_step
 from siamdecon.validation import check_image, check_unit_range
 
 
@@ -101,17 +101,6 @@ def train(
     return run
 
 
-def steps_taken() -> int:
-    """Return how many training steps this process has taken; what a notebook's budget is held against.
-
-    Examples
-    --------
-    >>> steps_taken() >= 0
-    True
-    """
-    return TrainingLoop.steps_taken
-
-
 def moving_average(decay: float) -> Callable:
     """Return an update for `AveragedModel`: an exponential moving average that starts short.
 
@@ -128,8 +117,6 @@ def moving_average(decay: float) -> Callable:
 
 class TrainingLoop:
     """The moving parts of a run: optimiser, random numbers, precision."""
-
-    steps_taken = 0  # by all loops of this process
 
     def __init__(self, model, image: np.ndarray, psf, config: TrainingConfig, device: torch.device):
         keep_freed_memory()
@@ -183,7 +170,7 @@ class TrainingLoop:
             run.average.update_parameters(run.model)
         run.history.record(terms)
         run.step += 1
-        TrainingLoop.steps_taken += 1
+        count_step()
 
     def patches(self) -> Tensor:
         """Draw a standardised batch, shape (n, 1, [z,] y, x)."""

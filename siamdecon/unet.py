@@ -117,12 +117,14 @@ class UNet(nn.Module):
         Number of image sizes that the network works at.
     momentum : float
         Momentum of the batch normalisation.
+    channels : int
+        Images that go in side by side; the paper's network sees one.
 
     Raises
     ------
     ValueError
         If the number of dimensions, features or levels is none that a network can be built with, or
-        if an input has another shape than (n, 1, [z,] y, x).
+        if an input has another shape than (n, channels, [z,] y, x).
 
     Examples
     --------
@@ -132,16 +134,23 @@ class UNet(nn.Module):
     torch.Size([1, 1, 30, 37])
     """
 
-    def __init__(self, n_dim=2, features: int | None = None, depth: int = 3, momentum=0.003):
+    def __init__(
+        self,
+        n_dim: int = 2,
+        features: int | None = None,
+        depth: int = 3,
+        momentum: float = 0.003,
+        channels: int = 1,
+    ):
         super().__init__()
         if n_dim not in (2, 3):
             raise ValueError(f"n_dim: expected 2 or 3, got {n_dim!r}")
         features = {2: 96, 3: 48}[n_dim] if features is None else features
         if features < 1 or depth < 1:
             raise ValueError(f"expected 1 or more features and levels, got {features} and {depth}")
-        self.n_dim, self.stride = n_dim, 2 ** (depth - 1)
+        self.n_dim, self.channels, self.stride = n_dim, channels, 2 ** (depth - 1)
         widths = [features * 2**level for level in range(depth)]
-        self.first = CONV[n_dim](1, features, 3, padding=1)
+        self.first = CONV[n_dim](channels, features, 3, padding=1)
         self.encoder = nn.ModuleList(ResidualBlock(n_dim, c, c, momentum) for c in widths)
         self.down = nn.ModuleList(
             CONV[n_dim](c, 2 * c, kernel_size=2, stride=2) for c in widths[:-1]
@@ -160,10 +169,12 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, 1, [z,] y, x) to the same shape."""
-        if x.ndim != self.n_dim + 2 or x.shape[1] != 1:
-            axes = "(n, 1, y, x)" if self.n_dim == 2 else "(n, 1, z, y, x)"
-            raise ValueError(f"expected a tensor of shape {axes}, got {tuple(x.shape)}")
+        """Map (n, channels, [z,] y, x) to (n, 1, [z,] y, x)."""
+        if x.ndim != self.n_dim + 2 or x.shape[1] != self.channels:
+            axes = "y, x" if self.n_dim == 2 else "z, y, x"
+            raise ValueError(
+                f"expected a tensor of shape (n, {self.channels}, {axes}), got {tuple(x.shape)}"
+            )
         size = x.shape[2:]
         fill = [-m % self.stride for m in size]  # up to a multiple of the stride
         if any(fill):

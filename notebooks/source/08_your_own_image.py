@@ -41,9 +41,9 @@ from siamdecon.lab.plots import gallery, lines
 from siamdecon.lab.questions import Question, predictions
 from siamdecon.noise_estimation import estimate_noise, noise_level
 from siamdecon.psf import gibson_lanni
+from siamdecon.run import steps_taken
 from siamdecon.stitching import blend
 from siamdecon.tiers import tier_name
-from siamdecon.training import steps_taken
 
 # %% [markdown]
 # ## The file

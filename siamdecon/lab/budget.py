@@ -2,8 +2,8 @@
 
 import sys
 
+from siamdecon.run import steps_taken
 from siamdecon.tiers import tier_name
-from siamdecon.training import steps_taken
 
 #: A notebook must leave room on a machine of 2 GB.
 MAX_BYTES = 1_500_000_000

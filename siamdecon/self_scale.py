@@ -1,0 +1,424 @@
+"""Learn to deblur from the image's own coarser scales: an improvement on the paper, not its method."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.ndimage import affine_transform, gaussian_filter
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from siamdecon.arrays import to_array, to_tensor
+from siamdecon.classical import Callback, richardson_lucy, wiener
+from siamdecon.convolution import PSFConvolution
+from siamdecon.degradation import Noise, add_noise, mean_response
+from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
+from siamdecon.noise_estimation import estimate_noise, fit_noise
+from siamdecon.patches import random_patches, symmetries
+from siamdecon.run import count_step
+from siamdecon.stitching import blend
+from siamdecon.total_variation import total_variation
+from siamdecon.training import moving_average
+from siamdecon.unet import BATCH_NORM, seeded_unet
+from siamdecon.validation import check_image, check_psf, check_unit_range
+
+#: Weights of the Wiener estimates that the network sees.
+BALANCES = (0.5, 2.0, 8.0)
+#: Pixels at a patch's border that the loss leaves out: what would explain them lies outside.
+MARGIN = 8
+#: Side in pixels below which a coarser copy shows too little to learn from.
+SMALLEST = 24
+_TILE = 1024
+#: By number of dimensions: the reductions, and the patches that two cores have time for.
+SCALES = {2: (2, 3), 3: (1.5, 2)}
+SIZES = {
+    2: {"batch_size": 4, "patch_size": 96},
+    3: {"batch_size": 2, "patch_size": 32},
+}
+#: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
+BASE = {2: 2, 3: 4}
+
+
+def self_scale(
+    image: np.ndarray,
+    psf: np.ndarray,
+    *,
+    scales: Sequence[float] | None = None,
+    rounds: int = 2,
+    steps: int = 300,
+    features: int = 16,
+    batch_size: int | None = None,
+    patch_size: int | None = None,
+    learning_rate: float = 2e-3,
+    copies: int = 4,
+    coarse: float = 8.0,
+    start: str = "total_variation",
+    noise: Noise | str | None = "auto",
+    seed: int = 0,
+    clip: bool = True,
+    voxel_size: tuple[float | None, ...] | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+    device: str | torch.device | None = None,
+) -> np.ndarray:
+    r"""Restore by a network that learns to deblur coarser copies of the image's own estimate.
+
+    An estimate of the image, made s times smaller, is a picture of the same scene that is sharper and
+    cleaner at its own pixel scale. Degraded with the known kernel and the noise, it becomes a training
+    pair: what the microscope would have measured, and the truth.
+
+    .. math:: t_s = D_s(\hat x),\quad y_s = n(t_s * k),\qquad
+              L = E\,\overline{\left(c(f(y_s)) - t_s\right)^2}
+
+    with D_s the reduction by s at a random place between the pixels, n the noise, c the cut to [0, 1]
+    (a network that may fall below black finds it), and the mean away from a patch's border. f sees the image
+    and four classical estimates of it, and corrects one of them. After a round, f restores the image, what
+    the blurred result leaves unexplained at a scale of `coarse` pixels is added, and the next round's
+    targets come from that; f goes on with the same weights.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        The noisy image, in [0, 1].
+    psf : ndarray, shape ([z,] y, x)
+    scales : sequence of float, optional
+        The factors s, 1 or more; 2 and 3 in 2D, 1.5 and 2 in 3D unless given. One that leaves a side of
+        fewer than 24 pixels is left out.
+    rounds : int
+        How often targets are made.
+    steps : int
+        Adam steps in each round, with a rate that falls along a cosine.
+    features : int
+        Of the U-Net's first level.
+    batch_size, patch_size : int, optional
+        4 and 96 in 2D, 2 and 32 in 3D unless given.
+    learning_rate : float
+    copies : int
+        Degraded copies of each target in a round, each at its own place between the pixels, with its own
+        noise.
+    coarse : float
+        Size in pixels of the structures that are taken from the measurement at the end of a round (see
+        `match_coarse`); 0 leaves that out.
+    start : str
+        Where the first targets come from: "total_variation" or "wiener".
+    noise : Noise or "auto"
+        The noise to degrade the targets with; "auto" estimates it from the image (`fit_noise`).
+    seed : int
+        Of weights, patches, places and noise.
+    clip : bool
+        Cut the result to [0, 1]. Without, it may reach 2: blur lowers peaks.
+    voxel_size : tuple of (float or None), optional
+        um along each axis; see `symmetries`.
+    callback : callable, optional
+        Called with 0 and the start, then after each round with its number and the estimate.
+    progress : bool
+        Show a progress bar.
+    device : str, optional
+        "cpu" or "cuda"; the best one there is unless given.
+
+    Returns
+    -------
+    estimate : ndarray of float32, shape as `image`
+
+    Raises
+    ------
+    ValueError
+        If image and kernel don't fit each other, an option is out of range, or the image is too small.
+
+    References
+    ----------
+    Shocher, Cohen, Irani, "Zero-shot super-resolution using deep internal learning", CVPR (2018);
+    Scanvic, Davies, Abry, Tachella, "Self-supervised learning for image super-resolution and deblurring",
+    arXiv:2312.11232 (2023).
+
+    Examples
+    --------
+    Introduced in notebook 10.
+
+    >>> image = np.random.rand(64, 64)
+    >>> self_scale(image, np.ones((3, 3)) / 9, rounds=1, steps=2, features=2).shape
+    (64, 64)
+    """
+    image = check_image(image)
+    if clip:
+        check_unit_range(image, mend=", or pass clip=False")
+    psf, device = check_psf(psf, image.ndim), pick_device(device)
+    scales = SCALES[image.ndim] if scales is None else tuple(scales)
+    given = {"batch_size": batch_size, "patch_size": patch_size}
+    sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
+    numbers = {"rounds": rounds, "steps": steps, "features": features, "copies": copies, **sizes}
+    _check(image, scales, start, noise, coarse, numbers)
+    keep_freed_memory()
+    if noise == "auto":
+        noise = find_noise(image, psf, device=device)
+    # the work is done in [0, 1]; blur lowers peaks, so an image that is not cut off above needs room there
+    room = 1.0 if clip or np.mean(image >= 1) > 0.005 else 2.0
+    image = image / np.float32(room)
+    noise = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
+    lesson = Lesson(psf, noise, scales, copies, seed, voxel_size, device)
+    report = (lambda i, x: callback(i, x * room)) if callback else lambda i, x: None
+    if start == "wiener":
+        estimate = wiener(image, psf, device=device)
+    else:
+        estimate = total_variation(image, psf, noise=noise, device=device)
+    report(0, estimate)
+    network = seeded_unet(seed, image.ndim, features, channels=2 + len(BALANCES), momentum=0.1).to(
+        device
+    )
+    torch.nn.init.zeros_(network.head[-1].weight)  # it begins with the estimate that it corrects
+    average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
+    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
+    total = rounds * steps
+    with tqdm(total=total, desc="self_scale", unit="step", disable=not progress) as bar:
+        for i in range(rounds):
+            lesson.prepare(estimate)
+            lesson.teach(network, average, steps, learning_rate, sizes, bar.update)
+            estimate = lesson.restore(average, image)
+            if coarse:
+                estimate = match_coarse(estimate, image, psf, noise, coarse)
+            report(i + 1, estimate)
+    return estimate * np.float32(room)
+
+
+def find_noise(
+    image: np.ndarray, psf: np.ndarray, *, device: str | torch.device | None = None
+) -> Noise:
+    """Estimate the noise of an image, known only by its kernel, by what total variation leaves unexplained.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        In [0, 1].
+    psf : ndarray, shape ([z,] y, x)
+    device : str, optional
+
+    Returns
+    -------
+    Noise
+        See `siamdecon.noise_estimation.fit_noise`.
+
+    Examples
+    --------
+    >>> noisy = np.random.default_rng(0).normal(0.5, 0.1, (64, 64)).clip(0, 1).astype(np.float32)
+    >>> round(find_noise(noisy, np.ones((3, 3)) / 9).gaussian, 1)
+    0.1
+    """
+    first = total_variation(image, psf, noise=estimate_noise(image), device=device)
+    g = PSFConvolution(psf, padding="symmetric")
+    return fit_noise(image, to_array(g(to_tensor(first, device))))
+
+
+class Lesson:
+    """Pairs of coarser copies, degraded and sharp, and how a network learns from them."""
+
+    def __init__(
+        self, psf, noise: Noise, scales, copies: int, seed: int, voxel_size, device: torch.device
+    ):
+        self.psf, self.noise, self.device = psf, noise, device
+        self.scales, self.copies = scales, copies
+        self.g = PSFConvolution(psf, padding="symmetric")
+        self.turns = symmetries(psf, voxel_size)
+        self.rng = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.dtype = autocast_dtype(device)
+        self.pairs: list[Tensor] = []
+
+    def prepare(self, estimate: np.ndarray) -> None:
+        """Make the training pairs from an estimate of the image, shape ([z,] y, x)."""
+        self.pairs = []  # (channels + 1, [z,] y, x) each: what the network sees, then the truth
+        for scale in self.scales:
+            if min(n / scale for n in estimate.shape[-2:]) < SMALLEST:
+                continue
+            for _ in range(self.copies):
+                target = downsample(estimate, scale, self.rng.uniform(0, scale, estimate.ndim))
+                # a thin structure has lost its brightness to its surroundings
+                target *= estimate.max() / max(target.max(), 1e-3)
+                blurred = to_array(self.g(to_tensor(target, self.device)))
+                seen = self.channels(add_noise(blurred, self.noise, self.rng))
+                pair = np.concatenate([seen, target[None]])
+                self.pairs.append(torch.from_numpy(pair).to(self.device))
+
+    def channels(self, image: np.ndarray) -> np.ndarray:
+        """Return what the network sees of an image: itself and classical estimates, (c, [z,] y, x)."""
+        stack = [image]
+        for balance in BALANCES:
+            x = wiener(image, self.psf, balance=balance, clip=False, device=self.device)
+            stack.append(x.clip(-0.5, 1.5))
+        stack.append(richardson_lucy(image, self.psf, 5, prefilter="median", device=self.device))
+        return np.stack(stack).astype(np.float32)
+
+    def teach(
+        self, network, average, steps: int, rate: float, sizes: dict, each_step: Callable
+    ) -> None:
+        """Take so many steps of Adam on the pairs; `average` follows the network's weights."""
+        adam = torch.optim.Adam(network.parameters(), rate, betas=(0.9, 0.99), fused=True)
+        network.train()
+        for step in range(steps):
+            if step == steps // 2:
+                _freeze_statistics(network)
+            adam.param_groups[0]["lr"] = rate * (0.52 + 0.48 * math.cos(math.pi * step / steps))
+            batch = self.batch(**sizes)  # (n, c + 1, [z,] y, x)
+            difference = _cut(self.restored(network, batch[:, :-1])) - batch[:, -1:]
+            loss = _inner(difference).square().mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            average.update_parameters(network)
+            count_step()
+            each_step()
+        for mean, last in zip(average.module.buffers(), network.buffers(), strict=True):
+            mean.copy_(last)
+
+    def batch(self, batch_size: int, patch_size: int) -> Tensor:
+        """Draw patches, the larger copies more often, by their number of pixels."""
+        pixels = torch.tensor([float(pair[0].numel()) for pair in self.pairs])
+        drawn = torch.multinomial(pixels, batch_size, replacement=True, generator=self.generator)
+        n_dim = self.psf.ndim
+        shape = [min(patch_size, *(p.shape[a] for p in self.pairs)) for a in range(-n_dim, 0)]
+        return torch.cat(
+            [
+                random_patches(self.pairs[i], shape, 1, self.generator, self.turns, n_dim)
+                for i in drawn
+            ]
+        )
+
+    def restored(self, network, seen: Tensor) -> Tensor:
+        """Return one of the estimates, corrected by the network, shape (n, 1, [z,] y, x)."""
+        x = ((seen - 0.5) / 0.25).contiguous(
+            memory_format=torch.channels_last if seen.ndim == 4 else torch.channels_last_3d
+        )
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            correction = network(x)
+        base = BASE[seen.ndim - 2]
+        return seen[:, base : base + 1] + 0.25 * correction.float()
+
+    def restore(self, average, image: np.ndarray) -> np.ndarray:
+        """Restore an image, averaged over the turns that leave the kernel as it is."""
+        average.eval()
+        seen = torch.from_numpy(self.channels(image))[None].to(self.device)  # (1, c, [z,] y, x)
+
+        def f(x):
+            x = sum(turn.undo(self.restored(average, turn(x))) for turn in self.turns)
+            return x / len(self.turns)
+
+        with torch.inference_mode():
+            return to_array(blend(f, seen, _TILE if image.ndim == 2 else _TILE // 8), clip=True)
+
+
+def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:
+    """Make an image `scale` times smaller, blurred first so that it has no detail too fine for that.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    scale : float
+        Above 1.
+    corner : sequence of float
+        Where the first pixel lies in the image, in its pixels, along each axis: another phase of the same
+        scene.
+
+    Returns
+    -------
+    ndarray of float32, shape (n - 1) // scale along an axis of n
+
+    Examples
+    --------
+    >>> downsample(np.tile(np.arange(30.0), (30, 1)), 3, (0, 1.5))[4, 1:5].round(1).tolist()
+    [4.5, 7.5, 10.5, 13.5]
+    """
+    smooth = gaussian_filter(image, 0.5 * math.sqrt(scale**2 - 1), mode="nearest")
+    shape = tuple(max(1, int((n - 1) // scale)) for n in image.shape)
+    small = affine_transform(
+        smooth, [scale] * image.ndim, corner, output_shape=shape, order=1, mode="nearest"
+    )
+    return small.astype(np.float32)
+
+
+def match_coarse(
+    estimate: np.ndarray,
+    image: np.ndarray,
+    psf: np.ndarray,
+    noise: Noise | None,
+    width: float = 8.0,
+) -> np.ndarray:
+    r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
+
+    .. math:: \hat x + \frac{G * (m' r)}{G * m'^2}, \qquad r = y - m(\hat x * k)
+
+    with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
+    measurement changes with the signal: little where it is clipped. The average over a Gaussian's area
+    leaves no noise to speak of.
+
+    Parameters
+    ----------
+    estimate, image : ndarray, shape ([z,] y, x)
+    psf : ndarray, shape ([z,] y, x)
+    noise : Noise or None
+    width : float
+        Standard deviation of G in pixels.
+
+    Returns
+    -------
+    ndarray of float32, in [0, 1]
+
+    Examples
+    --------
+    >>> grey, k = np.full((40, 40), 0.4), np.ones((1, 1))
+    >>> match_coarse(grey - 0.1, grey, k, None)[0, 0].round(3)
+    np.float32(0.4)
+    """
+    m, blurred = (
+        mean_response(noise),
+        PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, "cpu")),
+    )
+    # an impulse says nothing about the coarse structures
+    left = (np.asarray(image) - to_array(m(blurred))).clip(-0.3, 0.3)
+    slope = to_array((m(blurred + 0.01) - m(blurred - 0.01)) / 0.02).clip(0.05)
+    change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
+    return (estimate + change).clip(0, 1).astype(np.float32)
+
+
+def _freeze_statistics(network: torch.nn.Module) -> None:
+    """Let the batch normalisation use its running statistics from here on, in training as later at work.
+
+    The few patches of a batch differ from each other more than the image does from its copies.
+    """
+    for module in network.modules():
+        if isinstance(module, tuple(BATCH_NORM.values())):
+            module.eval()
+
+
+def _cut(x: Tensor) -> Tensor:
+    """Cut to [0, 1], with the derivative of the identity: what fell below black can come back."""
+    return x + (x.clamp(0, 1) - x).detach()
+
+
+def _inner(x: Tensor) -> Tensor:
+    """Cut the margin off, shape (n, 1, [z,] y, x); at most a quarter of a side, for small patches."""
+    cuts = [min(MARGIN, n // 4) for n in x.shape[2:]]
+    return x[(..., *(slice(c, n - c) for c, n in zip(cuts, x.shape[2:], strict=True)))]
+
+
+def _check(
+    image: np.ndarray, scales, start: str, noise, coarse: float, numbers: dict[str, int]
+) -> None:
+    if noise != "auto" and not isinstance(noise, Noise):
+        raise ValueError(f"noise: expected 'auto' or a Noise, got {noise!r}")
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+    if start not in ("total_variation", "wiener"):
+        raise ValueError(f"start: expected 'total_variation' or 'wiener', got {start!r}")
+    if not len(scales) or not all(1 <= scale < math.inf for scale in scales):
+        raise ValueError(f"scales: expected factors of 1 or more, got {tuple(scales)!r}")
+    if not 0 <= coarse < math.inf:
+        raise ValueError(f"coarse: expected 0 or more pixels, got {coarse!r}")
+    side = min(image.shape[-2:])
+    if side < SMALLEST * min(scales):
+        raise ValueError(
+            f"image: expected {SMALLEST * min(scales):g} or more pixels along y and x, so that a copy "
+            f"{min(scales):g} times smaller shows something, got {image.shape}; wiener takes any size"
+        )
