@@ -115,7 +115,7 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     variances = np.array([_spread(residual[b]) ** 2 for b in bins])
     weights = 1 / np.maximum(variances, 1e-12)  # a variance is known to a share of itself
     # a signal that is the same everywhere can't tell the two apart: then the slope is 0
-    rows = np.vstack([levels * weights[:, None], [0, 0.2 * weights.mean()]])
+    rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
     outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * norm.sf(_FAR)

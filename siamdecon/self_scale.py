@@ -202,9 +202,10 @@ def find_noise(
 
     Examples
     --------
-    >>> noisy = np.random.default_rng(0).normal(0.5, 0.1, (64, 64)).clip(0, 1).astype(np.float32)
-    >>> round(find_noise(noisy, np.ones((3, 3)) / 9).gaussian, 1)
-    0.1
+    >>> ramp = np.linspace(0.2, 0.8, 100) * np.ones((100, 1))
+    >>> noisy = np.random.default_rng(0).normal(ramp, 0.05)
+    >>> round(find_noise(noisy, np.ones((3, 3)) / 9).gaussian, 2)
+    0.05
     """
     first = total_variation(image, psf, noise=estimate_noise(image), device=device)
     g = PSFConvolution(psf, padding="symmetric")
