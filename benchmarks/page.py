@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import robustness as wrong
 from benchmarks.measurements import Measurements
 from benchmarks.report import draw, groups, tables
 from siamdecon.files import write_atomically
@@ -23,7 +24,7 @@ def main() -> Path:
         "Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; edit neither. Times are "
         "ratios of what was measured in one run, side by side.",
     ]
-    for section in (quality, convolution, growth, speed, on_disk):
+    for section in (quality, robustness, convolution, growth, speed, on_disk):
         parts += section()
     text = "\n\n".join(parts) + "\n"
     return write_atomically(DOCS / "benchmarks.md", lambda path: path.write_text(text))
@@ -62,6 +63,19 @@ def quality() -> list[str]:
         count = max(len(same) for _, same in groups(rows))
         parts.append(f"![PSNR of each method on each image, {count} rows](benchmarks/tables.png)")
     return parts
+
+
+def robustness() -> list[str]:
+    """Return the gains of `self_scale` where kernel and noise are others than the method was made for."""
+    if not (results := load("robustness")):
+        return []
+    return [
+        f"## Own coarser scales, when things are not as told {machine(results)}",
+        f"PSNR in dB, mean of {' and '.join(wrong.NAMES)}. The methods are told the kernel; the noise they "
+        f"find themselves. Lucy-Richardson gets the best of {wrong.ITERATIONS} iterations, chosen with the "
+        "clean image.",
+        wrong.table(results),
+    ]
 
 
 def convolution() -> list[str]:

@@ -139,8 +139,9 @@ def deconvolve(
         The kernel, with as many axes as the image.
     method : str
         "richardson_lucy", "wiener", "total_variation"; or a network that is trained on this image
-        alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4), or "ssi", the paper's
-        learned baseline (see `siamdecon.ssi`; it takes options as a classical method does).
+        alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4); "ssi", the paper's
+        learned baseline (see `siamdecon.ssi`); or "self_scale", which is not the paper's and the best here
+        (see `siamdecon.self_scale`). The last two take options as a classical method does.
     tier : str, optional
         How big a run is: "lab", "full" or "test"; see `siamdecon.tiers`.
     seed : int

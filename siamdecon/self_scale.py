@@ -204,7 +204,8 @@ def find_noise(
     --------
     >>> ramp = np.linspace(0.2, 0.8, 100) * np.ones((100, 1))
     >>> noisy = np.random.default_rng(0).normal(ramp, 0.05)
-    >>> round(find_noise(noisy, np.ones((3, 3)) / 9).gaussian, 2)
+    >>> noise = find_noise(noisy, np.ones((3, 3)) / 9)
+    >>> round((noise.gaussian**2 + 0.5 * noise.poisson) ** 0.5, 2)
     0.05
     """
     first = total_variation(image, psf, noise=estimate_noise(image), device=device)

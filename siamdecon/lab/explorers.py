@@ -13,12 +13,15 @@ from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gibson_lanni, paper_psf
+from siamdecon.self_scale import downsample
+from siamdecon.spectra import radial_power
 
 __all__ = [
     "LambdaExplorer",
     "iterations_explorer",
     "noise_explorer",
     "optics_explorer",
+    "scales_explorer",
     "slices_explorer",
 ]
 
@@ -191,6 +194,68 @@ def iterations_explorer() -> Explorer:
         {"iterations": shown, "start": ("mean", "image"), "prefilter": ("none", "median")},
         lambda *at: frames[at],
         axes=Axes(tuple(range(1, 51)), "iteration", "PSNR (dB)", (10, 24)),
+    )
+
+
+def scales_explorer(
+    image: np.ndarray, estimates: dict[str, np.ndarray], psf: np.ndarray, noise: Noise = PAPER_2D
+) -> Explorer:
+    """Return an explorer of coarser copies: a target, what the microscope would make of it, its detail.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        The clean image, whose power the copies' is compared with.
+    estimates : dict of str to ndarray, shape (y, x)
+        What the copies are made of, by name.
+    psf : ndarray, shape (y, x)
+    noise : Noise
+
+    Examples
+    --------
+    Introduced in notebook 10.
+
+    >>> clean = load_sample("nuclei")[:128, :128]
+    >>> explorer = scales_explorer(clean, {"itself": clean}, paper_psf(2))
+    >>> explorer.set(scale=2)
+    >>> explorer.frame.text
+    'a copy of itself, 2 times smaller, 63 pixels a side: beyond 0.16 cycles per pixel it has ...'
+    """
+    bins, shown = 16, 64
+    frequency, truth = radial_power(image, bins)
+    truth = truth / image.size  # a smaller picture has less of everything
+    fine = frequency > 0.16
+
+    def frame(scale, source) -> Frame:
+        copy = downsample(estimates[source], scale, (scale / 2,) * 2)
+        measured = degrade(copy.clip(0, 1), psf, noise)
+        power = radial_power(copy, bins)[1] / copy.size
+        share = power[fine].sum() / truth[fine].sum()
+        text = (
+            f"a copy of {source}, {scale:g} times smaller, {copy.shape[0]} pixels a side: beyond 0.16 cycles "
+            f"per pixel it has {share:.2g} times the clean image's power."
+        )
+        part = tuple(
+            slice(max(0, (n - shown) // 2), max(0, (n - shown) // 2) + shown) for n in copy.shape
+        )
+        pictures = [
+            np.pad(p[part], [(0, shown - n) for n in p[part].shape], constant_values=1)
+            for p in (copy, measured)
+        ]
+        curves = {
+            "copy": np.log10(np.maximum(power, 1e-9)).tolist(),
+            "clean image": np.log10(np.maximum(truth, 1e-9)).tolist(),
+        }
+        return Frame(compress(pictures, size=192), text, curves)
+
+    top = float(np.ceil(np.log10(truth.max()))) + 1
+    return Explorer(
+        "A coarser copy (the truth of a training pair), and the same degraded (what the network sees)",
+        {"scale": (1, 1.5, 2, 3, 4), "source": tuple(estimates)},
+        frame,
+        start={"scale": 2},
+        titles={"scale": "times smaller", "source": "made of"},
+        axes=Axes(tuple(frequency), "cycles per pixel of its own", "log10 power", (top - 7, top)),
     )
 
 

@@ -11,6 +11,7 @@ from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
 from siamdecon.lab.checks.quickstart import best_estimate, residual
+from siamdecon.lab.checks.scales import shrink, training_pair
 from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invariance
 from siamdecon.lab.checks.volumes import noise2same_loss, stitch
 
@@ -34,8 +35,10 @@ __all__ = [
     "pyramid_weights",
     "residual",
     "ring_correlation",
+    "shrink",
     "stitch",
     "to_counts",
+    "training_pair",
     "transfer_function",
     "wiener_gain",
 ]
