@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import convolve1d, uniform_filter
 from scipy.optimize import nnls
 from scipy.stats import norm
 
@@ -69,8 +69,10 @@ def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
 def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     """Estimate all of the noise from an image and its expectation: a first estimate of it, blurred again.
 
-    The spread of the residual against the signal gives both variances, its outliers the impulses. Where
-    the image is clipped, only places whose signal keeps away from both ends are looked at.
+    The spread of the residual against the signal gives both variances, its outliers the impulses. (Where it
+    is much smaller than that of the finest detail, the first estimate has explained noise as well: then the
+    finest detail gives the variances, and impulses stay unseen.) Where the image is clipped, only places
+    whose signal keeps away from both ends are looked at.
 
     Parameters
     ----------
@@ -99,7 +101,8 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     """
     clip = bool(np.mean((image <= 0) | (image >= 1)) >= _PILE_UP)
     residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
-    sigma = noise_level(image)
+    sigma, finest = noise_level(image), _finest_detail(image).ravel()
+    free = np.ones(signal.shape, dtype=bool)
     if clip:
         for _ in range(2):  # the first estimate decides which places are far enough from the ends
             free = (signal > 2.5 * sigma) & (signal < 1 - 2.5 * sigma)
@@ -107,12 +110,14 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
                 known = estimate_noise(image)
                 return Noise(gaussian=known.gaussian if known else sigma)
             sigma = _spread(residual[free])
-        residual, signal = residual[free], signal[free]
+    residual, signal, finest = residual[free], signal[free], finest[free]
+    # where the kernel is narrow, the first estimate has explained noise, too, and left little of it
+    measured = residual if _spread(residual) > 0.85 * _spread(finest) else finest
     edges = np.quantile(signal, np.linspace(0, 1, 11))
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
     levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
-    variances = np.array([_spread(residual[b]) ** 2 for b in bins])
+    variances = np.array([_spread(measured[b]) ** 2 for b in bins])
     weights = 1 / np.maximum(variances, 1e-12)  # a variance is known to a share of itself
     # a signal that is the same everywhere can't tell the two apart: then the slope is 0
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
@@ -163,11 +168,19 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     >>> round(noise_level(rng.normal(scale=0.1, size=(200, 200))), 2)
     0.1
     """
+    inside = tuple(slice(1, -1) if n > 2 else slice(None) for n in np.shape(image))
+    detail = _finest_detail(image)[inside]
+    seen = detail if where is None else detail[where[inside]]
+    return float(np.median(np.abs(seen)) / 0.6745)  # the median of |N(0, 1)|
+
+
+def _finest_detail(image: np.ndarray) -> np.ndarray:
+    """Return the second difference along every axis, so scaled that white noise keeps its deviation.
+
+    Opposite borders meet.
+    """
     detail = np.asarray(image, dtype=np.float64)
     for axis in range(detail.ndim):
         if detail.shape[axis] > 2:
-            detail = np.diff(detail, n=2, axis=axis) / np.sqrt(6)  # 1, -2, 1
-            if where is not None:
-                where = where.take(range(1, where.shape[axis] - 1), axis=axis)
-    seen = detail if where is None else detail[where]
-    return float(np.median(np.abs(seen)) / 0.6745)  # the median of |N(0, 1)|
+            detail = convolve1d(detail, [1, -2, 1], axis, mode="wrap") / np.sqrt(6)
+    return detail
