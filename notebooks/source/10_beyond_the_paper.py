@@ -15,6 +15,7 @@
 
 # %%
 import numpy as np
+from IPython.display import Markdown
 
 from siamdecon import (
     PAPER_2D,
@@ -36,25 +37,27 @@ from siamdecon.spectra import fourier_ring_correlation
 # %% [markdown]
 # ## The idea in one figure
 #
-# A tissue section, measured as in the paper, and what a Wiener filter makes of it: blurred still, and grainy.
+# The walls of cells (a drawn sample), measured as in the paper, and what a Wiener filter makes of it: blurred still, and
+# grainy.
 
 # %%
-clean, psf = load_sample("histology"), paper_psf(2)
+clean, psf = load_sample("membranes"), paper_psf(2)
 noisy = degrade(clean, psf, seed=0)
 estimate = wiener(noisy, psf)
 third = downsample(estimate, 3, (1, 1))
+part = np.s_[16:112, 16:112]
 gallery(
-    {"measured": noisy, "Wiener": estimate, "Wiener, 3 times smaller": third},
-    zoom=(50, 50, 96),
-    alt="The measurement is blurred grain, its Wiener estimate soft; the small copy has crisp edges.",
+    {"measured": noisy[part], "Wiener": estimate[part], "Wiener, 3 times smaller": third[part]},
+    limits=(0, 0.7),
+    alt="The measurement is blurred grain, its Wiener estimate soft; the small copy has crisp walls.",
 )
 
 # %% tags=["hide-cell"]
-assert third.shape == (170, 170)
+assert third.shape == (127, 127)
 
 # %% [markdown]
-# All three windows show 96 pixels. In the third, an edge is about a pixel wide and the noise is gone: nine pixels were
-# averaged into one. The copy shows more of the tissue, but tissue looks alike at many sizes, and that is the assumption
+# All three windows are 96 pixels wide. In the third, an edge is about a pixel wide and the noise is gone: nine pixels were
+# averaged into one. The copy shows more of the scene, but walls look alike at many sizes, and that is the assumption
 # here. Zero-shot super-resolution (Shocher, Cohen and Irani, 2018) rests on it, and so does scale-equivariant imaging
 # (Scanvic, Davies, Abry and Tachella, 2023).
 #
@@ -136,10 +139,13 @@ print(f"found: Gaussian {found.gaussian:.3f}, impulses {100 * found.salt_and_pep
 print(f"true:  Gaussian {PAPER_2D.gaussian:.3f}, impulses {100 * PAPER_2D.salt_and_pepper:.1f} %")
 
 # %% tags=["hide-cell"]
-assert abs(found.gaussian - 0.1) < 0.005 and abs(found.salt_and_pepper - 0.01) < 0.003
+assert abs(found.gaussian - 0.1) < 0.01 and 0.005 < found.salt_and_pepper < 0.03
 assert found.clip
 
 # %% [markdown]
+# The impulses come out too many here: bright walls that total variation has smoothed away look like impulses. The networks of
+# notebook 06 are told of the clipping only; this one imitates all of the noise, so it matters more.
+#
 # ## Which scale?
 #
 # Move the control. Left the copy, right the same degraded; below how much detail of each size the copy has, beside the
@@ -166,15 +172,15 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 
 # %%
 gain = Question(
-    "Total variation that knows of the clipping is the strongest opponent so far. By how much does a network "
-    "trained on the image's own coarser copies change its PSNR?",
+    "Total variation that knows of the clipping restores the walls, too. By how much does a network "
+    "trained on the image's own coarser copies beat it in PSNR?",
     [
         "It loses: the copies are not the image",
         "It gains less than 0.2 dB",
         "It gains more than 0.2 dB",
     ],
     answer=2,
-    because="The copies have edges and noise of the right kind; total variation knows only of flat areas.",
+    because="The copies have walls and noise of the right kind; total variation knows only of flat areas.",
 )
 gain
 
@@ -184,14 +190,16 @@ results = {
     "total variation": deconvolve(noisy, psf, "total_variation", noise="auto"),
     "own coarser scales": deconvolve(noisy, psf, "self_scale", steps=150, progress=False),
 }
-images = {name: result.image for name, result in results.items()}
-gain.reveal(score_table(clean, {"measured": noisy, "Wiener": estimate, **images}))
+images = {"Wiener": estimate} | {name: result.image for name, result in results.items()}
+Markdown(score_table({name: score(clean, image) for name, image in images.items()}))
 
 # %%
-gallery(
-    {"clean": clean, **images},
-    zoom=(50, 50, 96),
-    alt="Clean tissue; Lucy-Richardson, grainy; total variation, in patches; own scales, smooth edges.",
+gain.reveal(
+    gallery(
+        {"clean": clean, **{name: images[name] for name in results}},
+        zoom=(150, 150, 96),
+        alt="Clean walls of cells; Lucy-Richardson, soft; total variation, broad bands; own scales, thinner.",
+    )
 )
 
 # %% tags=["hide-cell"]
@@ -215,46 +223,43 @@ for name, image in {"0.05 too dark": darker, "matched": mended}.items():
     print(f"{name:14} {score(clean, image)['psnr']:.2f} dB")
 
 # %% tags=["hide-cell"]
-assert score(clean, mended)["psnr"] > score(clean, darker)["psnr"] + 1
+assert score(clean, mended)["psnr"] > score(clean, darker)["psnr"] + 0.4
 
 # %% [markdown]
 # ## Where it fails
 #
-# The assumption is that the scene looks alike at several sizes. A texture of a single size breaks it: its copies have
-# another period than the texture itself, and the network learns to draw those. Here a fine weave, with a period of eight
-# pixels, covers half of an otherwise empty image.
+# The assumption is that the scene looks alike at several sizes. The tissue section of the other notebooks has fine texture
+# that its coarser copies lack:
 
 # %%
-y, x = np.mgrid[:256, :256]
-weave = np.where(x < 128, 0.5 + 0.25 * np.sin(2 * np.pi * x / 8) * np.sin(2 * np.pi * y / 8), 0.3)
-weak = degrade(weave, psf, seed=0)
+tissue = load_sample("histology")
+section = degrade(tissue, psf, seed=0)
 woven = {
-    "Wiener": wiener(weak, psf),
-    "own coarser scales": deconvolve(weak, psf, "self_scale", steps=150, progress=False).image,
+    "Wiener": wiener(section, psf),
+    "own coarser scales": deconvolve(section, psf, "self_scale", steps=150, progress=False).image,
 }
+Markdown(score_table({name: score(tissue, image) for name, image in woven.items()}))
+
+# %%
 gallery(
-    {"clean": weave, "measured": weak, **woven},
-    zoom=(64, 64, 96),
-    alt="A weave left, empty right; measured as grain; Wiener, grain; own scales, nearly flat.",
+    {"clean": tissue, "measured": section, **woven},
+    zoom=(290, 270, 96),
+    alt="A gland; measured as grain; Wiener, soft; own scales, with bright specks that are not there.",
 )
 
-# %%
-inside = np.s_[32:224, 24:104]
-for name, image in woven.items():
-    part, truth = image[inside] - image[inside].mean(), weave[inside] - weave[inside].mean()
-    kept = (part * truth).sum() / (truth**2).sum()
-    print(f"{name:20} contrast kept: {kept:.2f}   PSNR {score(weave, image)['psnr']:.2f} dB")
-
 # %% tags=["hide-cell"]
-PLACEHOLDER_WEAVE = True
+lost = score(tissue, woven["Wiener"])["psnr"] - score(tissue, woven["own coarser scales"])["psnr"]
+assert -0.1 < lost < 0.5
 
 # %% [markdown]
-# PLACEHOLDER_TEXT_WEAVE
+# Here the network is no better than one division in Fourier space. The gland in the window shows why not: the network
+# has put bright specks into it that the tissue does not have. Its copies have small bright places with sharp
+# borders, so it draws them here, too. A method that wins on most images has not earned trust on yours.
 #
 # ## What it may invent
 #
-# Notebook 07 asked which detail of an estimate is right, by the Fourier ring correlation with the truth, and what a second
-# measurement can tell. The same tests here:
+# Notebook 07 asked which detail of an estimate is right, by the Fourier ring correlation with the truth, and whether noise was
+# explained as specimen, by a second measurement. The same tests here:
 
 # %%
 second = degrade(clean, psf, seed=1)
@@ -266,19 +271,32 @@ lines(
     curves,
     xlabel="spatial frequency (cycles per pixel)",
     ylabel="correlation with the truth",
-    alt="All fall from 1 towards 0; own coarser scales stay highest.",
+    alt="All four fall from 1 towards 0; that of own coarser scales falls last.",
 )
 
 # %%
+fitted = {}
 for name, image in images.items():
     own, other = (residual(image, y, psf, found).std() for y in (noisy, second))
+    fitted[name] = other - own
     print(f"{name:26} residual {own:.4f}, of a second measurement {other:.4f}")
 
 # %% tags=["hide-cell"]
-PLACEHOLDER_INVENT = True
+own, coarse, fine = (
+    curves["own coarser scales"],
+    (frequency > 0.1) & (frequency < 0.2),
+    frequency > 0.28,
+)
+assert own[coarse].min() > 0.6
+assert all(c[coarse].mean() < own[coarse].mean() - 0.05 for n, c in curves.items() if c is not own)
+assert own[fine].mean() < -0.15 and curves["total variation"][coarse].min() < -0.3
+assert max(fitted.values()) < 0.002
 
 # %% [markdown]
-# PLACEHOLDER_TEXT_INVENT
+# Up to 0.22 cycles per pixel the detail is right, where Lucy-Richardson has lost half of it at 0.17 and total variation draws it
+# with turned contrast. Beyond 0.25 the correlation is **negative**: the walls are drawn with crisp borders, but too broad, as they
+# are in the coarser copies, and the finest detail of a broad wall is the opposite of that of a thin one. It looks sharp and is wrong. The second measurement
+# does not see it: of the noise, this method explains no more than the others.
 #
 # ## Summary
 #
@@ -286,7 +304,8 @@ PLACEHOLDER_INVENT = True
 # - Degraded with the known kernel and the noise found in the image, it makes training pairs. No other image is needed.
 # - Smaller first, then blur, then noise: the other orders teach another task.
 # - Large areas are taken from the measurement, which knows them well.
-# - The scene has to look alike at several sizes. Where it does not, the network draws what its copies showed.
+# - The scene has to look alike at several sizes. Where it does not, the network draws what its copies showed: specks, walls
+#   that are too broad.
 
 # %%
 predictions()
