@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from siamdecon import inference
+from siamdecon import inference, paper_psf
 from siamdecon.lab import sweep
 from siamdecon.lab.explorer import Axes, Explorer
 from siamdecon.lab.explorers import (
@@ -17,6 +18,7 @@ from siamdecon.lab.explorers import (
     iterations_explorer,
     noise_explorer,
     optics_explorer,
+    scales_explorer,
 )
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.sweep import Scene, grid_weights, load_sweep, train_point
@@ -245,3 +247,16 @@ class TestLambdas:
         path.write_bytes(b"not a zip file")
         with pytest.raises(ValueError, match="make sweep"):
             load_sweep(path)
+
+
+def test_a_coarser_copy_of_edges_has_more_fine_detail():
+    """Stripes 12 pixels wide, blurred by 3: at a third of the size the blur is a pixel wide."""
+    stripes = gaussian_filter(np.tile(np.repeat([0.2, 0.8], 12), (192, 8)), 3)
+    explorer = scales_explorer(stripes, {"stripes": stripes}, paper_psf(2))
+    shares = {}
+    for scale in (1, 3):
+        explorer.set(scale=scale)
+        copy, clean = (np.array(explorer.frame.curves[k]) for k in ("copy", "clean image"))
+        shares[scale] = 10 ** copy[5:].max() / 10 ** clean[5:].max()
+        assert f"{scale:g} times smaller" in explorer.frame.text
+    assert shares[1] < 1.5 and shares[3] > 20

@@ -253,8 +253,8 @@ assert -0.1 < lost < 0.5
 
 # %% [markdown]
 # Here the network is no better than one division in Fourier space. The gland in the window shows why not: the network
-# has put bright specks into it that the tissue does not have. Its copies have small bright places with sharp
-# borders, so it draws them here, too. A method that wins on most images has not earned trust on yours.
+# has put bright specks into it where the tissue has grey cells with dark borders. Its copies have small bright places with
+# sharp borders, so it draws them here, too. A method that wins on most images has not earned trust on yours.
 #
 # ## What it may invent
 #
