@@ -13,6 +13,8 @@ from siamdecon.degradation import Noise
 _PILE_UP = 0.005
 #: Standard deviations beyond which a value is an impulse.
 _FAR = 4.0
+#: A residual this many times as strong as the noise is too small: the estimate has explained noise.
+_MUCH_LESS = 0.85
 
 
 def estimate_noise(image: np.ndarray) -> Noise | None:
@@ -112,7 +114,7 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
     # where the kernel is narrow, the first estimate has explained noise, too, and left little of it
-    measured = residual if _spread(residual) > 0.85 * _spread(finest) else finest
+    measured = residual if _spread(residual) > _MUCH_LESS * _spread(finest) else finest
     edges = np.quantile(signal, np.linspace(0, 1, 11))
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
@@ -134,6 +136,30 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
         salt_and_pepper=float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0,
         clip=clip,
     )
+
+
+def explains_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:
+    """Tell whether an estimate, blurred again, leaves much less unexplained than the noise: it contains some.
+
+    Parameters
+    ----------
+    image, blurred : ndarray, shape ([z,] y, x)
+        In [0, 1]. Places that clipping can reach are not looked at.
+    noise : Noise
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).normal(0.5, 0.1, (64, 64))
+    >>> mean = np.full((64, 64), 0.5)
+    >>> [explains_noise(image, x, Noise(gaussian=0.1)) for x in (mean, (image + mean) / 2)]
+    [False, True]
+    """
+    deviation = np.sqrt(noise.poisson * np.clip(blurred, 0, None) + noise.gaussian**2)
+    deviation = np.maximum(deviation, 1e-6)
+    free = (blurred > 2.5 * deviation) & (blurred < 1 - 2.5 * deviation) | (not noise.clip)
+    if free.sum() < 1000:
+        return False
+    return _spread(((image - blurred) / deviation)[free]) < _MUCH_LESS
 
 
 def _spread(values: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from siamdecon.classical import Callback, richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import Noise, add_noise, mean_response
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
-from siamdecon.noise_estimation import estimate_noise, fit_noise
+from siamdecon.noise_estimation import estimate_noise, explains_noise, fit_noise
 from siamdecon.patches import random_patches, symmetries
 from siamdecon.run import count_step
 from siamdecon.stitching import blend
@@ -54,7 +54,7 @@ def self_scale(
     learning_rate: float = 2e-3,
     copies: int = 4,
     coarse: float = 8.0,
-    start: str = "total_variation",
+    start: str = "auto",
     noise: Noise | str | None = "auto",
     seed: int = 0,
     clip: bool = True,
@@ -102,7 +102,8 @@ def self_scale(
         Size in pixels of the structures that are taken from the measurement at the end of a round (see
         `match_coarse`); 0 leaves that out.
     start : str
-        Where the first targets come from: "total_variation" or "wiener".
+        Where the first targets come from: "total_variation", "wiener", or "auto": the first, unless it
+        has explained noise as specimen, as it does behind a narrow kernel.
     noise : Noise or "auto"
         The noise to degrade the targets with; "auto" estimates it from the image (`fit_noise`).
     seed : int
@@ -159,10 +160,10 @@ def self_scale(
     noise = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
     lesson = Lesson(psf, noise, scales, copies, seed, voxel_size, device)
     report = (lambda i, x: callback(i, x * room)) if callback else lambda i, x: None
-    if start == "wiener":
+    estimate = total_variation(image, psf, noise=noise, device=device)
+    noisy = explains_noise(image, to_array(lesson.g(to_tensor(estimate, device))), noise)
+    if start == "wiener" or (start == "auto" and noisy):
         estimate = wiener(image, psf, device=device)
-    else:
-        estimate = total_variation(image, psf, noise=noise, device=device)
     report(0, estimate)
     network = seeded_unet(seed, image.ndim, features, channels=2 + len(BALANCES), momentum=0.1).to(
         device
@@ -412,8 +413,8 @@ def _check(
     for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
-    if start not in ("total_variation", "wiener"):
-        raise ValueError(f"start: expected 'total_variation' or 'wiener', got {start!r}")
+    if start not in ("auto", "total_variation", "wiener"):
+        raise ValueError(f"start: expected 'auto', 'total_variation' or 'wiener', got {start!r}")
     if not len(scales) or not all(1 <= scale < math.inf for scale in scales):
         raise ValueError(f"scales: expected factors of 1 or more, got {tuple(scales)!r}")
     if not 0 <= coarse < math.inf:
