@@ -57,7 +57,7 @@ def _lr(n: int, paper: str | None = None) -> Method:
 
 
 def _without(what: str, **options) -> Method:
-    return Method(f"own coarser scales, {what}", "self_scale", options)
+    return Method(f"own scales, {what}", "self_scale", options)
 
 
 METHODS = {
@@ -104,9 +104,7 @@ METHODS = {
     "self_scale": Method("own coarser scales", "self_scale"),
     # each ingredient taken away, with as many steps in all
     "self_scale_known": _without("noise known", noise=PAPER_2D),
-    "self_scale_gaussian": _without(
-        "noise plain Gaussian: neither clipped nor impulses", noise=Noise(gaussian=0.1, clip=False)
-    ),
+    "self_scale_gaussian": _without("plain Gaussian noise", noise=Noise(gaussian=0.1, clip=False)),
     "self_scale_wiener": _without("started from Wiener", start="wiener"),
     "self_scale_half": _without("only at 1/2", scales=(2,)),
     "self_scale_one_round": _without("one round", rounds=1, steps=600),

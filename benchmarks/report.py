@@ -154,7 +154,7 @@ def draw(rows: list[dict], path: Path) -> Path:
     axis.grid(axis="x", alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    axis.set_title(f"{tier} tier, siamdecon {code}, {device}", fontsize=9)
+    axis.set_title(f"{tier} tier, siamdecon {code}, {device}", fontsize=9, loc="right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
