@@ -41,7 +41,7 @@ def test_every_method_restores_a_plane_and_repeats(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_restores_a_volume(method):
-    volume = np.random.default_rng(0).uniform(size=(18, 20, 24))
+    volume = np.random.default_rng(0).uniform(size=(18, 40, 44))
     result = restore(volume, np.ones((3, 3, 3)) / 27, method)
     assert result.image.shape == volume.shape
 

@@ -233,7 +233,7 @@ def scales_explorer(
         share = power[fine].sum() / truth[fine].sum()
         text = (
             f"a copy of {source}, {scale:g} times smaller, {copy.shape[0]} pixels a side: beyond 0.16 cycles "
-            f"per pixel it has {share:.1f} times the clean image's power."
+            f"per pixel it has {share:.1f} times the power of the clean image."
         )
         part = tuple(
             slice(max(0, (n - shown) // 2), max(0, (n - shown) // 2) + shown) for n in copy.shape
