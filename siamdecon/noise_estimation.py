@@ -208,5 +208,6 @@ def _finest_detail(image: np.ndarray) -> np.ndarray:
     detail = np.asarray(image, dtype=np.float64)
     for axis in range(detail.ndim):
         if detail.shape[axis] > 2:
-            detail = convolve1d(detail, [1, -2, 1], axis, mode="wrap") / np.sqrt(6)
+            detail = convolve1d(detail, [1, -2, 1], axis, mode="wrap")
+            detail /= np.sqrt(6)  # in place: a volume is large
     return detail
