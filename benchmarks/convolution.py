@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from skimage.restoration import richardson_lucy as skimage_richardson_lucy
-from torch.nn.functional import conv2d, conv3d, pad
+from torch.nn.functional import conv2d, conv3d
 
 from benchmarks.machine import PeakMemory
 from siamdecon import PSFConvolution, paper_psf, richardson_lucy
@@ -20,15 +20,17 @@ DIRECT_UP_TO = {2: 63, 3: 17}
 
 
 def steps(n_dim: int, shape: tuple, size: int) -> dict:
-    """Return what to time: each blurs `shape` with a kernel of `size`, forward and backward."""
+    """Return what to time: each blurs `shape` with a kernel of `size`, forward and backward.
+
+    Beyond the border lie zeros, as in the others by default.
+    """
     kernel = np.random.default_rng(0).random((size,) * n_dim)
     kernel /= kernel.sum()
     x = torch.rand(shape, requires_grad=True)
     axes = tuple(range(2, 2 + n_dim))
     weight = torch.from_numpy(kernel).float().flip(tuple(range(n_dim)))[None, None]
-    around = [size // 2] * (2 * n_dim)
-    g = PSFConvolution(kernel)
-    grid = torch.rand(*shape[:2], *(next_fast_len(m + size - 1, real=True) for m in shape[2:]))
+    g, repeated = (PSFConvolution(kernel, padding=padding) for padding in ("zero", "replicate"))
+    grid = torch.rand(*shape[:2], *(next_fast_len(m + size // 2, real=True) for m in shape[2:]))
 
     def differentiate(blur):
         def step():
@@ -41,16 +43,18 @@ def steps(n_dim: int, shape: tuple, size: int) -> dict:
         for _ in range(2):
             torch.fft.irfftn(torch.fft.rfftn(grid, dim=axes), s=grid.shape[2:], dim=axes)
 
-    timed = {"siamdecon": differentiate(g), "FFTs alone": transforms}
+    timed = {
+        "siamdecon": differentiate(g),
+        "siamdecon, edge repeated": differentiate(repeated),
+        "FFTs alone": transforms,
+    }
     if size <= DIRECT_UP_TO[n_dim]:
         direct = {2: conv2d, 3: conv3d}[n_dim]
-        timed["direct"] = differentiate(lambda x: direct(pad(x, around, mode="replicate"), weight))
+        timed["direct"] = differentiate(lambda x: direct(x, weight, padding=size // 2))
     if importlib.util.find_spec("fft_conv_pytorch"):
         from fft_conv_pytorch import fft_conv
 
-        timed["fft-conv-pytorch"] = differentiate(
-            lambda x: fft_conv(pad(x, around, mode="replicate"), weight)
-        )
+        timed["fft-conv-pytorch"] = differentiate(lambda x: fft_conv(x, weight, padding=size // 2))
     return timed
 
 

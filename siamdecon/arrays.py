@@ -19,6 +19,17 @@ def to_tensor(image: np.ndarray, device: str | torch.device | None = None) -> Te
     return torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(pick_device(device))
 
 
+def channels_last(n_dim: int) -> torch.memory_format:
+    """Return the memory layout in which convolutions over 2 or 3 axes are fast: a pixel's features together.
+
+    Examples
+    --------
+    >>> channels_last(2)
+    torch.channels_last
+    """
+    return torch.channels_last if n_dim == 2 else torch.channels_last_3d
+
+
 def to_array(x: Tensor, clip: bool = False) -> np.ndarray:
     """Copy a tensor (1, 1, [z,] y, x) to an image ([z,] y, x), cut to [0, 1] on request.
 

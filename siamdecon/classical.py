@@ -10,13 +10,11 @@ from torch import Tensor
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import keep_freed_memory
+from siamdecon.spectral_filter import around_origin
 from siamdecon.validation import check_image, check_iterations, check_psf, check_unit_range
 
 Start = str | np.ndarray
 Callback = Callable[[int, np.ndarray], None]
-
-#: Pixels up to which Lucy-Richardson keeps freed memory: twice as fast, with half as much memory again.
-SMALL = 2**25
 
 
 def richardson_lucy(
@@ -90,16 +88,16 @@ def richardson_lucy(
     if not callable(prefilter) and prefilter not in filters:
         raise ValueError(f"prefilter: expected 'median', a function or None, got {prefilter!r}")
     check_iterations(iterations, padding)
-    if image.size <= SMALL:
-        keep_freed_memory()
+    keep_freed_memory()
     filtered = (prefilter if callable(prefilter) else filters[prefilter])(image)
     g = PSFConvolution(psf, image.ndim, padding)
     y = to_tensor(filtered, device).clamp(min=0)  # (1, 1, [z,] y, x)
     x = _start(start, image, y)
     with torch.inference_mode():
         for i in range(iterations):
-            ratio = y / g(x).clamp_(min=1e-12)  # (1, 1, [z,] y, x)
-            x = g.correlate(ratio).mul_(x).clamp_(min=0)  # the FFT rounds to either side of 0
+            # in place, and without a name for the ratio: a volume less
+            x = g.correlate(g(x).clamp_(min=1e-12).reciprocal_().mul_(y)).mul_(x)
+            x = x.clamp_(min=0)  # the FFT rounds to either side of 0
             if callback is not None:
                 callback(i + 1, to_array(x, clip))
     return to_array(x, clip)
@@ -180,9 +178,9 @@ def _laplacian(n_dim: int) -> np.ndarray:
 
 def _spectrum(kernel: np.ndarray, like: Tensor) -> Tensor:
     """Transform a kernel whose centre lies at index 0 of a periodic grid of the shape of `like`."""
-    grid = torch.zeros(like.shape, dtype=torch.float64)
-    grid[tuple(slice(n) for n in kernel.shape)] = torch.from_numpy(kernel)
-    grid = grid.roll([-((n - 1) // 2) for n in kernel.shape], tuple(range(grid.ndim)))
+    grid = torch.from_numpy(kernel)
+    for axis, size in enumerate(like.shape):
+        grid = around_origin(grid, axis, size)
     return torch.fft.rfftn(grid.to(like))
 
 

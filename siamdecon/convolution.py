@@ -1,10 +1,14 @@
 """The forward operator g: convolution with a known point-spread function, by FFT."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
+from siamdecon.spectral_filter import SpectralFilter, around_origin, in_parts
 from siamdecon.validation import check_psf
 
 #: What lies beyond the border of an image, by the name that `PSFConvolution` uses for it and the
@@ -51,8 +55,8 @@ class PSFConvolution(nn.Module):
     Introduced in notebook 03.
 
     >>> g = PSFConvolution(np.ones((1, 3)) / 3, padding="zero")
-    >>> g(torch.tensor([[[[0.0, 3.0, 0.0, 0.0]]]])).round(decimals=3)
-    tensor([[[[1., 1., 1., 0.]]]])
+    >>> g(torch.tensor([[[[0.0, 3.0, 0.0, 3.0]]]])).round(decimals=3)
+    tensor([[[[1., 1., 2., 1.]]]])
     """
 
     def __init__(self, psf, n_dim: int | None = None, padding: str = "replicate"):
@@ -74,10 +78,9 @@ class PSFConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Blur `x`, shape (n, c, [z,] y, x), each channel by itself."""
         x = self._full_precision(x)
-        # out[i] = sum_j k[j] x[i + centre - j]: the last pixel of the kernel reaches furthest back
-        padded = self._pad(x, [(n // 2, (n - 1) // 2) for n in self.psf.shape])
-        first = [n - 1 for n in self.psf.shape]
-        return self._filter(padded, first, self._out_shape(padded), conjugate=False)
+        # out[i] = sum_j k[centre + j] x[i - j]: the last pixel of the kernel reaches furthest back
+        before, after = self._reach()
+        return self._blur(self._pad(x, before, after), before, conjugate=False)
 
     def correlate(self, y: Tensor) -> Tensor:
         """Convolve `y`, shape (n, c, [z,] y, x), with the flipped kernel and the same padding.
@@ -85,23 +88,25 @@ class PSFConvolution(nn.Module):
         This is the step that Lucy-Richardson takes for the adjoint; it differs from the exact one
         (`adjoint`) only within a kernel's width of the border.
         """
-        y = self._full_precision(y)
-        padded = self._pad(y, [((n - 1) // 2, n // 2) for n in self.psf.shape])
-        return self._filter(padded, [0] * self.n_dim, self._out_shape(padded), conjugate=True)
+        before, after = self._reach()
+        padded = self._pad(self._full_precision(y), after, before)
+        del y  # whoever has no more use for it saves a volume
+        return self._blur(padded, after, conjugate=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Apply the exact transpose, border included: <g(x), y> = <x, g.adjoint(y)>.
 
         Maps the shape of g(x) to the shape of x.
         """
+        if self.padding == "zero":
+            return self.correlate(y)
         y = self._full_precision(y)
-        sizes = tuple(self.psf.shape)
-        # g pads, transforms, multiplies, and cuts a part out; its transpose does so in reverse
-        embedded = nn.functional.pad(y, [w for n in reversed(sizes) for w in (n - 1, 0)])
-        out = tuple(embedded.shape[2:])
-        x = self._filter(embedded, [0] * self.n_dim, out, conjugate=True)
-        for axis, n in enumerate(sizes, start=2):
-            x = self._fold(x, axis, (n // 2, (n - 1) // 2))
+        # g pads, filters, and cuts the middle out; its transpose does so in reverse
+        before, after = self._reach()
+        sizes = [m + n - 1 for m, n in zip(y.shape[2:], self.psf.shape, strict=True)]
+        x = self._filter(y, sizes, place=before, first=[0] * self.n_dim, out=sizes, conjugate=True)
+        for axis, width in enumerate(zip(before, after, strict=True), start=2):
+            x = self._fold(x, axis, width)
         return x
 
     def interior(self, x: Tensor) -> Tensor:
@@ -119,16 +124,30 @@ class PSFConvolution(nn.Module):
         ]
 
     def transfer_function(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Return F(k) on a grid of `shape`, with the precision and device of `like`, from a cache."""
+        """Return F(k) on a grid of `shape`, the kernel's centre at its origin, from a cache.
+
+        It has the precision and the device of `like`.
+        """
         key = (shape, like.dtype, like.device)
         if key not in self._transfer:
             if len(self._transfer) >= 8:  # images of many sizes must not fill the memory
                 self._transfer.pop(next(iter(self._transfer)))
-            complex_dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
+            dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
             with torch.inference_mode(False):  # else a later training pass could not use it
-                psf = self.psf.to(like.device)  # float64: rounded once, after the transform
-                self._transfer[key] = torch.fft.rfftn(psf, s=shape).to(complex_dtype)
+                k = self.psf.to(like.device)  # float64: rounded once, after the transform
+                for axis in range(1, k.ndim):
+                    k = around_origin(k, axis, shape[axis])
+                self._transfer[key] = in_parts(
+                    lambda k: torch.fft.fft(around_origin(k, 0, shape[0]), dim=0).to(dtype),
+                    math.prod(shape),
+                    1,
+                    torch.fft.rfftn(k, dim=tuple(range(1, k.ndim))),
+                )
         return self._transfer[key]
+
+    def _reach(self) -> tuple[list[int], list[int]]:
+        """Return how far a pixel of g(x) looks back along each axis, and how far ahead."""
+        return [n // 2 for n in self.psf.shape], [(n - 1) // 2 for n in self.psf.shape]
 
     def _full_precision(self, x: Tensor) -> Tensor:
         if x.ndim != self.n_dim + 2:
@@ -136,23 +155,13 @@ class PSFConvolution(nn.Module):
             raise ValueError(f"expected a tensor of shape {axes}, got {tuple(x.shape)}")
         return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
-    def _out_shape(self, padded: Tensor) -> list[int]:
-        out = [m - n + 1 for m, n in zip(padded.shape[2:], self.psf.shape, strict=True)]
-        if min(out) < 1:
-            raise ValueError(
-                f"padding 'valid' needs an image at least as large as the kernel "
-                f"{tuple(self.psf.shape)}, got {tuple(padded.shape[2:])}"
-            )
-        return out
-
-    def _pad(self, x: Tensor, widths: list[tuple[int, int]]) -> Tensor:
-        """Extend each axis, by any width, also beyond the image's own size."""
-        mode = PADDINGS[self.padding]
-        if mode is None:
+    def _pad(self, x: Tensor, before: list[int], after: list[int]) -> Tensor:
+        """Extend each axis, by any width, also beyond the image's own size; zeros come with the grid."""
+        mode, widths = PADDINGS[self.padding], list(zip(before, after, strict=True))
+        if mode in (None, "constant"):
             return x
-        if mode in ("constant", "edge"):  # of any width by torch itself, and faster there
-            flat = [w for pair in reversed(widths) for w in pair]
-            return nn.functional.pad(x, flat, mode="replicate" if mode == "edge" else mode)
+        if mode == "edge":  # of any width by torch itself, and faster there
+            return nn.functional.pad(x, [w for p in reversed(widths) for w in p], mode="replicate")
         sizes = x.shape[2:]
         out = x.new_empty(*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True)))
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
@@ -169,8 +178,6 @@ class PSFConvolution(nn.Module):
         mode, size = PADDINGS[self.padding], x.shape[axis] - sum(width)
         if mode is None:
             return x
-        if mode == "constant":
-            return x.narrow(axis, width[0], size)
         shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
         return x.new_zeros(shape).index_add(axis, self._source(size, width, x.device), x)
 
@@ -179,13 +186,35 @@ class PSFConvolution(nn.Module):
         index = np.pad(np.arange(size), width, mode=PADDINGS[self.padding])
         return torch.from_numpy(index).to(device)
 
-    def _filter(self, padded: Tensor, first: list[int], out: list[int], conjugate: bool) -> Tensor:
-        """Multiply by the transfer function and cut out the part that did not wrap around."""
-        shape = tuple(next_fast_len(m, real=True) for m in padded.shape[2:])
-        with torch.autocast(padded.device.type, enabled=False):
-            transfer = self.transfer_function(shape, padded)  # ([z,] y, x // 2 + 1)
+    def _blur(self, padded: Tensor, first: list[int], conjugate: bool) -> Tensor:
+        """Filter, and cut out what needs nothing beyond the border, the pixels from `first` on."""
+        sizes, zeros = list(zip(padded.shape[2:], self.psf.shape, strict=True)), [0] * self.n_dim
+        if self.padding == "zero":  # half a kernel of them serves both sides: the grid is periodic
+            grid, out = [max(m + n // 2, n) for m, n in sizes], list(padded.shape[2:])
+            return self._filter(padded, grid, zeros, zeros, out, conjugate)
+        out = [m - n + 1 for m, n in sizes]
+        if min(out) < 1:
+            raise ValueError(
+                f"padding 'valid' needs an image at least as large as the kernel "
+                f"{tuple(self.psf.shape)}, got {tuple(padded.shape[2:])}"
+            )
+        return self._filter(padded, padded.shape[2:], zeros, first, out, conjugate)
+
+    def _filter(
+        self,
+        x: Tensor,
+        sizes: Sequence[int],
+        place: list[int],
+        first: list[int],
+        out: list[int],
+        conjugate: bool,
+    ) -> Tensor:
+        """Multiply by the transfer function on a periodic grid of `sizes` or a little more."""
+        shape = tuple(next_fast_len(m, real=True) for m in sizes)
+        with torch.autocast(x.device.type, enabled=False):
+            transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
             transfer = transfer.conj() if conjugate else transfer
-            return _SpectralFilter.apply(padded, transfer, shape, [0] * self.n_dim, first, out)
+            return SpectralFilter.apply(x, transfer, shape, place, first, out)
 
 
 def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
@@ -195,33 +224,3 @@ def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
     if len(index) and (np.diff(index) == -1).all():
         return x.narrow(axis, int(index[-1]), len(index)).flip(axis)
     return x.index_select(axis, torch.from_numpy(index).to(x.device))
-
-
-class _SpectralFilter(torch.autograd.Function):
-    """Put x at `place` on an empty periodic grid, filter it, and cut out `out` pixels from `first` on.
-
-    The transpose is the same with `place` and `first` exchanged and the conjugate filter. Written down,
-    it takes two real transforms; PyTorch's own derivative of a real transform takes a complex one.
-    """
-
-    @staticmethod
-    def forward(ctx, x, transfer, shape, place, first, out):
-        ctx.transfer, ctx.shape, ctx.place, ctx.first = transfer, shape, place, first
-        ctx.size = list(x.shape[2:])
-        axes = tuple(range(2, x.ndim))
-        if any(place):
-            after = [m - p - n for m, p, n in zip(shape, place, ctx.size, strict=True)]
-            widths = zip(reversed(place), reversed(after), strict=True)
-            x = nn.functional.pad(x, [width for pair in widths for width in pair])
-        spectrum = torch.fft.rfftn(x, s=shape, dim=axes)  # (n, c, [z,] y, x // 2 + 1)
-        full = torch.fft.irfftn(spectrum.mul_(transfer), s=shape, dim=axes)  # (n, c, [z,] y, x)
-        for axis, (start, length) in enumerate(zip(first, out, strict=True), start=2):
-            full = full.narrow(axis, start, length)
-        return full
-
-    @staticmethod
-    def backward(ctx, gradient):
-        back = _SpectralFilter.apply(
-            gradient, ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size
-        )
-        return back, None, None, None, None, None

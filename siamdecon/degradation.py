@@ -1,5 +1,6 @@
 """What a microscope does to a picture: blur, noise, quantisation, clipping."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -233,10 +234,21 @@ def add_noise(
     >>> add_noise(np.full((2, 2), 0.3), Noise(bits=1), np.random.default_rng(0)).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
-    rnd = rng.normal(size=blurred.shape)
-    hit = rng.uniform(size=blurred.shape) < noise.salt_and_pepper
-    noisy = blurred + np.sqrt(noise.poisson * blurred.clip(0) + noise.gaussian**2) * rnd
-    noisy = np.where(hit, rng.uniform(size=blurred.shape), noisy)
+    # a volume part by part, in the order in which all of it would be drawn
+    count = min(len(blurred), math.ceil(blurred.size / 2**20))
+    noisy = np.empty(blurred.shape, np.float32)
+    parts = list(zip(np.array_split(noisy, count), np.array_split(blurred, count), strict=True))
+    for out, x in parts:
+        deviation = np.sqrt(noise.poisson * x.clip(0) + noise.gaussian**2)
+        out[:] = _recorded(x + deviation * rng.normal(size=x.shape), noise)
+    hits = [rng.uniform(size=x.shape) < noise.salt_and_pepper for _, x in parts]
+    for (out, x), hit in zip(parts, hits, strict=True):
+        out[hit] = _recorded(rng.uniform(size=x.shape)[hit], noise)
+    return noisy
+
+
+def _recorded(x: np.ndarray, noise: Noise) -> np.ndarray:
+    """Round to the camera's steps, and cut at black and white, where it does so."""
     if noise.bits is not None:
-        noisy = np.round(noisy * 2**noise.bits) / 2**noise.bits
-    return (noisy.clip(0, 1) if noise.clip else noisy).astype(np.float32)
+        x = np.round(x * 2**noise.bits) / 2**noise.bits
+    return x.clip(0, 1) if noise.clip else x

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
-from siamdecon.arrays import to_array, to_tensor
+from siamdecon.arrays import channels_last, to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import mean_response
 from siamdecon.hardware import autocast_dtype
@@ -112,11 +112,10 @@ def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor]
     dtype = autocast_dtype(device, run.config.precision)
 
     def f(x: Tensor) -> Tensor:
-        layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
         was_training = network.training
         network.eval()
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            y = network(x.contiguous(memory_format=layout)).float()
+            y = network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
         network.train(was_training)
         return y
 
@@ -152,7 +151,14 @@ def _stitcher(model: nn.Module, n_dim: int, stitch: str) -> Callable[..., Tensor
 
 
 def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
-    """Return the halo and the stride of tiles that equal the whole image; see `exact`."""
+    """Return the halo and the stride of tiles that equal the whole image; see `exact`.
+
+    Examples
+    --------
+    >>> from siamdecon import UNet
+    >>> halo_of(UNet(features=2), 2)
+    (24, 4)
+    """
     stride = getattr(model, "stride", 1)
     return receptive_field(model, n_dim, stride), stride
 

@@ -11,6 +11,7 @@ from siamdecon.convolution import PADDINGS
 from siamdecon.degradation import Noise
 from siamdecon.hardware import PRECISIONS
 from siamdecon.losses import LossWeights
+from siamdecon.validation import check_counts
 
 _taken = 0
 
@@ -113,10 +114,8 @@ class TrainingConfig:
             )
         if not 0 < self.mask_percent <= 100:
             raise ValueError(f"mask_percent: expected a share up to 100, got {self.mask_percent!r}")
-        for name in ("steps", "batch_size", "patch_size", "halve_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+        counts = ("steps", "batch_size", "patch_size", "halve_every")
+        check_counts(**{name: getattr(self, name) for name in counts})
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(
                 f"learning_rate: expected a positive number, got {self.learning_rate!r}"
