@@ -145,14 +145,13 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     with PeakMemory() as memory:
         result = deconvolve(noisy, psf, method.method, **choice, **options)
         end = time.perf_counter()
-    if method.method in ("ssi", "self_scale"):  # their passes at the end are a small part of it
+    in_one = method.method in ("ssi", "self_scale")  # their passes at the end are a small part
+    if in_one:
         last_step.append(end)
     row |= {
         **scores(clean, result.image),
         "training_s": last_step[-1] - begin if last_step else None,
-        "inference_s": None
-        if method.method in ("ssi", "self_scale")
-        else end - (last_step or [begin])[-1],
+        "inference_s": None if in_one else end - (last_step or [begin])[-1],
         "peak_bytes": memory.peak,
         "options": result.settings.get("training") or result.settings["options"],
     }

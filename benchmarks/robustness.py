@@ -86,11 +86,11 @@ def main() -> None:
     images = load_benchmark(args.images, list(NAMES))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"conditions": {}}
     results["machine"] = machine()
-    cells = [(c, n) for c in conditions() for n in NAMES]
-    for condition, name in tqdm(cells, unit="image"):
+    cells = [(*condition, name) for condition in conditions().items() for name in NAMES]
+    for condition, how, name in tqdm(cells, unit="image"):
         done = results["conditions"].setdefault(condition, {})
         if name not in done:
-            done[name] = restore(images[name], *conditions()[condition])
+            done[name] = restore(images[name], *how)
             text = json.dumps(results, indent=1) + "\n"
             write_atomically(RESULTS, lambda part, text=text: part.write_text(text))
     print(table(results))

@@ -121,7 +121,9 @@ def invariance(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 
 
 def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Mean of |min - x| + |x - max|: flat at max - min inside the bounds, rising with slope 2 outside.
+    r"""Punish values outside the bounds: flat at max - min inside, rising with slope 2 outside.
+
+    .. math:: L_{bound} = \mathrm{mean}(|min - x| + |x - max|)
 
     Examples
     --------

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from siamdecon.degradation import Noise
 
 #: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
-_PILE_UP = 0.005
+PILE_UP = 0.005
 #: Standard deviations beyond which a value is an impulse.
 _FAR = 4.0
 #: A residual this many times as strong as the noise is too small: the estimate has explained noise.
@@ -43,8 +43,7 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     >>> round(estimate_noise(image).gaussian, 2), estimate_noise(image * 0.5 + 0.2) is None
     (0.1, True)
     """
-    clipped = np.mean((image <= 0) | (image >= 1))
-    if clipped < _PILE_UP:
+    if not _is_clipped(image):
         return None
     sigma = noise_level(image)
     local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
@@ -101,13 +100,13 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     >>> round(noise.gaussian, 2), round(noise.salt_and_pepper, 2), noise.clip
     (0.1, 0.01, True)
     """
-    clip = bool(np.mean((image <= 0) | (image >= 1)) >= _PILE_UP)
+    clip = _is_clipped(image)
     residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
     sigma, finest = noise_level(image), _finest_detail(image).ravel()
     free = np.ones(signal.shape, dtype=bool)
     if clip:
         for _ in range(2):  # the first estimate decides which places are far enough from the ends
-            free = (signal > 2.5 * sigma) & (signal < 1 - 2.5 * sigma)
+            free = _far_from_ends(signal, sigma)
             if free.sum() < 1000:
                 known = estimate_noise(image)
                 return Noise(gaussian=known.gaussian if known else sigma)
@@ -156,10 +155,19 @@ def explains_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     """
     deviation = np.sqrt(noise.poisson * np.clip(blurred, 0, None) + noise.gaussian**2)
     deviation = np.maximum(deviation, 1e-6)
-    free = (blurred > 2.5 * deviation) & (blurred < 1 - 2.5 * deviation) | (not noise.clip)
+    free = _far_from_ends(blurred, deviation) | (not noise.clip)
     if free.sum() < 1000:
         return False
     return _spread(((image - blurred) / deviation)[free]) < _MUCH_LESS
+
+
+def _is_clipped(image: np.ndarray) -> bool:
+    return bool(np.mean((image <= 0) | (image >= 1)) >= PILE_UP)
+
+
+def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray) -> np.ndarray:
+    """Return where noise of that deviation hardly reaches black or white."""
+    return (signal > 2.5 * deviation) & (signal < 1 - 2.5 * deviation)
 
 
 def _spread(values: np.ndarray) -> float:

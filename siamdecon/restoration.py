@@ -239,6 +239,13 @@ def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
     """Return the values that become 0 and 1, for an image from `low` to `high`.
 
     Floats that fill [0, 1] stay as they are.
+
+    Examples
+    --------
+    >>> value_range(Image(np.zeros((2, 2), np.uint16), "YX"), 90, 4000)
+    (90, 4000)
+    >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
+    (0.0, 1.0)
     """
     if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
         return 0.0, 1.0

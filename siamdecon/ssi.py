@@ -12,7 +12,7 @@ from siamdecon.losses import mean_square
 from siamdecon.patches import random_patches, symmetries
 from siamdecon.run import count_step
 from siamdecon.unet import CONV, seeded
-from siamdecon.validation import check_image, check_psf, check_unit_range
+from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 #: Share of hidden pixels, and deviation of the noise added to the input: at the first step and at the last.
@@ -148,9 +148,7 @@ def ssi(
     psf, device = check_psf(psf, image.ndim), pick_device(device)
     given = {"features": features, "batch_size": batch_size, "patch_size": patch_size}
     sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
-    for name, value in {"steps": steps, **sizes}.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+    check_counts(steps=steps, **sizes)
     keep_freed_memory()
     g, turns = PSFConvolution(psf, image.ndim), symmetries(psf)
     x, draw = to_tensor(image, device), (sizes["patch_size"], sizes["batch_size"])

@@ -80,7 +80,13 @@ TIERS: dict[str, dict[int, Tier]] = {
 
 
 def tier_name(name: str | None = None) -> str:
-    """Return the name given, else the environment's `SIAMDECON_TIER`, else "lab"."""
+    """Return the name given, else the environment's `SIAMDECON_TIER`, else "lab".
+
+    Examples
+    --------
+    >>> tier_name("full")
+    'full'
+    """
     return name or os.environ.get("SIAMDECON_TIER") or "lab"
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from siamdecon.arrays import to_tensor
+from siamdecon.arrays import channels_last, to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.degradation import mean_response
 from siamdecon.files import check_writable, write_atomically
@@ -127,7 +127,7 @@ class TrainingLoop:
         self.g = PSFConvolution(psf, image.ndim, config.padding)
         self.m = mean_response(config.noise)
         self.turns = symmetries(self.g.psf.numpy(), config.voxel_size)
-        self.layout = torch.channels_last if image.ndim == 2 else torch.channels_last_3d
+        self.layout = channels_last(image.ndim)
         model.to(device, memory_format=self.layout).train()
         self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
         average = model

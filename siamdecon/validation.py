@@ -79,8 +79,31 @@ def check_unit_range(image: np.ndarray, name: str = "image", mend: str = "") -> 
     return image
 
 
+def check_counts(**numbers: int) -> None:
+    """Raise ValueError unless each is a whole number of 1 or more; the message names the first that is not.
+
+    Examples
+    --------
+    >>> check_counts(steps=100, features=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: features: expected a whole number of 1 or more, got 0
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+
+
 def check_iterations(iterations: int, padding: str) -> None:
-    """Raise ValueError unless an iteration can be run that often, and keeps the image's size."""
+    """Raise ValueError unless an iteration can be run that often, and keeps the image's size.
+
+    Examples
+    --------
+    >>> check_iterations(5, "valid")
+    Traceback (most recent call last):
+    ...
+    ValueError: padding: expected one that keeps the image's size, got 'valid'
+    """
     if not isinstance(iterations, int | np.integer) or iterations < 1:
         raise ValueError(f"iterations: expected a whole number of 1 or more, got {iterations!r}")
     if padding == "valid":

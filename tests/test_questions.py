@@ -1,10 +1,13 @@
 """Predict, then run: the reveal waits, the summary follows, and a question may show a picture."""
 
 import base64
+import io
+import re
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import pytest
 
 from siamdecon.lab import questions
@@ -113,7 +116,9 @@ def test_the_picture_stands_in_the_live_view_before_any_answer(pictured):
 def test_the_static_page_shows_the_picture_and_hides_the_answer(pictured):
     page = pictured._repr_mimebundle_()["text/html"]
     shown, hidden = page.split("<details>")
-    assert base64.b64encode(PICTURE.data).decode() in shown
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(PICTURE.data)).convert("RGBA"))
+    embedded = base64.b64decode(re.search(r"data:image/webp;base64,([^\"]+)", shown)[1])
+    np.testing.assert_array_equal(PIL.Image.open(io.BytesIO(embedded)).convert("RGBA"), pixels)
     assert 'alt="a &quot;diagonal&quot; &amp; its negative"' in shown
     assert "negative." not in shown and "it is the negative" in hidden
 

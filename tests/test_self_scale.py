@@ -9,14 +9,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.coarser_scales import BALANCES, Lesson, _cut, downsample
 from siamdecon.degradation import add_noise
 from siamdecon.phantoms import filaments
 from siamdecon.run import steps_taken
 from siamdecon.self_scale import (
-    BALANCES,
-    Lesson,
-    _cut,
-    downsample,
     find_noise,
     match_coarse,
     self_scale,

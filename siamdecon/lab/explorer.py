@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from siamdecon.lab.frames import Frame
 from siamdecon.lab.plots import PALETTE
+from siamdecon.lab.views import live_or_static
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 440, 200, 48, 24, 38, 24
 _DASHES = ("", "6 3", "2 3")
@@ -244,7 +245,7 @@ class Explorer:
         )
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
-        return {**self.view._repr_mimebundle_(**kwargs), "text/html": self.to_html()}
+        return live_or_static(self.view, self.to_html())
 
 
 def _ticks(low: float, high: float) -> list[float]:

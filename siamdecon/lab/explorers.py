@@ -6,6 +6,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
 from siamdecon.classical import richardson_lucy
+from siamdecon.coarser_scales import downsample
 from siamdecon.datasets import load_sample
 from siamdecon.degradation import PAPER_2D, Noise, blur, degrade, residual
 from siamdecon.lab.explorer import Axes, Explorer
@@ -13,7 +14,6 @@ from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gibson_lanni, paper_psf
-from siamdecon.self_scale import downsample
 from siamdecon.spectra import radial_power
 
 __all__ = [
@@ -125,10 +125,12 @@ def noise_explorer() -> Explorer:
             f"{'clipped' if clip else 'not clipped'}: a black pixel measures {expected[0]:.3f} on average."
         )
         curves = {"mean measured": expected.tolist(), "noise-free": level.tolist()}
-        return Frame(compress([blurred[_CROP], noisy[_CROP]]), text, curves)
+        # what clipping cuts off lies outside [0, 1], so the grey window is wider
+        shown = [(image[_CROP] + 0.25) / 1.5 for image in (blurred, noisy)]
+        return Frame(compress(shown), text, curves)
 
     return Explorer(
-        "Blurred, and with noise",
+        "Blurred, and with noise, from -0.25 (black) to 1.25 (white)",
         {
             "gaussian": (0.0, 0.05, 0.1, 0.2),
             "poisson": (0.0, 0.001, 0.05),

@@ -11,6 +11,7 @@ from siamdecon.arrays import to_array, to_tensor
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.explorer import STYLE, Axes
 from siamdecon.lab.frames import compress
+from siamdecon.lab.views import live_or_static
 from siamdecon.run import Training
 
 
@@ -130,4 +131,5 @@ class LiveTraining:
         return axes.svg(curves)
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
-        return self.view._repr_mimebundle_(**kwargs)
+        static = "<i>In a running notebook, the training that follows is shown here.</i>"
+        return live_or_static(self.view, static)
