@@ -2,8 +2,8 @@
 
 Each percent source becomes two notebooks without outputs: the learner's in notebooks/, which lacks the
 cells tagged "solution", and the solved one in notebooks/solutions/, which lacks those tagged "task".
-The same source gives the same bytes. `--figures` runs the solved notebooks and takes the pictures of
-cells tagged "figure:NAME" to docs/NAME.png.
+Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
+`--figures` runs the solved notebooks and takes the pictures of cells tagged "figure:NAME" to docs/NAME.png.
 
 notebooks/equations.toml becomes docs/notation.md.
 """
@@ -21,12 +21,35 @@ import nbformat
 HERE = Path(__file__).resolve().parent
 SOURCES = sorted((HERE / "source").glob("*.py"))
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+COLAB = f"""\
+# Only on Colab: install this package, and leave torch and numpy as they are. Elsewhere nothing happens.
+import sys
+from importlib.metadata import version
+
+if "google.colab" in sys.modules:
+    kept = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy"))
+    %pip install --quiet git+{REPOSITORY} {{kept}}"""
+
+
+def links(name: str) -> str:
+    """Return links that open a notebook on Colab and on Binder."""
+    repository, path = REPOSITORY.removeprefix("https://github.com/"), f"notebooks/{name}.ipynb"
+    return (
+        f"[Open in Colab](https://colab.research.google.com/github/{repository}/blob/main/{path}) | "
+        f"[Run on Binder](https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path})"
+    )
 
 
 def derive(source: Path, drop: str) -> nbformat.NotebookNode:
-    """Read a percent source and leave out the cells tagged `drop`."""
+    """Read a percent source, leave out the cells tagged `drop`, and put Colab's before the first code."""
     notebook = jupytext.read(source, fmt="py:percent")
     cells = [c for c in notebook.cells if drop not in c.metadata.get("tags", [])]
+    first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+    cells.insert(first, nbformat.v4.new_code_cell(COLAB, metadata={"tags": ["colab", "hide-cell"]}))
+    title, rest = cells[0].source.split("\n", 1)
+    cells[0].source = f"{title}\n\n{links(source.stem)}\n{rest}"
     for index, cell in enumerate(cells):
         cell["id"] = hashlib.sha256(f"{source.stem}/{index}".encode()).hexdigest()[:12]
         tags = cell.metadata.get("tags")
@@ -54,7 +77,9 @@ def notation() -> str:
         "Made from `notebooks/equations.toml` by `make notebooks`. $x$ is the measurement that the network "
         "sees ($y$ where a classical method restores $x$ from it), $f$ the network, $g$ the "
         "convolution with the PSF $k$, $J$ the masked pixels, $m$ the number of all pixels; $min = 0$ "
-        "and $max = 1$.\n",
+        "and $max = 1$. With an argument, $m(\\cdot)$ is what a camera measures on average where there would "
+        "be so much without noise, and $m'$ its derivative; $n(\\cdot)$ adds the noise, $c(\\cdot)$ cuts to "
+        "[0, 1], $D_s$ makes a copy $s$ times smaller, $G$ is a Gaussian, $\\hat x$ an estimate.\n",
     ]
     for entry in equations():
         module, name = entry["function"].split(":")
@@ -80,7 +105,7 @@ def draw_figures(source: Path, folder: Path) -> None:
         if tag.startswith("figure:")
     }
     if names:
-        os.environ["SIAMDECON_AUTO"] = "1"
+        os.environ |= {"SIAMDECON_AUTO": "1", "SIAMDECON_TIER": "lab"}
         NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": HERE}}).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
