@@ -5,6 +5,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SITE := .venv/.installed-site
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SPHINX := $(BIN)/sphinx-build -n -W --keep-going -d build/doctrees
+CHROMIUM ?= /usr/bin/chromium
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 NOTEBOOK ?= notebooks/00_quickstart.ipynb
 
 # Threads that wait must sleep (siamdecon/__init__.py), also where a kernel imports torch first.
@@ -16,7 +22,7 @@ LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-gpu notebooks figures samples sweep bench tables lint clean
+.PHONY: help lab test test-gpu test-browser site links notebooks figures samples sweep bench tables lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -25,8 +31,13 @@ help:  ## show this list
 # Installs once: again only when what is to be installed has changed.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[dev]"
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[dev]"
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
+	@touch $@
+
+# What the documentation needs comes beside the rest when it is first built.
+$(SITE): $(STAMP)
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[site,browser]"
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
@@ -34,12 +45,28 @@ lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890"
 
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests
-	@# exit status 5: ARGS has left out all notebooks
-	SIAMDECON_AUTO=1 $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions || [ $$? -eq 5 ]
+	@# As on Binder: its threads, and 2 GiB of address space, which a build with CUDA needs for itself.
+	@# Exit status 5: ARGS has left out all notebooks.
+	ulimit -v $$($(BIN)/python -c "import torch; print('unlimited' if torch.version.cuda else 2**21)"); \
+	SIAMDECON_AUTO=1 binder/start $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions || [ $$? -eq 5 ]
 
 test-gpu: $(STAMP)  ## on a machine with a GPU: the tests marked gpu, and the notebooks at the full tier
 	$(BIN)/python -m pytest -m gpu $(ARGS) tests
 	SIAMDECON_AUTO=1 SIAMDECON_TIER=full $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=1800 notebooks/solutions
+
+site: $(SITE)  ## build the documentation into build/site, and run the notebooks that have changed for it
+	$(SPHINX) -b html docs build/site
+
+links: $(SITE)  ## check the documentation's links to other sites
+	$(SPHINX) -b linkcheck docs build/links
+
+# Debian's package; elsewhere, name a browser that there is: CHROMIUM=/path/to/chromium.
+$(CHROMIUM):
+	$(SUDO) apt-get update --quiet
+	$(SUDO) apt-get install --yes --quiet --no-install-recommends chromium
+
+test-browser: site $(CHROMIUM)  ## drive the documentation and JupyterLab in a real browser
+	SIAMDECON_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest $(ARGS) tests/browser
 
 notebooks: $(STAMP)  ## derive the notebooks and the page of notation from notebooks/source/ and notebooks/equations.toml
 	$(BIN)/python notebooks/derive.py
@@ -64,4 +91,4 @@ lint: $(STAMP)  ## check style
 	$(BIN)/ruff format --check .
 
 clean:  ## remove the environment and what was built
-	rm -rf .venv build dist
+	rm -rf .venv build dist docs/api

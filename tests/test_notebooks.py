@@ -4,10 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import types
+from importlib.metadata import version
 
 import jupytext
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -67,13 +70,15 @@ def test_notebooks_are_valid_and_carry_no_outputs(derive):
 def test_a_task_and_its_solution_part_ways(derive, tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
+        "# %% [markdown]\n# # Title\n# Text\n\n"
         '# %% tags=["task"]\ny = ...\n\n# %% tags=["solution"]\ny = 2\n\n# %%\nprint(y)\n'
     )
     learner, solved = (
         [cell.source for cell in derive.derive(source, drop).cells] for drop in ("solution", "task")
     )
-    assert learner == ["y = ...", "print(y)"]
-    assert solved == ["y = 2", "print(y)"]
+    assert learner[0] == solved[0] == f"# Title\n\n{derive.links('x')}\nText"
+    assert learner[1:] == [derive.COLAB, "y = ...", "print(y)"]
+    assert solved[1:] == [derive.COLAB, "y = 2", "print(y)"]
 
 
 def test_the_style_of_the_whole_repository():
@@ -149,3 +154,28 @@ def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeyp
     assert codes[-1] is check and check.outputs[-1].output_type == "error"
     failed = [o for cell in codes[:-1] for o in cell.outputs if o.output_type == "error"]
     assert not failed
+
+
+@pytest.mark.parametrize("on_colab", [True, False])
+def test_colab_gets_the_package_and_keeps_its_torch_and_numpy(derive, on_colab, monkeypatch):
+    """Elsewhere the cell does nothing."""
+    if on_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    shell, called = InteractiveShell(), []
+    shell.register_magic_function(called.append, magic_name="pip")
+    assert shell.run_cell(derive.COLAB).success
+    assert bool(called) == on_colab
+    if on_colab:
+        command, quiet, package, *kept = called[0].split()
+        assert (command, quiet) == ("install", "--quiet")
+        assert package == f"git+{derive.REPOSITORY}"
+        assert kept == [f"{name}=={version(name)}" for name in ("torch", "numpy")]
+
+
+@COURSE
+def test_the_first_code_of_every_notebook_is_that_for_colab(source, derive):
+    for drop in ("solution", "task"):
+        codes = [cell for cell in derive.derive(source, drop).cells if cell.cell_type == "code"]
+        assert [cell.source == derive.COLAB for cell in codes] == [True] + [False] * (
+            len(codes) - 1
+        )

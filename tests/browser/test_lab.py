@@ -1,0 +1,145 @@
+"""The running course: `make lab`, notebooks from top to bottom, their controls, and the stop button."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import uuid
+
+import nbformat
+import pytest
+
+from tests.course import DERIVE, ROOT
+
+LAMBDAS = "06_deconvolved_invariance"
+#: Beside 06, the notebooks with controls that run in a minute or less.
+OTHERS = ["01_degradation", "02_lucy_richardson", "10_beyond_the_paper"]
+IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+FOLDER = ROOT / "build" / "browser"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start JupyterLab on copies of the notebooks, whose outputs nobody commits; return its address."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for source in DERIVE.SOURCES:
+        nbformat.write(DERIVE.derive(source, "task"), FOLDER / f"{source.stem}.ipynb")
+    settings = tmp_path_factory.mktemp("settings") / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # all cells stay in the page, so that the test finds them without scrolling
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SIAMDECON_")}
+    env["JUPYTERLAB_SETTINGS_DIR"] = str(settings.parents[1])
+    options = f"--no-browser --port={port} --ServerApp.port_retries=0"
+    command = ["make", "lab", f"NOTEBOOK=build/browser/{LAMBDAS}.ipynb", f"ARGS={options}"]
+    with (FOLDER / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield _address(FOLDER / "lab.log", port)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def _address(log, port: int) -> str:
+    """Return the address with its token, which the server prints."""
+    for _ in range(120):
+        if found := re.search(rf"http://127\.0\.0\.1:{port}/\S*token=\w+", log.read_text()):
+            return found[0]
+        time.sleep(1)
+    raise TimeoutError(log.read_text())
+
+
+def test_only_who_has_the_token_gets_in(lab, watched):
+    home = lab.split("/lab")[0] + "/"
+    view = watched(home)
+    view.page.goto(home + "lab")
+    assert "login" in view.page.url
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_notebook_runs_and_its_controls_move(name, lab, watched):
+    page = opened(watched, lab.replace(LAMBDAS, name))
+    for box in explorers(page):
+        move_each(box, page)
+
+
+def test_notebook_06_runs_its_controls_move_and_its_training_stops(lab, watched):
+    page = opened(watched, lab)
+    [box] = explorers(page)
+    move_each(box, page)
+    box.locator("button:has-text('Train these')").click()
+    status = page.locator("[role=status]:has-text('s left')").last
+    status.wait_for(timeout=120_000)
+    page.wait_for_timeout(3000)
+    page.click("[data-command='notebook:interrupt-kernel']")
+    page.wait_for_selector(IDLE, timeout=60_000)
+    step, steps = map(int, re.search(r"step (\d+) of (\d+)", status.inner_text()).groups())
+    assert 0 < step < steps
+    last = box.locator("[role=status]").first.inner_text()
+    assert re.search(r"step \d+: PSNR", last), last
+
+
+def opened(watched, address: str):
+    """Open a notebook, run it from top to bottom, and see that it asked no other machine."""
+    view = watched(address.split("/lab")[0] + "/", viewport={"width": 1200, "height": 1400})
+    # a workspace of its own: the other tests' notebooks would be opened again beside it
+    view.page.goto(address.replace("/lab/", f"/lab/workspaces/{uuid.uuid4().hex}/", 1))
+    view.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    view.page.wait_for_selector(IDLE, timeout=60_000)
+    run_all(view.page)
+    assert view.outside == []
+    return view.page
+
+
+def explorers(page) -> list:
+    found = page.locator(".widget-vbox:has(> .widget-hslider)").all()
+    assert found
+    return found
+
+
+def move_each(box, page) -> None:
+    """Move each control by the arrow keys until the picture changes."""
+    box.scroll_into_view_if_needed()
+    for handle in box.locator(".noUi-handle").all():
+        frame = picture(box)
+        handle.focus()
+        # from either end of a control there is a way
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(300)
+            if picture(box) != frame:
+                break
+        assert picture(box) != frame, box.inner_text()
+
+
+def run_all(page, limit: int = 900) -> None:
+    """Run all cells and wait until no prompt shows a star."""
+    prompts = page.locator(".jp-InputPrompt")
+    for _ in range(10):  # a kernel that is not yet connected overhears the first call
+        page.click("text=Run >> nth=0")
+        page.click("text=Run All Cells")
+        page.wait_for_timeout(3000)
+        if any(re.search(r"\[[\d*]+\]", text) for text in prompts.all_inner_texts()):
+            break
+    for _ in range(limit):
+        if page.locator(".jp-InputPrompt:has-text('*')").count() == 0:
+            break
+        page.wait_for_timeout(1000)
+    else:
+        raise TimeoutError(f"cells still ran after {limit} s")
+    stopped = page.locator(".jp-InputPrompt").evaluate_all(
+        "all => all.map(e => e.textContent).filter(t => /^\\[ \\]:/.test(t)).length"
+    )
+    assert stopped == 0, "a cell failed, and those after it did not run"
+
+
+def picture(box) -> str:
+    return box.locator("img").first.get_attribute("src")

@@ -1,0 +1,71 @@
+"""What pages and workflows say is so: scores are those measured, commands are those of the Makefile."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+#: A row of docs/choose.md by its first words, and the method of the results file.
+ROWS = {
+    "`richardson_lucy`": "lr5",
+    "the same after a median filter": "median_lr5",
+    "`wiener`": "wiener",
+    "`total_variation`": "tv_clip",
+    "`ssi`": "ssi",
+    "`noise2self`": "noise2self",
+    "`noise2same`": "noise2same_bound",
+    "`noise2same_d`": "noise2same_d_bound",
+    "`self_scale`": "self_scale",
+}
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Mean PSNR and SSIM over the 12 images, by method."""
+    lines = (ROOT / "benchmarks" / "results" / "tables.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["image"] != "volume"]
+    by_method = {row["method"]: [] for row in rows}
+    for row in rows:
+        by_method[row["method"]].append((row["psnr"], row["ssim"]))
+    return {
+        name: np.mean(scores, axis=0) for name, scores in by_method.items() if len(scores) == 12
+    }
+
+
+@pytest.mark.parametrize(("words", "method"), ROWS.items())
+def test_the_scores_of_the_page_on_choosing_are_those_measured(words, method, measured):
+    table = (ROOT / "docs" / "choose.md").read_text()
+    [row] = [line for line in table.splitlines() if line.startswith(f"| {words}")]
+    psnr, ssim = measured[method]
+    assert f"| {psnr:.2f} / {ssim:.3f} |" in row
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_commands_of_the_pages_are_targets_of_the_makefile(page):
+    commands = re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / page).read_text(), re.M)
+    assert set(commands) <= TARGETS
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_targets_that_there_are(path):
+    workflow = yaml.safe_load(path.read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    commands = [command for step in steps for command in step.get("run", "").splitlines()]
+    called = [words[1] for words in map(str.split, commands) if words[:1] == ["make"]]
+    assert set(called) <= TARGETS
+    assert workflow["permissions"]["contents"] == "read"
+
+
+def test_links_to_the_repository_name_one_repository():
+    """The address stands in pyproject.toml; pages that spell it out agree."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "pyproject.toml"]
+    text = "\n".join(page.read_text() for page in pages)
+    assert set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text)) == {"siamdecon/siamdecon"}
