@@ -121,24 +121,27 @@ def move_each(box, page) -> None:
 
 
 def run_all(page, limit: int = 900) -> None:
-    """Run all cells and wait until no prompt shows a star."""
-    prompts = page.locator(".jp-InputPrompt")
-    for _ in range(10):  # a kernel that is not yet connected overhears the first call
+    """Run all cells, and see that each has run.
+
+    While a page opens, JupyterLab may put a second kernel in the place of the first, and what the first
+    was told is lost: where cells have not run and none shows an error, they are told again.
+    """
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    errors = page.locator(".jp-OutputArea-output", has_text="Traceback (most recent")
+    for _ in range(10):
         page.click("text=Run >> nth=0")
         page.click("text=Run All Cells")
         page.wait_for_timeout(3000)
-        if any(re.search(r"\[[\d*]+\]", text) for text in prompts.all_inner_texts()):
-            break
-    for _ in range(limit):
-        if page.locator(".jp-InputPrompt:has-text('*')").count() == 0:
-            break
-        page.wait_for_timeout(1000)
-    else:
-        raise TimeoutError(f"cells still ran after {limit} s")
-    stopped = page.locator(".jp-InputPrompt").evaluate_all(
-        "all => all.map(e => e.textContent).filter(t => /^\\[ \\]:/.test(t)).length"
-    )
-    assert stopped == 0, "a cell failed, and those after it did not run"
+        for _ in range(limit):
+            if prompts.filter(has_text="*").count() == 0:
+                break
+            page.wait_for_timeout(1000)
+        else:
+            raise TimeoutError(f"cells still ran after {limit} s")
+        assert errors.all_inner_texts() == []
+        if all(re.fullmatch(r"\[\d+\]:", text) for text in prompts.all_text_contents()):
+            return
+    raise TimeoutError(f"cells did not run: {prompts.all_text_contents()}")
 
 
 def picture(box) -> str:
