@@ -23,18 +23,42 @@ ROWS = {
     "`noise2same_d`": "noise2same_d_bound",
     "`self_scale`": "self_scale",
 }
+#: A row of the README's table by its first words, and the method of the results file.
+README_ROWS = {
+    "degraded input": "input",
+    "Lucy-Richardson, n = 2": "lr2",
+    "Lucy-Richardson, n = 5": "lr5",
+    "median filter": "median_lr5",
+    "Wiener": "wiener",
+    "total variation, robust": "tv",
+    "total variation, clipping": "tv_clip",
+    "SSI": "ssi",
+    "Noise2Same |": "noise2same_bound",
+    "Noise2Self |": "noise2self",
+    "Noise2Same (d), clipping not modelled": "noise2same_d_unmodelled",
+    "Noise2Same (d) |": "noise2same_d_bound",
+    "**own coarser scales**": "self_scale",
+}
 
 
 @pytest.fixture(scope="module")
-def measured():
-    """Mean PSNR and SSIM over the 12 images, by method."""
+def rows():
+    """The measured rows of the 2D images, by method and image."""
     lines = (ROOT / "benchmarks" / "results" / "tables.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if row["image"] != "volume"]
-    by_method = {row["method"]: [] for row in rows}
-    for row in rows:
-        by_method[row["method"]].append((row["psnr"], row["ssim"]))
+    by_method = {}
+    for row in map(json.loads, lines):
+        if row["image"] != "volume" and row["tier"] == "lab":
+            by_method.setdefault(row["method"], {})[row["image"]] = row
+    return by_method
+
+
+@pytest.fixture(scope="module")
+def measured(rows):
+    """Mean PSNR and SSIM over the 12 images, by method."""
     return {
-        name: np.mean(scores, axis=0) for name, scores in by_method.items() if len(scores) == 12
+        method: np.mean([(row["psnr"], row["ssim"]) for row in images.values()], axis=0)
+        for method, images in rows.items()
+        if len(images) == 12
     }
 
 
@@ -44,6 +68,19 @@ def test_the_scores_of_the_page_on_choosing_are_those_measured(words, method, me
     [row] = [line for line in table.splitlines() if line.startswith(f"| {words}")]
     psnr, ssim = measured[method]
     assert f"| {psnr:.2f} / {ssim:.3f} |" in row
+
+
+@pytest.mark.parametrize(("words", "method"), README_ROWS.items())
+def test_the_table_of_the_readme_is_what_was_measured(words, method, rows, measured):
+    table = (ROOT / "README.md").read_text()
+    [line] = [line for line in table.splitlines() if line.startswith(f"| {words}")]
+    _, drosophila, mean, seconds = (cell.strip(" *") for cell in line.strip("|").split("|"))
+    [row] = [r for image, r in rows[method].items() if image.startswith("drosophila")]
+    assert drosophila == f"{row['psnr']:.2f} / {row['ssim']:.3f}"
+    assert mean == ("{:.2f} / {:.3f}".format(*measured[method]) if method in measured else "")
+    if seconds:
+        median = np.median([r["training_s"] for r in rows[method].values()])
+        assert abs(int(seconds.removesuffix(" s")) - median) <= 1
 
 
 @pytest.mark.parametrize(
