@@ -32,7 +32,13 @@ OPTICS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """Build the command line's parser."""
+    """Build the command line's parser.
+
+    Examples
+    --------
+    >>> parser().parse_args("cells.tif --psf psf.tif -o restored.tif".split()).method
+    'noise2same_d'
+    """
     p = argparse.ArgumentParser(
         prog="siamdecon",
         description="Restore a blurred, noisy microscope image with nothing but the image and its "
@@ -114,6 +120,12 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     ------
     ValueError
         If both or neither are given, or the optics lack what the file does not say.
+
+    Examples
+    --------
+    >>> asked = "cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 -o restored.tif"
+    >>> read_psf(parser().parse_args(asked.split()), Image(np.zeros((64, 64)), "YX")).shape
+    (17, 17)
     """
     optics = {
         field: getattr(args, option.replace("-", "_")) for option, (field, _, _) in OPTICS.items()

@@ -301,7 +301,13 @@ def _registry():
 
 
 def data_folder():
-    """Return data/: inside the package when installed from a wheel, beside it in a checkout."""
+    """Return data/: inside the package when installed from a wheel, beside it in a checkout.
+
+    Examples
+    --------
+    >>> (data_folder() / "benchmark2d.sha256").is_file()
+    True
+    """
     package = Path(__file__).resolve().parent
     installed = package / "data"
     return installed if installed.is_dir() else package.parent / "data"

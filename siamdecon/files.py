@@ -86,6 +86,14 @@ def write_atomically(path, write):
 
 
 def check_suffix(path, suffixes):
-    """Raise ValueError if a path ends in none of `suffixes`; no suffixes allow any."""
+    """Raise ValueError if a path ends in none of `suffixes`; no suffixes allow any.
+
+    Examples
+    --------
+    >>> check_suffix(Path("cells.TIF"), (".tif", ".tiff"))
+    >>> check_suffix(Path("cells.czi"), (".tif", ".tiff"))
+    Traceback (most recent call last):
+    ValueError: cells.czi ends in '.czi', supported: .tif, .tiff
+    """
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")

@@ -185,7 +185,15 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
 
 
 def check_storable(path, dtype, shape):
-    """Raise ValueError unless the kind of file that `path` names can hold such pixels."""
+    """Raise ValueError unless the kind of file that `path` names can hold such pixels.
+
+    Examples
+    --------
+    >>> check_storable(Path("cells.tif"), np.dtype("u2"), (9, 64, 64))
+    >>> check_storable(Path("cells.png"), np.dtype("u2"), (9, 64, 64))
+    Traceback (most recent call last):
+    ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
+    """
     png = path.suffix.lower() == ".png"
     if dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or 0 in shape:
         raise ValueError(

@@ -222,7 +222,15 @@ def fit_contrast(
 
 
 def tile_side(run: Training, n_dim: int) -> int:
-    """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half."""
+    """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half.
+
+    Examples
+    --------
+    >>> from siamdecon import TrainingConfig, UNet
+    >>> model = UNet(n_dim=3, features=16)
+    >>> tile_side(Training(model, model, TrainingConfig(), 0.0, 1.0), 3)
+    96
+    """
     device = next(run.model.parameters()).device
     budget = 2**29
     if device.type == "cuda":

@@ -81,6 +81,13 @@ class Outputs:
 
     `expected` is what to compare with the measurement: g(f(x)) itself, the paper's, unless the noise is
     known to shift it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> guess, blurred = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    >>> Outputs(guess, blurred).expected is blurred
+    True
     """
 
     deconvolved: Tensor

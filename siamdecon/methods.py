@@ -158,7 +158,15 @@ class Job:
 
 
 def check_method(method: str, for_networks: dict) -> None:
-    """Raise ValueError unless there is such a method, and only a network was given a network's options."""
+    """Raise ValueError unless there is such a method, and only a network was given a network's options.
+
+    Examples
+    --------
+    >>> check_method("noise2self", {"tile": 128})
+    >>> check_method("wiener", {"tile": 128, "stitch": None})
+    Traceback (most recent call last):
+    ValueError: tile: wiener has no such choice; leave this out
+    """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     given = [name for name, value in for_networks.items() if value is not None]
@@ -167,13 +175,28 @@ def check_method(method: str, for_networks: dict) -> None:
 
 
 def check_tile(tile: int | None) -> None:
-    """Raise ValueError unless tiles can have this side; None leaves it to the method."""
+    """Raise ValueError unless tiles can have this side; None leaves it to the method.
+
+    Examples
+    --------
+    >>> check_tile(128)
+    >>> check_tile(8)
+    Traceback (most recent call last):
+    ValueError: tile: expected 16 or more pixels, or None, got 8
+    """
     if tile is not None and (not isinstance(tile, int) or tile < 16):
         raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
 
 
 def inference_options(size: Tier, **given) -> dict:
-    """Complete how a network restores: what was given, else the tier's."""
+    """Complete how a network restores: what was given, else the tier's.
+
+    Examples
+    --------
+    >>> from siamdecon.tiers import get_tier
+    >>> inference_options(get_tier("full"), average_flips=True, calibrate=None, tile=None)
+    {'average_flips': True, 'calibrate': False, 'tile': None}
+    """
     usual = {
         "average_flips": size.average_flips,
         "calibrate": size.calibrate,

@@ -24,6 +24,12 @@ def describe_inputs(source: Image, psf: np.ndarray, sha256: str | None = None) -
     psf : ndarray
     sha256 : str, optional
         Of the image's pixels, where it is known already.
+
+    Examples
+    --------
+    >>> record = describe_inputs(Image(np.zeros((4, 6), np.uint8), "YX"), np.ones((3, 3)) / 9)
+    >>> record["image"]["shape"], record["image"]["dtype"], record["psf"]["shape"]
+    ([4, 6], 'uint8', [3, 3])
     """
     if sha256 is None:
         sha256 = hashlib.sha256(np.ascontiguousarray(source.data)).hexdigest()
@@ -42,7 +48,13 @@ def describe_inputs(source: Image, psf: np.ndarray, sha256: str | None = None) -
 
 
 def describe_versions() -> dict[str, str]:
-    """Return the versions of everything that a number may depend on."""
+    """Return the versions of everything that a number may depend on.
+
+    Examples
+    --------
+    >>> sorted(describe_versions())
+    ['numpy', 'python', 'scipy', 'siamdecon', 'skimage', 'torch']
+    """
     modules = (torch, np, scipy, skimage)
     return {
         "python": platform.python_version(),
@@ -58,6 +70,12 @@ def write_settings(path: Path, settings: dict) -> None:
 
 
 def plain(settings: dict) -> dict:
-    """Keep what JSON can hold; a function or an array leaves its description."""
+    """Keep what JSON can hold; a function or an array leaves its description.
+
+    Examples
+    --------
+    >>> plain({"iterations": 5, "start": np.zeros(2)})
+    {'iterations': 5, 'start': 'array([0., 0.])'}
+    """
     simple = (str, int, float, bool, type(None), dict, list, tuple)
     return {k: v if isinstance(v, simple) else repr(v)[:200] for k, v in settings.items()}

@@ -17,7 +17,15 @@ _taken = 0
 
 
 def count_step() -> None:
-    """Count a training step, of any network; see `steps_taken`."""
+    """Count a training step, of any network; see `steps_taken`.
+
+    Examples
+    --------
+    >>> before = steps_taken()
+    >>> count_step()
+    >>> steps_taken() - before
+    1
+    """
     global _taken
     _taken += 1
 
@@ -185,6 +193,12 @@ class Training:
         Number of steps done.
     interrupted : bool
         Whether KeyboardInterrupt ended the run early.
+
+    Examples
+    --------
+    >>> network = nn.Conv2d(1, 1, 1)
+    >>> Training(network, network, TrainingConfig(), mean=0.2, std=0.1).step
+    0
     """
 
     model: nn.Module

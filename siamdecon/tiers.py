@@ -29,6 +29,11 @@ class Tier:
         "auto" models the clipping of the measurement, an improvement on the paper (`estimate_noise`).
     average_flips, calibrate : bool
         Two more, at inference; see `siamdecon.inference.predict`.
+
+    Examples
+    --------
+    >>> Tier(16, TrainingConfig(steps=100)).training.steps
+    100
     """
 
     features: int

@@ -106,6 +106,13 @@ def moving_average(decay: float) -> Callable:
 
     A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
     it grows like (1 + n) / (10 + n) up to `decay` instead.
+
+    Examples
+    --------
+    >>> averaged, current = [torch.zeros(1)], [torch.ones(1)]
+    >>> moving_average(0.99)(averaged, current, 8)
+    >>> averaged
+    [tensor([0.5000])]
     """
 
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:

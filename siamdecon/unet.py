@@ -206,7 +206,14 @@ def seeded_unet(seed: int, *args, **kwargs) -> UNet:
 
 
 def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:
-    """Build a network whose weights follow from a seed, and leave the caller's random numbers alone."""
+    """Build a network whose weights follow from a seed, and leave the caller's random numbers alone.
+
+    Examples
+    --------
+    >>> a, b = (seeded(3, nn.Linear, 2, 1) for _ in range(2))
+    >>> torch.equal(a.weight, b.weight)
+    True
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build(*args, **kwargs)

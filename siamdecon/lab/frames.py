@@ -19,6 +19,11 @@ class Frame:
         Caption, and the text for those who can't see the picture.
     curves : dict of str to list of float
         Values over the explorer's x axis, by name.
+
+    Examples
+    --------
+    >>> Frame(compress([np.eye(8)]), "a diagonal line").curves
+    {}
     """
 
     picture: bytes

@@ -143,7 +143,13 @@ def describe(weights: LossWeights, step: int) -> str:
 
 
 def grid_weights(lambda_inv: float, lambda_inv_d: float, boundary: str) -> LossWeights:
-    """Return the lambdas at a position of the explorer's controls; reconstruction is always 1."""
+    """Return the lambdas at a position of the explorer's controls; reconstruction is always 1.
+
+    Examples
+    --------
+    >>> grid_weights(2.0, 0.0, "deconvolved, 0.1").lambda_bound_d
+    0.1
+    """
     return LossWeights(
         lambda_rec=1.0, lambda_inv=lambda_inv, lambda_inv_d=lambda_inv_d, **BOUNDARIES[boundary]
     )

@@ -8,7 +8,13 @@ import numpy as np
 
 
 class CheckFailed(AssertionError):
-    """An answer that is not right yet; a notebook shows the message alone, without a traceback."""
+    """An answer that is not right yet; a notebook shows the message alone, without a traceback.
+
+    Examples
+    --------
+    >>> CheckFailed("the kernel is not flipped")._render_traceback_()
+    ['Not yet. the kernel is not flipped']
+    """
 
     def _render_traceback_(self) -> list[str]:
         return [f"Not yet. {self}"]
