@@ -10,7 +10,7 @@ from torch import Tensor
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import keep_freed_memory
-from siamdecon.spectral_filter import around_origin
+from siamdecon.spectral_filter import Workspace, around_origin
 from siamdecon.validation import check_image, check_iterations, check_psf, check_unit_range
 
 Start = str | np.ndarray
@@ -90,16 +90,16 @@ def richardson_lucy(
     check_iterations(iterations, padding)
     keep_freed_memory()
     filtered = (prefilter if callable(prefilter) else filters[prefilter])(image)
-    g = PSFConvolution(psf, image.ndim, padding)
+    g = PSFConvolution(psf, image.ndim, padding, Workspace())
     y = to_tensor(filtered, device).clamp(min=0)  # (1, 1, [z,] y, x)
     x = _start(start, image, y)
     with torch.inference_mode():
         for i in range(iterations):
-            # in place, and without a name for the ratio: a volume less
-            x = g.correlate(g(x).clamp_(min=1e-12).reciprocal_().mul_(y)).mul_(x)
-            x = x.clamp_(min=0)  # the FFT rounds to either side of 0
+            ratio = g(x).clamp_(min=1e-12).reciprocal_().mul_(y)
+            x.mul_(g.correlate(ratio)).clamp_(min=0)  # the FFT rounds to either side of 0
             if callback is not None:
                 callback(i + 1, to_array(x, clip))
+    del g, ratio  # their volumes go before the result comes
     return to_array(x, clip)
 
 
@@ -188,7 +188,7 @@ def _start(start: Start, image: np.ndarray, y: Tensor) -> Tensor:
     if isinstance(start, str):
         if start not in ("mean", "image"):
             raise ValueError(f"start: expected 'mean', 'image' or an array, got {start!r}")
-        return torch.full_like(y, y.mean().item()) if start == "mean" else y
+        return torch.full_like(y, y.mean().item()) if start == "mean" else y.clone()
     if np.shape(start) != image.shape:
         raise ValueError(f"start: expected the image's shape {image.shape}, got {np.shape(start)}")
     if not np.isfinite(start).all():

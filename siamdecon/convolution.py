@@ -8,7 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from siamdecon.spectral_filter import SpectralFilter, around_origin, in_parts
+from siamdecon.spectral_filter import SpectralFilter, Workspace, around_origin, in_parts
 from siamdecon.validation import check_psf
 
 #: What lies beyond the border of an image, by the name that `PSFConvolution` uses for it and the
@@ -44,6 +44,9 @@ class PSFConvolution(nn.Module):
         What lies beyond the border: "replicate" (the edge pixel), "reflect" or "symmetric" (a mirror
         in the edge pixel or beside it), "zero", "circular"; or "valid", which keeps only the pixels
         that need nothing beyond the border and so returns a smaller image.
+    workspace : Workspace, optional
+        Memory for the volumes of a loop without gradients. A result lies in it, and the next
+        one overwrites it.
 
     Raises
     ------
@@ -59,14 +62,20 @@ class PSFConvolution(nn.Module):
     tensor([[[[1., 1., 2., 1.]]]])
     """
 
-    def __init__(self, psf, n_dim: int | None = None, padding: str = "replicate"):
+    def __init__(
+        self,
+        psf,
+        n_dim: int | None = None,
+        padding: str = "replicate",
+        workspace: Workspace | None = None,
+    ):
         super().__init__()
         if padding not in PADDINGS:
             raise ValueError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
         psf = check_psf(psf, n_dim)
         if psf.ndim not in (2, 3):
             raise ValueError(f"psf: expected 2 or 3 axes, got shape {psf.shape}")
-        self.padding, self.n_dim = padding, psf.ndim
+        self.padding, self.n_dim, self.workspace = padding, psf.ndim, workspace
         # neither a buffer nor a parameter: .half() must not round it, and checkpoints need not hold it
         self.psf = torch.from_numpy(psf)
         self._transfer: dict[tuple, Tensor] = {}
@@ -89,9 +98,7 @@ class PSFConvolution(nn.Module):
         (`adjoint`) only within a kernel's width of the border.
         """
         before, after = self._reach()
-        padded = self._pad(self._full_precision(y), after, before)
-        del y  # whoever has no more use for it saves a volume
-        return self._blur(padded, after, conjugate=True)
+        return self._blur(self._pad(self._full_precision(y), after, before), after, conjugate=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Apply the exact transpose, border included: <g(x), y> = <x, g.adjoint(y)>.
@@ -163,7 +170,8 @@ class PSFConvolution(nn.Module):
         if mode == "edge":  # of any width by torch itself, and faster there
             return nn.functional.pad(x, [w for p in reversed(widths) for w in p], mode="replicate")
         sizes = x.shape[2:]
-        out = x.new_empty(*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True)))
+        shape = [*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True))]
+        out = (self.workspace or Workspace()).take("padded", shape, x.dtype, x.device)
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
         # an axis copies what it finds, corners that are still empty among it: the last one fills them
         for axis, (size, width) in enumerate(zip(sizes, widths, strict=True), start=2):
@@ -214,7 +222,7 @@ class PSFConvolution(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
             transfer = transfer.conj() if conjugate else transfer
-            return SpectralFilter.apply(x, transfer, shape, place, first, out)
+            return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
 
 
 def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:

@@ -53,10 +53,9 @@ def limit_threads() -> None:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next step; blocks above 16 MiB go back to the system.
 
-    A step of a training or of Lucy-Richardson allocates and frees the same tens of megabytes; fetching
-    their pages anew each time costs a quarter of the first and half of the second. Volumes are better
-    given back: kept in pieces, they add up to half as much again. Does nothing where the C library is
-    another one.
+    A training step allocates and frees the same tens of megabytes; fetching their pages anew each time
+    costs a quarter of it. Volumes are better given back: kept in pieces, they add up to half as much
+    again (a loop over one keeps a `Workspace`). Does nothing where the C library is another one.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

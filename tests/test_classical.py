@@ -69,6 +69,21 @@ def test_richardson_lucy_is_its_equation_with_mirrored_borders(problem):
     np.testing.assert_allclose(richardson_lucy(image, psf, 4, clip=False), x, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("padding", ["symmetric", "zero", "replicate", "circular"])
+@pytest.mark.parametrize("start", ["mean", "image"])
+def test_richardson_lucy_of_a_large_image_overwrites_only_its_own(
+    padding, start, problem, monkeypatch
+):
+    image, psf = problem
+    how = {"start": start, "padding": padding, "clip": False}
+    expected = [richardson_lucy(image, psf, n, **how) for n in (1, 2, 3)]
+    monkeypatch.setattr("siamdecon.spectral_filter.AT_ONCE", 100)
+    before, seen = image.copy(), []
+    richardson_lucy(image, psf, 3, callback=lambda _, x: seen.append(x), **how)
+    np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(image, before)
+
+
 def test_richardson_lucy_does_not_shift_with_an_even_kernel():
     clean = np.zeros((21, 21))
     clean[10, 12] = 1

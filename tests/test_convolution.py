@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from siamdecon.convolution import PADDINGS, PSFConvolution
+from siamdecon.spectral_filter import Workspace
 
 NUMPY_MODES = {
     "replicate": "edge",
@@ -121,6 +122,21 @@ def test_a_large_image_is_filtered_in_parts(shape, size, padding, monkeypatch):
         g = PSFConvolution(kernel(size), padding=padding)
         for parts, expected in zip([g(x), g.correlate(x), g.adjoint(g(x))], whole, strict=True):
             torch.testing.assert_close(parts, expected)
+
+
+@every_case
+def test_a_workspace_serves_again_and_changes_nothing(shape, size, padding, monkeypatch):
+    x, plain = tensor(image(shape)), PSFConvolution(kernel(size), padding=padding)
+    whole = [plain(x), plain.correlate(x), plain(2 * x)]
+    monkeypatch.setattr("siamdecon.spectral_filter.AT_ONCE", 7)
+    g = PSFConvolution(kernel(size), padding=padding, workspace=Workspace())
+    memory = set()
+    for blur, expected in zip([g, g.correlate, lambda x: g(2 * x)], whole, strict=True):
+        parts = blur(x)
+        torch.testing.assert_close(parts, expected)
+        memory.add(parts.data_ptr())
+    assert len(memory) == 1
+    assert g.workspace.take("result", (1, 2), x.dtype, x.device).shape == (1, 2)
 
 
 @pytest.mark.parametrize("padding", ["replicate", "zero"])
