@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SITE := .venv/.installed-site
+BENCH := .venv/.installed-bench
 CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SPHINX := $(BIN)/sphinx-build -n -W --keep-going -d build/doctrees
@@ -38,6 +39,11 @@ $(STAMP): pyproject.toml constraints.txt
 # What the documentation needs comes beside the rest when it is first built.
 $(SITE): $(STAMP)
 	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[site,browser]"
+	@touch $@
+
+# What the PSF convolution is measured beside.
+$(BENCH): $(STAMP)
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[bench]"
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
@@ -80,7 +86,7 @@ samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
 sweep: $(STAMP)  ## train the stored sweep of the lambda explorer, data/lambdas.zip; goes on where it was stopped
 	$(BIN)/python -m siamdecon.lab.sweep
 
-bench: $(STAMP)  ## measure speed and memory; ARGS names sections
+bench: $(BENCH)  ## measure speed and memory; ARGS names sections
 	$(BIN)/python -m benchmarks $(ARGS)
 
 tables: $(STAMP)  ## measure the paper's tables, as far as they are not yet; ARGS="--budget-s 600" are passed on

@@ -77,7 +77,8 @@ def images_table(rows: list[dict]) -> str:
         same = [row for row in rows if row["method"] == key]
         paper = PAPER_2D.get(method.paper, (None,) * 7)
         few = {row["image"] for row in same}
-        title = method.title + (f" ({len(few)} images)" if 0 < len(few) < len(names) else "")
+        images = "1 image" if len(few) == 1 else f"{len(few)} images"
+        title = method.title + (f" ({images})" if 0 < len(few) < len(names) else "")
         cells = [_cell(_mean(same, "psnr"), paper[0], ".2f")]
         one = [row["one_pass"] for row in same if "one_pass" in row]
         cells += [_cell(_mean(one, "psnr"), None, ".2f")]

@@ -17,6 +17,7 @@ from siamdecon.stitching import windows, within
 LARGE = 2**28
 _SLAB = 2**24  # pixels looked at together
 _CELL = 64  # side of the cells that are compared for their contrast
+_SPAN = 2**25  # bytes of a file that a part of a window may spread over
 
 Window = tuple[slice, ...]
 
@@ -60,8 +61,10 @@ class LargeImage:
 
     def __getitem__(self, window: Window) -> Tensor:
         """Read a window, as a float32 tensor of its shape ([z,] y, x), in [0, 1]."""
-        pixels = np.array(self.image.data[window], dtype=np.float32)
-        release(self.image.data)
+        pixels = np.empty([side.stop - side.start for side in window], np.float32)
+        for place, planes in _parts(self.image.data, window):
+            pixels[planes] = self.image.data[place]
+            release(self.image.data)
         return torch.from_numpy(pixels).sub_(self.low).div_(self.high - self.low)
 
 
@@ -150,8 +153,9 @@ def restore_windows(
     for done, (core, window) in enumerate(windows(large.shape, tile, halo, stride), start=1):
         part = f(large[window][None, None])[0, 0]  # ([z,] y, x) of a window
         pixels = part[within(core, window)].cpu().numpy() * (large.high - large.low) + large.low
-        out[core] = cast(pixels, out.dtype)
-        release(out)
+        for place, planes in _parts(out, core):
+            out[place] = cast(pixels[planes], out.dtype)
+            release(out)
         yield done
 
 
@@ -181,6 +185,17 @@ def release(array: np.ndarray) -> None:
     if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         with suppress(OSError, ValueError):
             array.madvise(mmap.MADV_DONTNEED)
+
+
+def _parts(data: np.ndarray, window: Window) -> Iterator[tuple[Window, slice]]:
+    """Split a window along its first axis; yield parts, and their places in it.
+
+    The system may map whole planes of a file for a few of their pixels: a part spans few.
+    """
+    first, step = window[0], max(1, _SPAN // (abs(data.strides[0]) or 1))
+    for start in range(first.start, first.stop, step):
+        stop = min(start + step, first.stop)
+        yield (slice(start, stop), *window[1:]), slice(start - first.start, stop - first.start)
 
 
 def _slabs(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

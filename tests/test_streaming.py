@@ -48,6 +48,17 @@ def test_lucy_richardson_gives_what_it_gives_in_memory(options):
     assert record["options"]["iterations"] == 3
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+def test_windows_are_read_and_written_a_few_planes_at_a_time(planes, monkeypatch):
+    whole = on_disk("richardson_lucy", tile=24, iterations=2).data
+    monkeypatch.setattr("siamdecon.large_images._SPAN", planes * 90 * 70 * 4)
+    large = look_through(read_image("in.tif", memmap=True), lambda *_: (0.0, 1.0))
+    window = (slice(3, 9), slice(0, 90), slice(5, 6))
+    np.testing.assert_array_equal(large[window], large.image.data[window])
+    parts = on_disk("richardson_lucy", tile=24, iterations=2, overwrite=True).data
+    np.testing.assert_array_equal(parts, whole)
+
+
 @pytest.mark.parametrize("average_flips", [False, True])
 def test_a_network_gives_what_it_gives_in_memory(average_flips):
     how = {"average_flips": average_flips, "calibrate": False, "precision": "float32"}

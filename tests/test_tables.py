@@ -140,7 +140,7 @@ def test_the_report_keeps_versions_apart_and_empty_cells_empty(capsys, folder):
     out = capsys.readouterr().out
     x, y = out.split("## lab tier, siamdecon ")[1:]
     assert "| Lucy-Richardson, n = 2 | 21.00 (22.0) |" in x
-    assert "| total variation (1 images) | 24.00 |" in x
+    assert "| total variation (1 image) | 24.00 |" in x
     assert "| Noise2Self | (22.49) |" in x
     assert "| Noise2Same | 25.00 | 0.500 | 0.1000 | 20.00 (24.08) | +1.00 |" in x
     assert "| Lucy-Richardson, n = 2 | 30.00 (22.0) |" in y

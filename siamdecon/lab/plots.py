@@ -146,15 +146,19 @@ def lines(
         raise ValueError(f"curves: expected {len(PALETTE)} or fewer, got {len(curves)}")
     figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
     dashes = ("-", "--", "-.", ":", (0, (6, 1)), (0, (1, 1)))
+    places = x if isinstance(x, dict) else dict.fromkeys(curves, x)
     for (name, values), colour, dash in zip(curves.items(), PALETTE, dashes, strict=False):
-        where = x[name] if isinstance(x, dict) else x
-        axis.plot(where, values, color=colour, linestyle=dash, label=name)
+        axis.plot(places[name], values, color=colour, linestyle=dash, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     for name, scale in (("x", axis.xaxis), ("y", axis.yaxis)):
         if name in log:
             axis.set(**{f"{name}scale": "log"})
             scale.set_major_formatter("{x:g}")
             scale.set_minor_formatter("")  # its labels would overlap on a short axis
+    measured = np.unique(np.concatenate([places[name] for name in curves]))
+    if "x" in log and len(measured) <= 8:  # powers of ten would stand beside what was measured
+        axis.set_xticks(measured, minor=False)
+        axis.set_xticks([], minor=True)
     axis.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         axis.legend(frameon=False)
