@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from siamdecon import inference, paper_psf
 from siamdecon.lab import sweep
-from siamdecon.lab.explorer import Axes, Explorer
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.explorers import (
     LambdaExplorer,
     iterations_explorer,

@@ -9,7 +9,8 @@ from siamdecon.classical import richardson_lucy
 from siamdecon.coarser_scales import downsample
 from siamdecon.datasets import load_sample
 from siamdecon.degradation import PAPER_2D, Noise, blur, degrade, residual
-from siamdecon.lab.explorer import Axes, Explorer
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.microscope import Microscope

@@ -3,7 +3,8 @@
 import ipywidgets as widgets
 import numpy as np
 
-from siamdecon.lab.explorer import Axes, Explorer
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.sweep import BOUNDARIES, Scene, grid_weights, load_sweep, train_point

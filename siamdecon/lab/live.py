@@ -9,7 +9,8 @@ import torch
 
 from siamdecon.arrays import to_array, to_tensor
 from siamdecon.lab.automatic import automatic
-from siamdecon.lab.explorer import STYLE, Axes
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import STYLE
 from siamdecon.lab.frames import compress
 from siamdecon.lab.views import live_or_static
 from siamdecon.run import Training
