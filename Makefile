@@ -97,4 +97,4 @@ lint: $(STAMP)  ## check style
 	$(BIN)/ruff format --check .
 
 clean:  ## remove the environment and what was built
-	rm -rf .venv build dist docs/api
+	rm -rf .venv build dist docs/api docs/course

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from derive import KERNEL, links  # notebooks/derive.py: conf.py has put its folder on the path
+from derive import (
+    KERNEL,
+    SOURCES,
+    links,
+)  # notebooks/derive.py: conf.py has put its folder on the path
 from myst_nb.core.render import NbElementRenderer
 
 
@@ -39,6 +43,19 @@ def _shown(cell):
     elif "solution" in tags:
         cell.source = f"::::{{dropdown}} What the solution means\n{cell.source}\n::::"
     return cell
+
+
+def _sources(app) -> None:
+    """Lay the notebooks' sources among the pages; one that has not changed stays, and is not read again."""
+    folder = Path(app.srcdir) / "course"
+    folder.mkdir(exist_ok=True)
+    for page in folder.glob("*.py"):
+        if page.name not in {source.name for source in SOURCES}:
+            page.unlink()
+    for source in SOURCES:
+        page, text = folder / source.name, source.read_bytes()
+        if not page.exists() or page.read_bytes() != text:
+            page.write_bytes(text)
 
 
 def _links(app, name: str, source: list[str]) -> None:
@@ -74,6 +91,7 @@ def _mathjax(app) -> None:
 def setup(app) -> dict:
     """Register with Sphinx."""
     _with_text_for_pictures()
+    app.connect("builder-inited", _sources)
     app.connect("builder-inited", _mathjax)
     app.connect("source-read", _links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
