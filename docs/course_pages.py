@@ -6,16 +6,12 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from derive import (
-    KERNEL,
-    SOURCES,
-    links,
-)  # notebooks/derive.py: conf.py has put its folder on the path
+from derive import KERNEL, SOURCES, links  # of notebooks/, which conf.py has put on the path
 from myst_nb.core.render import NbElementRenderer
 
 
 def read(text: str) -> nbformat.NotebookNode:
-    """Turn a percent source into the notebook of a page: tasks shown, solutions folded, links on top."""
+    """Turn a percent source into the notebook of a page: tasks shown, solutions folded."""
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = {"kernelspec": KERNEL}
     notebook.cells = [_shown(cell) for cell in notebook.cells]
@@ -49,22 +45,20 @@ def _sources(app) -> None:
     """Lay the notebooks' sources among the pages; one that has not changed stays, and is not read again."""
     folder = Path(app.srcdir) / "course"
     folder.mkdir(exist_ok=True)
+    pages = {source.name: _linked(source) for source in SOURCES}
     for page in folder.glob("*.py"):
-        if page.name not in {source.name for source in SOURCES}:
+        if page.name not in pages:
             page.unlink()
-    for source in SOURCES:
-        page, text = folder / source.name, source.read_bytes()
-        if not page.exists() or page.read_bytes() != text:
-            page.write_bytes(text)
+    for name, text in pages.items():
+        page = folder / name
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
 
 
-def _links(app, name: str, source: list[str]) -> None:
-    """Put links to Colab and Binder below the title of a course page."""
-    if not name.startswith("course/"):
-        return
-    first, title, rest = source[0].split("\n", 2)
-    exercises = f"with exercises to fill in: {links(name.removeprefix('course/'))}"
-    source[0] = f"{first}\n{title}\n#\n# The notebook, {exercises}\n{rest}"
+def _linked(source: Path) -> str:
+    """Put links to Colab and Binder below the title of a percent source."""
+    first, title, rest = source.read_text("utf-8").split("\n", 2)
+    return f"{first}\n{title}\n#\n# The notebook, with exercises to fill in: {links(source.stem)}\n{rest}"
 
 
 def _with_text_for_pictures() -> None:
@@ -93,5 +87,4 @@ def setup(app) -> dict:
     _with_text_for_pictures()
     app.connect("builder-inited", _sources)
     app.connect("builder-inited", _mathjax)
-    app.connect("source-read", _links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

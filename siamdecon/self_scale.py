@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.arrays import to_array, to_tensor
@@ -195,7 +196,7 @@ def find_noise(
     0.05
     """
     first = total_variation(image, psf, noise=estimate_noise(image), device=device)
-    return fit_noise(image, _blurred(first, psf, device))
+    return fit_noise(image, to_array(_blurred(first, psf, device)))
 
 
 def match_coarse(
@@ -231,10 +232,7 @@ def match_coarse(
     >>> match_coarse(grey - 0.1, grey, k, None)[0, 0].round(3)
     np.float32(0.4)
     """
-    m, blurred = (
-        mean_response(noise),
-        PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, "cpu")),
-    )
+    m, blurred = mean_response(noise), _blurred(estimate, psf, "cpu")  # (1, 1, [z,] y, x)
     # an impulse says nothing about the coarse structures
     left = (np.asarray(image) - to_array(m(blurred))).clip(-0.3, 0.3)
     slope = to_array((m(blurred + 0.01) - m(blurred - 0.01)) / 0.02).clip(0.05)
@@ -245,13 +243,15 @@ def match_coarse(
 def _first_estimate(start: str, image: np.ndarray, psf, noise: Noise, device) -> np.ndarray:
     if start != "wiener":
         estimate = total_variation(image, psf, noise=noise, device=device)
-        if start != "auto" or not explains_noise(image, _blurred(estimate, psf, device), noise):
+        if start == "total_variation":
+            return estimate
+        if not explains_noise(image, to_array(_blurred(estimate, psf, device)), noise):
             return estimate
     return wiener(image, psf, device=device)
 
 
-def _blurred(estimate: np.ndarray, psf: np.ndarray, device) -> np.ndarray:
-    return to_array(PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, device)))
+def _blurred(estimate: np.ndarray, psf: np.ndarray, device) -> Tensor:
+    return PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, device))
 
 
 def _check(

@@ -155,10 +155,11 @@ def lines(
             axis.set(**{f"{name}scale": "log"})
             scale.set_major_formatter("{x:g}")
             scale.set_minor_formatter("")  # its labels would overlap on a short axis
-    measured = np.unique(np.concatenate([places[name] for name in curves]))
-    if "x" in log and len(measured) <= 8:  # powers of ten would stand beside what was measured
-        axis.set_xticks(measured, minor=False)
-        axis.set_xticks([], minor=True)
+    if "x" in log:
+        measured = np.unique(np.concatenate([places[name] for name in curves]))
+        if len(measured) <= 8:  # powers of ten would stand beside what was measured
+            axis.set_xticks(measured, minor=False)
+            axis.set_xticks([], minor=True)
     axis.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
         axis.legend(frameon=False)
