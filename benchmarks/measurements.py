@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from filelock import FileLock
+
 from siamdecon._version import __version__
 from siamdecon.tiers import get_tier
 
@@ -24,7 +26,8 @@ class Measurements:
     Parameters
     ----------
     path : Path
-        Made with the first row, in a folder that exists.
+        Made with the first row, in a folder that exists. Beside it lies a file of the same name and
+        ".lock", which the system locks for who is writing.
 
     Raises
     ------
@@ -38,6 +41,7 @@ class Measurements:
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {self.path.parent}; make it first")
+        self._lock = FileLock(self.path.with_name(f"{self.path.name}.lock"))
         self._read, self._known = 0, {}
         self.rows()
 
@@ -60,9 +64,9 @@ class Measurements:
         return tuple(cell[k] for k in KEY) in self._known
 
     def add(self, row: dict) -> None:
-        """Append a row, in one write, so that two runs do not mix their lines."""
+        """Append a row; another run waits, for half of a line that is being written looks torn."""
         line = (json.dumps(row) + "\n").encode()
-        with self.path.open("ab", buffering=0) as file:
+        with self._lock, self.path.open("ab", buffering=0) as file:
             if self._torn():
                 line = b"\n" + line  # what a killed run left behind stays a line of its own
             file.write(line)

@@ -2,9 +2,11 @@
 
 import json
 import multiprocessing
+import threading
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from benchmarks import tables
 from benchmarks.cells import METHODS, measure_cell
@@ -85,6 +87,20 @@ def test_two_runs_append_to_one_file(folder):
     for process in runs:
         process.join()
     assert len(lines()) == len(Measurements("r.jsonl").rows()) == 400
+
+
+def test_a_line_that_another_run_is_writing_is_not_torn(folder):
+    results, line = Measurements("r.jsonl"), json.dumps(row("a")) + "\n"
+    with open("r.jsonl", "a") as file, FileLock("r.jsonl.lock"):
+        file.write(line[:40])
+        file.flush()
+        other = threading.Thread(target=results.add, args=(row("b"),))
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        file.write(line[40:])
+    other.join()
+    assert [r["image"] for r in lines()] == ["a", "b"]
 
 
 def test_a_run_sees_what_another_has_measured():
