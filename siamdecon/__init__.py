@@ -15,7 +15,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 from siamdecon._version import __version__
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.convolution import PSFConvolution
-from siamdecon.datasets import load_benchmark, load_sample, load_volume
+from siamdecon.datasets import load_benchmark, load_volume
 from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, degrade
 from siamdecon.hardware import limit_threads
 from siamdecon.images import read_image, write_image
@@ -25,6 +25,7 @@ from siamdecon.microscope import Microscope
 from siamdecon.psf import paper_psf
 from siamdecon.restoration import Restoration, deconvolve
 from siamdecon.run import TrainingConfig
+from siamdecon.samples import load_sample
 from siamdecon.streaming import deconvolve_file
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train

@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def restore_file(args: argparse.Namespace) -> str:
     """Do what the parsed command line asks; return a line that says what was done."""
-    image = read_image(args.image, memmap=True)  # for its size: the pixels may not fit the memory
+    image = read_image(args.image, memmap=True)  # the pixels may not fit the memory
     on_disk = args.on_disk or image.data.size >= LARGE
     # a file that can't be written must not cost a training first
     check_output(args.output, image, args.dtype, args.overwrite)
@@ -107,7 +107,7 @@ def restore_file(args: argparse.Namespace) -> str:
         save = {"dtype": args.dtype, "overwrite": args.overwrite}
         deconvolve_file(args.image, psf, args.output, args.method, **save, **common, **options)
         return f"{args.output}: {args.method}, {image.shape}, on disk"
-    result = deconvolve(read_image(args.image), psf, args.method, **common, **options)
+    result = deconvolve(image, psf, args.method, **common, **options)
     result.save(args.output, dtype=args.dtype, overwrite=args.overwrite)
     interrupted = " (interrupted: partial result)" if result.settings.get("interrupted") else ""
     return f"{args.output}: {args.method}, {image.shape}{interrupted}"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from siamdecon.arrays import channels_last, to_array, to_tensor
 from siamdecon.classical import richardson_lucy, wiener
-from siamdecon.convolution import PSFConvolution
-from siamdecon.degradation import Noise, add_noise
+from siamdecon.convolution import PSFConvolution, reconvolve
+from siamdecon.degradation import Noise, add_noise, mean_response
 from siamdecon.hardware import autocast_dtype
 from siamdecon.patches import random_patches, symmetries
 from siamdecon.run import count_step
@@ -73,10 +73,11 @@ class Lesson:
 
     def teach(
         self, network, average, steps: int, rate: float, sizes: dict, each_step: Callable
-    ) -> None:
-        """Take so many steps of Adam on the pairs; `average` follows the network's weights."""
+    ) -> list[Tensor]:
+        """Take so many steps of Adam on the pairs, `average` following; return the losses."""
         adam = torch.optim.Adam(network.parameters(), rate, betas=(0.9, 0.99), fused=True)
         network.train()
+        losses = []
         for step in range(steps):
             if step == steps // 2:
                 _freeze_statistics(network)
@@ -89,9 +90,11 @@ class Lesson:
             adam.step()
             average.update_parameters(network)
             count_step()
+            losses.append(loss.detach())
             each_step()
         for mean, last in zip(average.module.buffers(), network.buffers(), strict=True):
             mean.copy_(last)
+        return losses
 
     def batch(self, batch_size: int, patch_size: int) -> Tensor:
         """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 1, [z,] y, x)."""
@@ -154,6 +157,47 @@ def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.n
         smooth, [scale] * image.ndim, corner, output_shape=shape, order=1, mode="nearest"
     )
     return small.astype(np.float32)
+
+
+def match_coarse(
+    estimate: np.ndarray,
+    image: np.ndarray,
+    psf: np.ndarray,
+    noise: Noise | None,
+    width: float = 8.0,
+) -> np.ndarray:
+    r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
+
+    .. math:: \hat x + \frac{G * (m' r)}{G * m'^2}, \qquad r = y - m(\hat x * k)
+
+    with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
+    measurement changes with the signal: little where it is clipped. The average over a Gaussian's area
+    leaves no noise to speak of.
+
+    Parameters
+    ----------
+    estimate, image : ndarray, shape ([z,] y, x)
+    psf : ndarray, shape ([z,] y, x)
+    noise : Noise or None
+    width : float
+        Standard deviation of G in pixels.
+
+    Returns
+    -------
+    ndarray of float32, in [0, 1]
+
+    Examples
+    --------
+    >>> grey, k = np.full((40, 40), 0.4), np.ones((1, 1))
+    >>> match_coarse(grey - 0.1, grey, k, None)[0, 0].round(3)
+    np.float32(0.4)
+    """
+    m, reconvolved = mean_response(noise), reconvolve(estimate, psf)  # (1, 1, [z,] y, x)
+    # an impulse says nothing about the coarse structures
+    left = (np.asarray(image) - to_array(m(reconvolved))).clip(-0.3, 0.3)
+    slope = to_array((m(reconvolved + 0.01) - m(reconvolved - 0.01)) / 0.02).clip(0.05)
+    change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
+    return (estimate + change).clip(0, 1).astype(np.float32)
 
 
 def _freeze_statistics(network: torch.nn.Module) -> None:

@@ -8,6 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
+from siamdecon.arrays import to_tensor
 from siamdecon.spectral_filter import SpectralFilter, Workspace, around_origin, in_parts
 from siamdecon.validation import check_psf
 
@@ -223,6 +224,17 @@ class PSFConvolution(nn.Module):
             transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
             transfer = transfer.conj() if conjugate else transfer
             return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
+
+
+def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
+    """Blur an estimate, shape ([z,] y, x), mirrored beyond its border, to a tensor (1, 1, [z,] y, x).
+
+    Examples
+    --------
+    >>> reconvolve(np.full((3, 3), 0.5), np.ones((3, 3)) / 9)[0, 0, 0].round(decimals=3).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    return PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, device))
 
 
 def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:

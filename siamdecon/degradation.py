@@ -10,7 +10,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from siamdecon.arrays import to_array, to_tensor
-from siamdecon.convolution import PSFConvolution
+from siamdecon.convolution import PSFConvolution, reconvolve
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,7 @@ def residual(
     >>> bool(abs(residual(clean, noisy, np.ones((1, 1))).std() - 0.01) < 0.001)
     True
     """
-    g = PSFConvolution(psf, np.ndim(noisy), padding="symmetric")
-    expected = mean_response(noise)(g(to_tensor(estimate, "cpu")))
+    expected = mean_response(noise)(reconvolve(estimate, psf))
     return np.asarray(noisy, dtype=np.float32) - to_array(expected)
 
 

@@ -1,5 +1,6 @@
-"""Files appear whole or not at all, and what is in their way is said before the work."""
+"""Files appear whole or not at all, what is in their way is said before the work, and checksums."""
 
+import hashlib
 import os
 import secrets
 import tempfile
@@ -97,3 +98,34 @@ def check_suffix(path, suffixes):
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")
+
+
+def sha256(path):
+    """Return the SHA-256 of a file.
+
+    Examples
+    --------
+    >>> path = Path(tempfile.mkdtemp(), "empty")
+    >>> path.touch()
+    >>> sha256(path)[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def check_sha256(path, expected, mend):
+    """Raise unless a file is there and has this SHA-256; `mend` says what to do about it.
+
+    Examples
+    --------
+    >>> check_sha256(Path("gone.tif"), "e3b0c442", "get it anew")
+    Traceback (most recent call last):
+    FileNotFoundError: gone.tif is missing; get it anew
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {mend}")
+    if (digest := sha256(path)) != expected:
+        raise ValueError(
+            f"{path} has SHA-256 {digest}, expected {expected}: the file is damaged "
+            f"or was changed; {mend}"
+        )

@@ -1,22 +1,15 @@
 """TIFF and PNG files in and out, with axes, voxel size and dtype kept; no pixel is changed."""
 
-import logging
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import PIL.Image
-import tifffile
 
 from siamdecon.files import check_suffix, check_writable, write_atomically
+from siamdecon.tiff import read_tiff, write_tiff
 
-# Length units in um. Both micro signs occur, U+00B5 and the Greek letter; Fiji writes it escaped.
-_UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"], 1.0)
-_UM |= {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0}
 SUFFIXES = (".tif", ".tiff", ".png")
-_CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +113,7 @@ def read_image(path, *, memmap=False):
         if path.suffix.lower() == ".png":
             data, axes, sizes = _read_png(path)
         else:
-            data, axes, sizes = _read_tiff(path, memmap)
+            data, axes, sizes = read_tiff(path, memmap)
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # the decoders raise nearly every type there is
@@ -180,8 +173,9 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
     image = Image(data, axes, voxel_size)
     check_storable(path, data.dtype, data.shape)
-    write = _write_png if png else _write_tiff
-    return write_atomically(path, lambda temporary: write(temporary, image))
+    if png:
+        return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
+    return write_atomically(path, lambda part: write_tiff(part, data, axes, image.voxel_size))
 
 
 def check_storable(path, dtype, shape):
@@ -250,97 +244,8 @@ def _read_png(path):
             return np.array(picture).astype(np.uint16), "YX", {}
         if picture.mode == "L":
             return np.array(picture), "YX", {}
-        return np.array(picture.convert("RGBA" if _has_alpha(picture) else "RGB")), "YXS", {}
-
-
-def _has_alpha(picture):
-    return "A" in picture.getbands() or "transparency" in picture.info
-
-
-def _write_png(path, image):
-    PIL.Image.fromarray(image.data).save(path, format="PNG")
-
-
-def _read_tiff(path, memmap):
-    with _heeding_the_log(), tifffile.TiffFile(path) as tif:
-        if len(tif.series) != 1:
-            raise ValueError(
-                f"it holds {len(tif.series)} images of different shape or kind; save "
-                "the one you want as a file of its own"
-            )
-        series = tif.series[0]
-        return series.asarray(out="memmap" if memmap else None), series.axes, _voxel_size(tif)
-
-
-@contextmanager
-def _heeding_the_log():
-    """Tifffile only logs that pages or tags are cut off, and goes on with those it finds."""
-    complaints, handler = [], logging.Handler(logging.ERROR)
-    handler.emit = lambda record: complaints.append(record.getMessage())
-    logging.getLogger("tifffile").addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger("tifffile").removeHandler(handler)
-    if complaints:
-        raise ValueError(complaints[0])
-
-
-def _voxel_size(tif):
-    """Return um by axis; 0 or NaN where unknown. The resolution tags of a plain TIFF mean print."""
-    lengths, units = {}, {}
-    if tif.is_ome:
-        pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
-        lengths = {axis: pixels.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
-        units = {axis: pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
-    elif tif.is_imagej:
-        metadata, tags = tif.imagej_metadata, tif.pages[0].tags
-        lengths["Z"] = metadata.get("spacing", 0)
-        for axis in "YX":
-            pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
-            lengths[axis] = length / pixels if pixels else 0
-        unit = metadata.get("unit", "")
-        units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
-    return {a: float(lengths[a]) * _UM.get(str(units[a]).strip().lower(), 0) for a in lengths}
-
-
-def create_tiff(path, shape, dtype, axes, voxel_size=None):
-    """Create a TIFF of zeros and return its pixels as a memory map, to be written bit by bit.
-
-    The kind of file is that of `write_image`; nothing is checked, and it is not written atomically.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "a.tif")
-    >>> create_tiff(path, (4, 16, 16), np.dtype("u2"), "ZYX")[2, 3, 4] = 7
-    >>> int(read_image(path).data[2].sum())
-    7
-    """
-    image = Image(np.broadcast_to(np.zeros((), dtype), shape), axes, voxel_size)
-    shape, options = _tiff_options(image)
-    pixels = tifffile.memmap(path, shape=shape, dtype=image.dtype, **options)
-    return pixels.reshape(image.shape)
-
-
-def _write_tiff(path, image):
-    shape, options = _tiff_options(image)
-    tifffile.imwrite(path, image.data.reshape(shape), **options)
-
-
-def _tiff_options(image):
-    """Return the shape and the options that tifffile writes an image with."""
-    sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
-    known = {axis: size for axis, size in sizes.items() if size}
-    if image.data.nbytes > _CLASSIC_LIMIT:
-        shape, kind, metadata = image.shape, {"ome": True, "bigtiff": True}, {"axes": image.axes}
-        metadata |= {f"PhysicalSize{axis}": size for axis, size in known.items()}
-        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
-    else:  # all six axes of ImageJ, for otherwise a last axis of length 1 is taken for samples
-        planes = image.shape[0] if image.ndim == 3 else 1
-        shape = (1, planes, 1, *image.shape[-2:], 1)
-        kind, metadata = {"imagej": True}, {"axes": "TZCYXS"}
-        if known:
-            kind["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
-            metadata |= {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {})
-    return shape, {"photometric": "minisblack", "metadata": metadata, **kind}
+        return (
+            np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")),
+            "YXS",
+            {},
+        )

@@ -68,15 +68,30 @@ class LargeImage:
         return torch.from_numpy(pixels).sub_(self.low).div_(self.high - self.low)
 
 
-def look_through(image: Image, value_range: Callable[[Image, float, float], tuple]) -> LargeImage:
+def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
+    """Return the values that become 0 and 1, for an image from `low` to `high`.
+
+    Floats that fill [0, 1] stay as they are.
+
+    Examples
+    --------
+    >>> value_range(Image(np.zeros((2, 2), np.uint16), "YX"), 90, 4000)
+    (90, 4000)
+    >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
+    (0.0, 1.0)
+    """
+    if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
+        return 0.0, 1.0
+    return low, high
+
+
+def look_through(image: Image) -> LargeImage:
     """Look through an image on disk once, slab by slab.
 
     Parameters
     ----------
     image : Image
         See `read_image` with `memmap`.
-    value_range : callable
-        Maps the image, its minimum and its maximum to the values that become 0 and 1.
 
     Returns
     -------
@@ -90,7 +105,7 @@ def look_through(image: Image, value_range: Callable[[Image, float, float], tupl
     Examples
     --------
     >>> spot = np.zeros((4, 40, 40), np.uint8); spot[2, 20, 20] = 200
-    >>> found = look_through(Image(spot, "ZYX"), lambda image, low, high: (low, high))
+    >>> found = look_through(Image(spot, "ZYX"))
     >>> found.high, float(found[2:3, 20:21, 20:22].sum())
     (200.0, 1.0)
     """

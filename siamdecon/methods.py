@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from siamdecon.large_images import LargeImage
 from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import plain
-from siamdecon.run import Training, TrainingConfig
+from siamdecon.run import History, Training, TrainingConfig
 from siamdecon.self_scale import find_noise, self_scale
 from siamdecon.ssi import ssi
 from siamdecon.tiers import Tier, get_tier, tier_name
@@ -50,7 +50,7 @@ _SIZES = {
     },
 }
 #: What a function of `CLASSICAL` is given by `deconvolve`, not by its options.
-_GIVEN = {"image", "psf", "device", "callback", "seed", "progress", "voxel_size"}
+_GIVEN = {"image", "psf", "device", "callback", "seed", "progress", "voxel_size", "history"}
 
 
 @dataclass
@@ -71,6 +71,8 @@ class Job:
         See `TrainingConfig`.
     noise : Noise, optional
         What the method was told of the noise, or has found, once it runs.
+    history : History
+        The losses of a function of `CLASSICAL` that trains a network.
     """
 
     image: np.ndarray | LargeImage
@@ -81,6 +83,7 @@ class Job:
     callback: Callable | None = None
     voxel_size: tuple[float | None, ...] | None = None
     noise: Noise | None = None
+    history: History = field(default_factory=History)
 
     def classical_options(self, options: dict, tier: str | None = None) -> dict:
         """Check and complete the options of a classical method."""
@@ -92,8 +95,8 @@ class Job:
         _check_options(self.method, options, keep)
         return self.with_noise({**{name: known[name].default for name in keep}, **options})
 
-    def classical(self, options: dict, progress: bool = False) -> np.ndarray:
-        """Run a classical method with complete options."""
+    def classical(self, options: dict, progress: bool = False) -> tuple[np.ndarray, dict]:
+        """Run a classical method with complete options; return the estimate and the settings used."""
         function = CLASSICAL[self.method]
         known = inspect.signature(function).parameters
         given = {
@@ -102,9 +105,15 @@ class Job:
             "seed": self.seed,
             "progress": progress,
             "voxel_size": self.voxel_size,
+            "history": self.history,
         }
         given = {name: value for name, value in given.items() if name in known}
-        return function(self.image, self.psf, **given, **options)
+        estimate = function(self.image, self.psf, **given, **options)
+        used = {"options": plain(options)}
+        if self.method in _SIZES:
+            asked, done = options["steps"] * options.get("rounds", 1), len(self.history)
+            used |= {"steps_done": done, "interrupted": done < asked}
+        return estimate, used
 
     def with_noise(self, options: dict) -> dict:
         """Replace the noise "auto" by what the image shows."""

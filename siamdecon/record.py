@@ -32,7 +32,7 @@ def describe_inputs(source: Image, psf: np.ndarray, sha256: str | None = None) -
     ([4, 6], 'uint8', [3, 3])
     """
     if sha256 is None:
-        sha256 = hashlib.sha256(np.ascontiguousarray(source.data)).hexdigest()
+        sha256 = hashlib.sha256(np.ascontiguousarray(source.data, source.dtype)).hexdigest()
     return {
         "image": {
             "path": str(source.path) if source.path else None,

@@ -11,9 +11,9 @@ from siamdecon.files import check_writable
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
 from siamdecon.inference import STITCHES, predict
-from siamdecon.large_images import cast
+from siamdecon.large_images import cast, value_range
 from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
-from siamdecon.record import describe_inputs, describe_versions, plain, write_settings
+from siamdecon.record import describe_inputs, describe_versions, write_settings
 from siamdecon.run import History, Training
 from siamdecon.tiers import get_tier, tier_name
 from siamdecon.validation import check_image, check_psf, check_psf_fits, check_sampling
@@ -38,6 +38,8 @@ class Restoration:
         The training behind a learned method: networks, losses by name.
     noise : Noise or None
         The noise that the method was told of or has estimated, in units of the range [0, 1].
+    history : History or None
+        The losses by name, one value a step; None where no network was trained.
     """
 
     image: np.ndarray
@@ -47,11 +49,7 @@ class Restoration:
     psf: np.ndarray
     run: Training | None = None
     noise: Noise | None = None
-
-    @property
-    def history(self) -> History | None:
-        """The losses by name, one value a step; None for a classical method."""
-        return self.run.history if self.run else None
+    history: History | None = None
 
     @property
     def residual(self) -> np.ndarray:
@@ -215,7 +213,7 @@ def deconvolve(
             # blur lowers peaks: restored, they may rise above the brightest value measured
             options.setdefault("clip", False)
         options = job.classical_options(options, tier)
-        estimate, used = job.classical(options, progress), {"options": plain(options)}
+        estimate, used = job.classical(options, progress)
     else:
         size = get_tier(tier, pixels.ndim)
         run, trained = job.learned(options, size, checkpoint, progress)
@@ -232,21 +230,5 @@ def deconvolve(
         "versions": describe_versions(),
     }
     image = (estimate * span + low).astype(np.float32)
-    return Restoration(image, method, settings, source, psf, run, job.noise)
-
-
-def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
-    """Return the values that become 0 and 1, for an image from `low` to `high`.
-
-    Floats that fill [0, 1] stay as they are.
-
-    Examples
-    --------
-    >>> value_range(Image(np.zeros((2, 2), np.uint16), "YX"), 90, 4000)
-    (90, 4000)
-    >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
-    (0.0, 1.0)
-    """
-    if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
-        return 0.0, 1.0
-    return low, high
+    history = run.history if run else job.history or None
+    return Restoration(image, method, settings, source, psf, run, job.noise, history)

@@ -1,6 +1,7 @@
 """A training run on paper: what it is told, and what it leaves behind."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +40,27 @@ def steps_taken() -> int:
     True
     """
     return _taken
+
+
+def moving_average(decay: float) -> Callable:
+    """Return an update for `AveragedModel`: an exponential moving average that starts short.
+
+    A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
+    it grows like (1 + n) / (10 + n) up to `decay` instead.
+
+    Examples
+    --------
+    >>> averaged, current = [torch.zeros(1)], [torch.ones(1)]
+    >>> moving_average(0.99)(averaged, current, 8)
+    >>> averaged
+    [tensor([0.5000])]
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = float(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
 
 
 @dataclass(frozen=True)

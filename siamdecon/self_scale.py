@@ -2,23 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from siamdecon.arrays import to_array, to_tensor
+from siamdecon.arrays import to_array
 from siamdecon.classical import Callback, wiener
-from siamdecon.coarser_scales import BALANCES, SMALLEST, Lesson
-from siamdecon.convolution import PSFConvolution
-from siamdecon.degradation import Noise, mean_response
+from siamdecon.coarser_scales import BALANCES, SMALLEST, Lesson, match_coarse
+from siamdecon.convolution import reconvolve
+from siamdecon.degradation import Noise
 from siamdecon.hardware import keep_freed_memory, pick_device
 from siamdecon.noise_estimation import PILE_UP, estimate_noise, explains_noise, fit_noise
+from siamdecon.run import History, moving_average
 from siamdecon.total_variation import total_variation
-from siamdecon.training import moving_average
 from siamdecon.unet import seeded_unet
 from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
 
@@ -49,6 +48,7 @@ def self_scale(
     clip: bool = True,
     voxel_size: tuple[float | None, ...] | None = None,
     callback: Callback | None = None,
+    history: History | None = None,
     progress: bool = False,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
@@ -103,6 +103,8 @@ def self_scale(
         um along each axis; see `symmetries`.
     callback : callable, optional
         Called with 0 and the start, then after each round with its number and the estimate.
+    history : History, optional
+        Takes the loss of each step of a whole round, as "total".
     progress : bool
         Show a progress bar.
     device : str, optional
@@ -111,6 +113,7 @@ def self_scale(
     Returns
     -------
     estimate : ndarray of float32, shape as `image`
+        KeyboardInterrupt ends the run early and returns that of the last whole round, or the start.
 
     Raises
     ------
@@ -158,14 +161,18 @@ def self_scale(
     average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
     from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-    total = rounds * steps
-    with tqdm(total=total, desc="self_scale", unit="step", disable=not progress) as bar:
+    total, history = rounds * steps, History() if history is None else history
+    with (
+        tqdm(total=total, desc="self_scale", unit="step", disable=not progress) as bar,
+        suppress(KeyboardInterrupt),
+    ):
         for i in range(rounds):
             lesson.prepare(estimate)
-            lesson.teach(network, average, steps, learning_rate, sizes, bar.update)
-            estimate = lesson.restore(average, image)
-            if coarse:
-                estimate = match_coarse(estimate, image, psf, noise, coarse)
+            losses = lesson.teach(network, average, steps, learning_rate, sizes, bar.update)
+            restored = lesson.restore(average, image)
+            estimate = match_coarse(restored, image, psf, noise, coarse) if coarse else restored
+            for loss in losses:
+                history.record({"total": loss})
             report(i + 1, estimate)
     return estimate * np.float32(room)
 
@@ -196,48 +203,7 @@ def find_noise(
     0.05
     """
     first = total_variation(image, psf, noise=estimate_noise(image), device=device)
-    return fit_noise(image, to_array(_blurred(first, psf, device)))
-
-
-def match_coarse(
-    estimate: np.ndarray,
-    image: np.ndarray,
-    psf: np.ndarray,
-    noise: Noise | None,
-    width: float = 8.0,
-) -> np.ndarray:
-    r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
-
-    .. math:: \hat x + \frac{G * (m' r)}{G * m'^2}, \qquad r = y - m(\hat x * k)
-
-    with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
-    measurement changes with the signal: little where it is clipped. The average over a Gaussian's area
-    leaves no noise to speak of.
-
-    Parameters
-    ----------
-    estimate, image : ndarray, shape ([z,] y, x)
-    psf : ndarray, shape ([z,] y, x)
-    noise : Noise or None
-    width : float
-        Standard deviation of G in pixels.
-
-    Returns
-    -------
-    ndarray of float32, in [0, 1]
-
-    Examples
-    --------
-    >>> grey, k = np.full((40, 40), 0.4), np.ones((1, 1))
-    >>> match_coarse(grey - 0.1, grey, k, None)[0, 0].round(3)
-    np.float32(0.4)
-    """
-    m, blurred = mean_response(noise), _blurred(estimate, psf, "cpu")  # (1, 1, [z,] y, x)
-    # an impulse says nothing about the coarse structures
-    left = (np.asarray(image) - to_array(m(blurred))).clip(-0.3, 0.3)
-    slope = to_array((m(blurred + 0.01) - m(blurred - 0.01)) / 0.02).clip(0.05)
-    change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
-    return (estimate + change).clip(0, 1).astype(np.float32)
+    return fit_noise(image, to_array(reconvolve(first, psf, device)))
 
 
 def _first_estimate(start: str, image: np.ndarray, psf, noise: Noise, device) -> np.ndarray:
@@ -245,13 +211,9 @@ def _first_estimate(start: str, image: np.ndarray, psf, noise: Noise, device) ->
         estimate = total_variation(image, psf, noise=noise, device=device)
         if start == "total_variation":
             return estimate
-        if not explains_noise(image, to_array(_blurred(estimate, psf, device)), noise):
+        if not explains_noise(image, to_array(reconvolve(estimate, psf, device)), noise):
             return estimate
     return wiener(image, psf, device=device)
-
-
-def _blurred(estimate: np.ndarray, psf: np.ndarray, device) -> Tensor:
-    return PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, device))
 
 
 def _check(

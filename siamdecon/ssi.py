@@ -1,5 +1,7 @@
 """Self-Supervised Inversion (SSI), the learned baseline of the paper's Tables 2 and 4, for comparison."""
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from siamdecon.convolution import PSFConvolution
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import mean_square
 from siamdecon.patches import random_patches, symmetries
-from siamdecon.run import count_step
+from siamdecon.run import History, count_step
 from siamdecon.unet import CONV, seeded
 from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
 
@@ -89,6 +91,7 @@ def ssi(
     seed: int = 0,
     clip: bool = True,
     callback: Callback | None = None,
+    history: History | None = None,
     progress: bool = False,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
@@ -120,6 +123,8 @@ def ssi(
         Cut the result to [0, 1].
     callback : callable, optional
         Called after every 50 steps with the step and the estimate so far.
+    history : History, optional
+        Takes the loss of each step, as "total".
     progress : bool
         Show a progress bar.
     device : str, optional
@@ -128,6 +133,7 @@ def ssi(
     Returns
     -------
     estimate : ndarray of float32, shape as `image`
+        KeyboardInterrupt ends the training early and returns what it has reached.
 
     Raises
     ------
@@ -162,28 +168,33 @@ def ssi(
     from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
     dtype = autocast_dtype(device)
-    for step in tqdm(range(steps), desc="ssi", unit="step", disable=not progress, mininterval=0.25):
-        left = 1 - step / steps
-        target = random_patches(x[0, 0], *draw, generator, turns)
-        mask = _like(target, generator, torch.rand) < _between(MASK_DENSITY, left)
-        hidden = hide(target, mask) + _between(INPUT_NOISE, left) * _like(
-            target, generator, torch.randn
-        )
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            estimate = f(hidden)
-        loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
-        adam.zero_grad()
-        loss.backward()
-        for p in f.parameters():
-            noise = _like(p.grad, generator, torch.randn)
-            p.grad += GRADIENT_NOISE * left * p.grad.square().mean().sqrt() * noise
-        adam.step()
-        count_step()
-        value = loss.item()
-        smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
-        plateau.step(smoothed)
-        if callback is not None and ((step + 1) % 50 == 0 or step + 1 == steps):
-            callback(step + 1, to_array(_whole(f, x, dtype), clip))
+    with suppress(KeyboardInterrupt):
+        for step in tqdm(
+            range(steps), desc="ssi", unit="step", disable=not progress, mininterval=0.25
+        ):
+            left = 1 - step / steps
+            target = random_patches(x[0, 0], *draw, generator, turns)
+            mask = _like(target, generator, torch.rand) < _between(MASK_DENSITY, left)
+            hidden = hide(target, mask) + _between(INPUT_NOISE, left) * _like(
+                target, generator, torch.randn
+            )
+            with torch.autocast(device.type, dtype, enabled=dtype is not None):
+                estimate = f(hidden)
+            loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
+            adam.zero_grad()
+            loss.backward()
+            for p in f.parameters():
+                noise = _like(p.grad, generator, torch.randn)
+                p.grad += GRADIENT_NOISE * left * p.grad.square().mean().sqrt() * noise
+            adam.step()
+            count_step()
+            if history is not None:
+                history.record({"total": loss})
+            value = loss.item()
+            smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
+            plateau.step(smoothed)
+            if callback is not None and ((step + 1) % 50 == 0 or step + 1 == steps):
+                callback(step + 1, to_array(_whole(f, x, dtype), clip))
     return to_array(_whole(f, x, dtype), clip)
 
 

@@ -12,15 +12,16 @@ from siamdecon.classical import richardson_lucy
 from siamdecon.degradation import mean_response
 from siamdecon.files import write_atomically
 from siamdecon.hardware import pick_device
-from siamdecon.images import Image, create_tiff, read_image
+from siamdecon.images import Image, read_image
 from siamdecon.inference import estimator, fit_contrast, halo_of, tile_side
 from siamdecon.large_images import LargeImage, look_through, release, restore_windows
 from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
 from siamdecon.record import describe_inputs, describe_versions, plain, write_settings
-from siamdecon.restoration import check_output, value_range
+from siamdecon.restoration import check_output
 from siamdecon.run import Training
 from siamdecon.stitching import windows
 from siamdecon.tiers import get_tier, tier_name
+from siamdecon.tiff import create_tiff
 from siamdecon.validation import check_psf, check_psf_fits, check_sampling
 
 #: Side of the tiles that Lucy-Richardson restores; each is read with a halo around it.
@@ -111,7 +112,7 @@ def deconvolve_file(
     check_psf_fits(psf, source.shape)
     check_sampling(kernel, source)
     device = str(pick_device(device))
-    large = look_through(source, value_range)
+    large = look_through(source)
     job = Job(large, psf, method, seed, device, voxel_size=source.voxel_size)
     if method == "richardson_lucy":
         # as in `deconvolve`: restored peaks may rise above the brightest value measured

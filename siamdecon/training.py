@@ -17,7 +17,7 @@ from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.large_images import LargeImage
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
-from siamdecon.run import History, Training, TrainingConfig, count_step
+from siamdecon.run import History, Training, TrainingConfig, count_step, moving_average
 from siamdecon.validation import check_image, check_unit_range
 
 
@@ -99,27 +99,6 @@ def train(
         run.interrupted = True
     loop.finish()
     return run
-
-
-def moving_average(decay: float) -> Callable:
-    """Return an update for `AveragedModel`: an exponential moving average that starts short.
-
-    A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
-    it grows like (1 + n) / (10 + n) up to `decay` instead.
-
-    Examples
-    --------
-    >>> averaged, current = [torch.zeros(1)], [torch.ones(1)]
-    >>> moving_average(0.99)(averaged, current, 8)
-    >>> averaged
-    [tensor([0.5000])]
-    """
-
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        n = float(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
 
 
 class TrainingLoop:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 
 from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
@@ -48,6 +49,24 @@ def test_it_does_what_the_package_does(files):
     unit = (files.astype(np.float32) - low) / (high - low)
     expected = richardson_lucy(unit, PSF, 4, prefilter="median", clip=False) * (high - low) + low
     np.testing.assert_allclose(read_image("out.tif").data, expected, rtol=1e-4)
+
+
+def test_a_compressed_big_endian_file_is_unpacked_once_and_restored_alike(files, monkeypatch):
+    arguments = ("--psf", "psf.tif", "--method", "wiener", "--dtype", "source")
+    assert run(*arguments) == 0
+    plain, record = read_image("out.tif").data, json.load(open("out.json"))
+    tifffile.imwrite("in.tif", files, byteorder=">", compression="zlib")
+    unpacked, decode = [], tifffile.TiffPageSeries.asarray
+    monkeypatch.setattr(
+        tifffile.TiffPageSeries,
+        "asarray",
+        lambda series, **how: unpacked.append(series.shape) or decode(series, **how),
+    )
+    assert run(*arguments, "--overwrite") == 0
+    assert unpacked.count(files.shape) == 1
+    np.testing.assert_array_equal(read_image("out.tif").data, plain)
+    again = json.load(open("out.json"))["image"]
+    assert again["sha256_of_pixels"] == record["image"]["sha256_of_pixels"]
 
 
 def test_the_optics_stand_in_for_a_kernel(files):

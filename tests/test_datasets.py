@@ -20,9 +20,10 @@ import pytest
 import skimage
 import tifffile
 
-from siamdecon import datasets, phantoms
-from siamdecon.datasets import load_benchmark, load_sample, load_volume, sample_names, write_samples
+from siamdecon import datasets, phantoms, samples
+from siamdecon.datasets import load_benchmark, load_volume
 from siamdecon.images import write_image
+from siamdecon.samples import load_sample, sample_names, write_samples
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 MANIFEST = {entry["name"]: entry for entry in json.loads((DATA / "manifest.json").read_text())}
@@ -93,25 +94,25 @@ def test_unknown_samples_are_refused_with_the_list():
 
 def test_a_changed_or_missing_sample_says_how_to_mend_it(tmp_path, monkeypatch):
     shutil.copytree(DATA, tmp_path / "data")
-    monkeypatch.setattr(datasets, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(samples, "data_folder", lambda: tmp_path / "data")
     path = tmp_path / "data" / "filaments.tif"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(ValueError, match=r"filaments\.tif has SHA-256.*-m siamdecon\.datasets"):
+    with pytest.raises(ValueError, match=r"filaments\.tif has SHA-256.*-m siamdecon\.samples"):
         load_sample("filaments")
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"filaments\.tif is missing.*siamdecon\.datasets"):
+    with pytest.raises(FileNotFoundError, match=r"filaments\.tif is missing.*siamdecon\.samples"):
         load_sample("filaments")
 
 
 def test_an_installed_package_finds_its_samples(tmp_path):
-    package = Path(datasets.__file__).parent
+    package = Path(samples.__file__).parent
     shutil.copytree(package, tmp_path / "siamdecon", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(DATA, tmp_path / "siamdecon" / "data")
-    code = "import siamdecon.datasets as d; print(d.__file__, d.load_sample('vesicles').shape)"
+    code = "import siamdecon.samples as d; print(d.__file__, d.load_sample('vesicles').shape)"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert result.stdout.split() == [str(tmp_path / "siamdecon" / "datasets.py"), "(384,", "384)"]
+    assert result.stdout.split() == [str(tmp_path / "siamdecon" / "samples.py"), "(384,", "384)"]
 
 
 # The benchmark, with pictures made up here.

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from siamdecon import images
+from siamdecon import tiff
 from siamdecon.files import check_writable, write_atomically
 from siamdecon.images import Image, read_image, write_image
 
@@ -54,7 +54,7 @@ def test_voxel_size_survives(tmp_path_factory, size, flat, big):
     picture, size = (PLANE, size[1:]) if flat else (STACK, size)
     with pytest.MonkeyPatch.context() as patch:
         if big:
-            patch.setattr(images, "_CLASSIC_LIMIT", picture.nbytes - 1)
+            patch.setattr(tiff, "_CLASSIC_LIMIT", picture.nbytes - 1)
         write_image(path, picture, voxel_size=size)
     assert path.read_bytes()[2] == (43 if big else 42)  # the magic numbers of big and classic TIFF
     back = read_image(path)

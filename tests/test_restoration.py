@@ -12,6 +12,7 @@ from siamdecon import LossWeights, deconvolve, load_sample, paper_psf, read_imag
 from siamdecon.images import Image
 from siamdecon.inference import predict
 from siamdecon.methods import METHODS
+from siamdecon.patches import random_patches
 from siamdecon.phantoms import filaments
 from siamdecon.tiers import TIERS, get_tier
 
@@ -118,6 +119,40 @@ def test_an_interrupted_run_gives_a_partial_result():
     assert result.settings["interrupted"]
     assert result.settings["steps_done"] == 2
     assert np.isfinite(result.image).all()
+
+
+def test_a_method_with_a_network_of_its_own_records_its_losses_and_can_be_interrupted():
+    seen = {}
+
+    def stop(i, estimate):
+        seen[i] = estimate
+        if i == 1:
+            raise KeyboardInterrupt
+
+    small = {"rounds": 2, "steps": 3, "clip": True}
+    whole = restore(method="self_scale", **small)
+    assert len(whole.history) == whole.settings["steps_done"] == 6
+    assert not whole.settings["interrupted"]
+    assert np.isfinite(whole.history["total"]).all()
+    half = restore(method="self_scale", callback=stop, **small)
+    assert half.settings["interrupted"] and half.settings["steps_done"] == len(half.history) == 3
+    np.testing.assert_array_equal(half.image, seen[1])
+    np.testing.assert_array_equal(half.history["total"], whole.history["total"][:3])
+
+
+def test_an_interrupted_ssi_returns_what_it_has_reached(monkeypatch):
+    taken = []
+
+    def interrupted(patches, *args):
+        taken.append(1)
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        return random_patches(patches, *args)
+
+    monkeypatch.setattr("siamdecon.ssi.random_patches", interrupted)
+    result = restore(method="ssi")
+    assert result.settings["interrupted"] and result.settings["steps_done"] == 2
+    assert len(result.history) == 2 and np.isfinite(result.image).all()
 
 
 def test_flips_are_averaged_over_the_kernels_symmetries():

@@ -9,15 +9,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
-from siamdecon.coarser_scales import BALANCES, Lesson, _cut, downsample
+from siamdecon.coarser_scales import BALANCES, Lesson, _cut, downsample, match_coarse
 from siamdecon.degradation import add_noise
 from siamdecon.phantoms import filaments
 from siamdecon.run import steps_taken
-from siamdecon.self_scale import (
-    find_noise,
-    match_coarse,
-    self_scale,
-)
+from siamdecon.self_scale import find_noise, self_scale
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 QUICK = {"rounds": 1, "steps": 2, "features": 2, "patch_size": 32}

@@ -26,13 +26,13 @@ from siamdecon import (
     score,
     wiener,
 )
-from siamdecon.coarser_scales import downsample
+from siamdecon.coarser_scales import downsample, match_coarse
 from siamdecon.degradation import residual
 from siamdecon.lab import checks
 from siamdecon.lab.explorers import scales_explorer
 from siamdecon.lab.plots import gallery, lines, score_table
 from siamdecon.lab.questions import Question, predictions
-from siamdecon.self_scale import find_noise, match_coarse
+from siamdecon.self_scale import find_noise
 from siamdecon.spectra import fourier_ring_correlation
 
 # %% [markdown]

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from siamdecon.datasets import data_folder, load_sample
 from siamdecon.degradation import degrade
 from siamdecon.files import write_atomically
 from siamdecon.inference import predict
@@ -27,6 +26,7 @@ from siamdecon.noise_estimation import estimate_noise
 from siamdecon.psf import paper_psf
 from siamdecon.restoration import residual
 from siamdecon.run import Training
+from siamdecon.samples import data_folder, load_sample
 from siamdecon.spectra import fourier_ring_correlation, radial_power
 from siamdecon.tiers import get_tier
 from siamdecon.training import TrainingLoop

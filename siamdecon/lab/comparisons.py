@@ -1,0 +1,128 @@
+"""Explorers of pictures that a learner has made: coarser copies, and restored volumes."""
+
+import numpy as np
+
+from siamdecon.coarser_scales import downsample
+from siamdecon.degradation import PAPER_2D, Noise, degrade
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import Explorer
+from siamdecon.lab.frames import Frame, compress
+from siamdecon.spectra import radial_power
+
+
+def scales_explorer(
+    image: np.ndarray, estimates: dict[str, np.ndarray], psf: np.ndarray, noise: Noise = PAPER_2D
+) -> Explorer:
+    """Return an explorer of coarser copies: a target, what the microscope would make of it, its detail.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        The clean image, whose power the copies' is compared with.
+    estimates : dict of str to ndarray, shape (y, x)
+        What the copies are made of, by name.
+    psf : ndarray, shape (y, x)
+    noise : Noise
+
+    Examples
+    --------
+    Introduced in notebook 10.
+
+    >>> from siamdecon import load_sample, paper_psf
+    >>> clean = load_sample("nuclei")[:128, :128]
+    >>> explorer = scales_explorer(clean, {"itself": clean}, paper_psf(2))
+    >>> explorer.set(scale=2)
+    >>> explorer.frame.text
+    'a copy of itself, 2 times smaller, 63 pixels a side: beyond 0.16 cycles per pixel it has ...'
+    """
+    bins, shown = 16, 64
+    frequency, truth = radial_power(image, bins)
+    truth = truth / image.size  # a smaller picture has less of everything
+    fine = frequency > 0.16
+
+    def frame(scale, source) -> Frame:
+        copy = downsample(estimates[source], scale, (scale / 2,) * 2)
+        measured = degrade(copy.clip(0, 1), psf, noise)
+        power = radial_power(copy, bins)[1] / copy.size
+        share = power[fine].sum() / truth[fine].sum()
+        text = (
+            f"a copy of {source}, {scale:g} times smaller, {copy.shape[0]} pixels a side: beyond 0.16 cycles "
+            f"per pixel it has {share:.1f} times the power of the clean image."
+        )
+        part = tuple(
+            slice(max(0, (n - shown) // 2), max(0, (n - shown) // 2) + shown) for n in copy.shape
+        )
+        pictures = [
+            np.pad(p[part], [(0, shown - n) for n in p[part].shape], constant_values=1)
+            for p in (copy, measured)
+        ]
+        curves = {
+            "copy": np.log10(np.maximum(power, 1e-9)).tolist(),
+            "clean image": np.log10(np.maximum(truth, 1e-9)).tolist(),
+        }
+        return Frame(compress(pictures, size=192), text, curves)
+
+    top = float(np.ceil(np.log10(truth.max()))) + 1
+    return Explorer(
+        "A coarser copy (the truth of a training pair), and the same degraded (what the network sees)",
+        {"scale": (1, 1.5, 2, 3, 4), "source": tuple(estimates)},
+        frame,
+        start={"scale": 2},
+        titles={"scale": "times smaller", "source": "made of"},
+        axes=Axes(tuple(frequency), "cycles per pixel of its own", "log10 power", (top - 7, top)),
+    )
+
+
+def slices_explorer(
+    clean: np.ndarray, estimates: dict[str, np.ndarray], limits: tuple[float, float] = (0, 1)
+) -> Explorer:
+    """Return an explorer of volumes: the same plane of each, or the mean of some planes.
+
+    Parameters
+    ----------
+    clean : ndarray, shape (z, y, x)
+        The truth.
+    estimates : dict of str to ndarray, shape (z, y, x)
+        At most three, by short names.
+    limits : (low, high)
+        Values shown black and white.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> volume = np.zeros((4, 16, 16)); volume[2] = 0.5
+    >>> explorer = slices_explorer(volume, {"nothing": 0 * volume})
+    >>> explorer.set(plane=2)
+    >>> explorer.frame.text
+    'plane 2: RMSE of nothing 0.500'
+    """
+    n, (low, high) = len(clean), limits
+    volumes = {"clean": clean, **estimates}
+    errors = {
+        name: np.sqrt(np.mean((e - clean) ** 2, axis=(1, 2))).tolist()
+        for name, e in estimates.items()
+    }
+    top = 1.1 * max(max(e) for e in errors.values())
+
+    def frame(plane, planes) -> Frame:
+        first = min(max(0, plane - planes // 2), max(0, n - planes))
+        part = slice(first, first + planes)
+        shown = [(v[part].mean(axis=0) - low) / (high - low) for v in volumes.values()]
+        which = (
+            f"plane {plane}" if planes == 1 else f"mean of planes {first} to {first + planes - 1}"
+        )
+        scores = ", ".join(f"{name} {errors[name][plane]:.3f}" for name in estimates)
+        text = f"{which}: RMSE of {scores}" if planes == 1 else f"{which}, around plane {plane}"
+        size = clean.shape[1] * max(1, round(192 / clean.shape[1]))
+        return Frame(compress(shown, size=size), text, errors)
+
+    return Explorer(
+        ", ".join(volumes),
+        {"plane": tuple(range(n)), "planes": tuple(k for k in (1, 5, n) if k <= n)},
+        frame,
+        start={"plane": n // 2},
+        titles={"plane": "plane z", "planes": "planes averaged"},
+        axes=Axes(tuple(range(n)), "plane z", "RMSE", (0, top)),
+        width=880,
+    )
