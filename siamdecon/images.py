@@ -60,6 +60,8 @@ class Image:
         object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
 
     def __array__(self, dtype=None, copy=None):
+        if copy is None:  # as NumPy 2 says "if needed"; NumPy 1 refuses the word
+            return np.asarray(self.data, dtype=dtype)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __repr__(self):
@@ -166,14 +168,13 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     """
     path = Path(path)
     check_writable(path, overwrite, SUFFIXES)
-    png = path.suffix.lower() == ".png"
     data = np.asarray(image)
     data = data.astype("f4" if data.dtype.kind == "f" else data.dtype.newbyteorder("="), copy=False)
     axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
     image = Image(data, axes, voxel_size)
     check_storable(path, data.dtype, data.shape)
-    if png:
+    if path.suffix.lower() == ".png":
         return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
     return write_atomically(path, lambda part: write_tiff(part, data, axes, image.voxel_size))
 
