@@ -21,8 +21,9 @@ def main() -> Path:
     FIGURES.mkdir(exist_ok=True)
     parts = [
         "# Benchmarks",
-        "Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; edit neither. Times are "
-        "ratios of what was measured in one run, side by side.",
+        "Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; edit neither. Seconds of "
+        "the tables come from several days and vary by up to a factor of 1.8; their peaks include what the "
+        "process held before. All other times are ratios of what was measured in one run, side by side.",
     ]
     for section in (quality, robustness, convolution, growth, speed, on_disk):
         parts += section()

@@ -306,8 +306,9 @@ unseen
 # %%
 g = PSFConvolution(psf, padding="valid")  # leaves the border out, where the stripes end
 inside = np.s_[8:-8, 8:-8]
+device = next(network.run.average.parameters()).device  # where it was trained
 with torch.inference_mode():
-    deconvolved = network.run.average(x_hidden)
+    deconvolved = network.run.average(x_hidden.to(device)).cpu()
     x_inside, mask_inside = g.interior(x), g.interior(mask)
     for name, extra in {"as trained": 0 * stripes, "with stripes": stripes}.items():
         estimate = deconvolved + to_tensor(extra / std, "cpu")

@@ -119,7 +119,7 @@ psf = gibson_lanni(
 # taken off; an odd size with the peak in the middle keeps the image where it is.
 
 # %%
-write_image(folder / "psf.tif", psf)
+write_image(folder / "psf.tif", psf, overwrite=True)
 from_file = np.asarray(read_image(folder / "psf.tif"), dtype=np.float64)
 middle = tuple(n // 2 for n in from_file.shape)
 centre = [float((from_file.sum(axis=1 - a) * np.arange(17)).sum()) for a in (0, 1)]
@@ -234,7 +234,7 @@ unit = {n: (e - 300) / 900 for n, e in restored.items()}
 psnr = {n: score(clean, e)["psnr"] for n, e in unit.items()}
 choice.reveal(
     gallery(
-        {"clean": clean} | {f"{n}: {psnr[n]:.1f} dB": e for n, e in unit.items()},
+        {"clean": clean} | {f"{n}\n{psnr[n]:.1f} dB": e for n, e in unit.items()},
         zoom=(64, 64, 96),
         alt="Clean nuclei and five restorations: 50 iterations are grain, Wiener at 20 is blurred.",
     )
@@ -367,7 +367,7 @@ assert (tiled[32] - whole).std() < 0.5 * (tiled[0] - whole).std()
 
 # %%
 chosen = deconvolve(image, psf, "total_variation")
-chosen.save(folder / "restored.tif", dtype="source")
+chosen.save(folder / "restored.tif", dtype="source", overwrite=True)
 back = read_image(folder / "restored.tif")
 print(back)
 print(f"largest rounding: {np.abs(back.data - chosen.image).max():.2f} counts")
@@ -392,7 +392,16 @@ assert record["image"]["shape"] == [256, 256]
 
 # %%
 arguments = "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --method wiener"
-command = ["-m", "siamdecon", *arguments.split(), "-o", "from_shell.tif", "--dtype", "source"]
+command = [
+    "-m",
+    "siamdecon",
+    *arguments.split(),
+    "--dtype",
+    "source",
+    "-o",
+    "from_shell.tif",
+    "--overwrite",
+]
 done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True)
 print(done.stdout or done.stderr)
 
@@ -417,6 +426,7 @@ def stop_button(run):
 
 
 small = {"features": 8, "steps": 120, "progress": False, "checkpoint": folder / "training.pt"}
+small["checkpoint"].unlink(missing_ok=True)  # where this cell has run before
 partial = deconvolve(image, psf, "noise2same_d", callback=stop_button, **small)
 resumed = deconvolve(image, psf, "noise2same_d", **small)
 for result in (partial, resumed):
@@ -433,6 +443,7 @@ print("steps taken by this notebook:", steps_taken())
 
 # %%
 small["checkpoint"] = folder / "training_1.pt"
+small["checkpoint"].unlink(missing_ok=True)
 other_seed = deconvolve(image, psf, "noise2same_d", seed=1, **small)
 difference = (resumed.image - other_seed.image)[inner]
 print(f"seeds differ by {difference.std():.1f} counts, the noise is {level:.1f}")

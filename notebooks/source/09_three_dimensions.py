@@ -131,7 +131,7 @@ assert 30 < 2 * voxels * taps / by_fft < 80
 
 # %% [markdown]
 # Operations are not seconds. Measured on two cores, for a batch of four patches of $64^3$ voxels with this kernel, forward
-# and backward, `conv3d` took some hundred times as long as $g$ by FFT (`python -m benchmarks convolution`).
+# and backward, `conv3d` took more than 400 times as long as $g$ by FFT (`python -m benchmarks convolution`).
 #
 # ## A kernel with an up and a down
 #

@@ -2,6 +2,7 @@
 
 import sys
 
+from siamdecon.lab.automatic import automatic
 from siamdecon.run import steps_taken
 from siamdecon.tiers import tier_name
 
@@ -26,7 +27,9 @@ def peak_memory() -> int:
 
 
 def check_budget(training_steps: int) -> None:
-    """Raise if this process has trained or held more than a notebook may at the lab tier.
+    """Raise if an automatic run has trained or held more than a notebook may at the lab tier.
+
+    A learner may run a cell as often as they like.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def check_budget(training_steps: int) -> None:
     --------
     >>> check_budget(training_steps=10**9)
     """
-    if tier_name() != "lab":
+    if tier_name() != "lab" or not automatic():
         return
     assert steps_taken() <= training_steps, (
         f"declared {training_steps} training steps, took {steps_taken()}"
