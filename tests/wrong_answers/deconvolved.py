@@ -20,6 +20,10 @@ def no_lambda(x, mask, f, f_masked, g_f, lambda_inv_d):
     return np.mean((g_f - x) ** 2) + np.sqrt(np.mean((f - f_masked)[mask] ** 2))
 
 
+def fixed_lambda(x, mask, f, f_masked, g_f, lambda_inv_d):
+    return np.mean((g_f - x) ** 2) + 2 * np.sqrt(np.mean((f - f_masked)[mask] ** 2))
+
+
 def no_blur(x, mask, f, f_masked, g_f, lambda_inv_d):
     return np.mean((f - x) ** 2) + lambda_inv_d * np.sqrt(np.mean((f - f_masked)[mask] ** 2))
 
@@ -90,6 +94,7 @@ BANK = {
         (no_mask, "mask is ignored"),
         (divided_by_all, "mean is over |J|"),
         (no_lambda, "lambda_inv_d is missing"),
+        (fixed_lambda, "a fixed number"),
         (no_blur, "blur comes first"),
         (after_the_psf, "after the PSF"),
         (a_map, "Wrong shape"),

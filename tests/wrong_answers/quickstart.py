@@ -40,6 +40,10 @@ def signs_cancel(clean, candidates):
     return np.argmin([abs((estimate - clean).sum()) for estimate in candidates])
 
 
+def absolute_error(clean, candidates):
+    return np.argmin([np.mean(np.abs(estimate - clean)) for estimate in candidates])
+
+
 def largest_error(clean, candidates):
     return np.argmin([np.max(np.abs(estimate - clean)) for estimate in candidates])
 
@@ -69,6 +73,7 @@ BANK = {
     "best_estimate": [
         (the_worst, "not the largest"),
         (signs_cancel, "errors of both signs cancel"),
+        (absolute_error, "about squares"),
         (largest_error, "one pixel alone"),
         (darkest, "too dark"),
         (the_error, "return the index"),

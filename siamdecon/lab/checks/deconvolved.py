@@ -30,7 +30,7 @@ def _mean(square, mask):
 noise2same_d_loss = Exercise(
     "Eq. 4",
     _eq4,
-    (_outputs(),),
+    (_outputs(), (*_outputs()[:-1], 0.5)),
     {
         "the invariance is the root of the mean square; the root is missing.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * _mean((f - fm) ** 2, m)
@@ -42,6 +42,9 @@ noise2same_d_loss = Exercise(
             lambda x, m, f, fm, gf, w: (
                 np.mean((gf - x) ** 2) + w * np.mean(((f - fm) * m) ** 2) ** 0.5
             )
+        ),
+        "lambda_inv_d is an argument; a fixed number stands in its place.": (
+            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + 2 * _mean((f - fm) ** 2, m) ** 0.5
         ),
         "lambda_inv_d is missing.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + _mean((f - fm) ** 2, m) ** 0.5

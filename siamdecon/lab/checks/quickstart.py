@@ -40,13 +40,16 @@ residual = Exercise(
 _CLEAN = _RNG.random((8, 8))
 _SIGNS = np.where(np.indices((8, 8)).sum(axis=0) % 2, 1.0, -1.0)
 _SPOT = np.zeros((8, 8))
-_SPOT[3, 4] = 0.5  # one pixel very wrong: the smallest mean square, the largest maximum
+_SPOT[3, 4] = 0.5  # one pixel very wrong: the smallest mean absolute error, the largest maximum
+_GRID = np.zeros((8, 8))
+_GRID[::2, ::2] = 0.12  # a quarter of them a little wrong: the smallest mean square
 _CANDIDATES = (
     _CLEAN + 0.15 * _SIGNS,  # errors that cancel in a plain mean
     _CLEAN + 0.10,
     _CLEAN + _SPOT,
     _CLEAN - 0.20,
     _CLEAN + 0.40,
+    _CLEAN + _GRID,
 )
 
 #: Index of the estimate with the highest PSNR.
@@ -65,6 +68,9 @@ best_estimate = Exercise(
         ),
         "errors of both signs cancel in a plain mean; square them first.": (
             lambda clean, c: int(np.argmin([abs(np.mean(e - clean)) for e in c]))
+        ),
+        "the mean absolute error forgives one pixel that is very wrong; PSNR is about squares.": (
+            lambda clean, c: int(np.argmin([np.abs(e - clean).mean() for e in c]))
         ),
         "the largest error counts one pixel alone; PSNR is about the mean square.": (
             lambda clean, c: int(np.argmin([np.abs(e - clean).max() for e in c]))
