@@ -42,10 +42,10 @@ def links(name: str) -> str:
     )
 
 
-def derive(source: Path, drop: str) -> nbformat.NotebookNode:
-    """Read a percent source, leave out the cells tagged `drop`, and put Colab's before the first code."""
+def derive(source: Path, *drop: str) -> nbformat.NotebookNode:
+    """Read a percent source, leave out cells with one of the tags, and put Colab's before the first code."""
     notebook = jupytext.read(source, fmt="py:percent")
-    cells = [c for c in notebook.cells if drop not in c.metadata.get("tags", [])]
+    cells = [c for c in notebook.cells if not set(drop) & set(c.metadata.get("tags", []))]
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
     cells.insert(first, nbformat.v4.new_code_cell(COLAB, metadata={"tags": ["colab", "hide-cell"]}))
     title, rest = cells[0].source.split("\n", 1)
@@ -61,8 +61,9 @@ def derive(source: Path, drop: str) -> nbformat.NotebookNode:
 def targets(source: Path) -> dict[Path, str]:
     """Return what a source becomes: each file, and its content."""
     name = f"{source.stem}.ipynb"
-    kinds = {HERE / name: "solution", HERE / "solutions" / name: "task"}
-    return {path: nbformat.writes(derive(source, drop)) + "\n" for path, drop in kinds.items()}
+    # the course's own tests run in the solved form; a learner may change a number and go on
+    kinds = {HERE / name: ("solution", "hide-cell"), HERE / "solutions" / name: ("task",)}
+    return {path: nbformat.writes(derive(source, *drop)) + "\n" for path, drop in kinds.items()}
 
 
 def equations() -> list[dict]:

@@ -71,14 +71,16 @@ def test_a_task_and_its_solution_part_ways(derive, tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
         "# %% [markdown]\n# # Title\n# Text\n\n"
-        '# %% tags=["task"]\ny = ...\n\n# %% tags=["solution"]\ny = 2\n\n# %%\nprint(y)\n'
+        '# %% tags=["task"]\ny = ...\n\n# %% tags=["solution"]\ny = 2\n\n'
+        '# %%\nprint(y)\n\n# %% tags=["hide-cell"]\nassert y == 2\n'
     )
     learner, solved = (
-        [cell.source for cell in derive.derive(source, drop).cells] for drop in ("solution", "task")
+        [cell.source for cell in nbformat.reads(text, as_version=4).cells]
+        for text in derive.targets(source).values()
     )
     assert learner[0] == solved[0] == f"# Title\n\n{derive.links('x')}\nText"
     assert learner[1:] == [derive.COLAB, "y = ...", "print(y)"]
-    assert solved[1:] == [derive.COLAB, "y = 2", "print(y)"]
+    assert solved[1:] == [derive.COLAB, "y = 2", "print(y)", "assert y == 2"]
 
 
 def test_the_style_of_the_whole_repository():
@@ -140,7 +142,7 @@ def test_a_cell_can_be_read_aloud(source):
 def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeypatch):
     monkeypatch.setenv("SIAMDECON_TIER", "test")
     monkeypatch.setenv("SIAMDECON_AUTO", "1")
-    notebook = derive.derive(source, "solution")
+    notebook = derive.derive(source, "solution", "hide-cell")
     tagged = ["task" in cell.metadata.get("tags", []) for cell in notebook.cells]
     notebook.cells = notebook.cells[: tagged.index(True) + 2]
     check = notebook.cells[-1]
