@@ -136,6 +136,11 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
             raise ValueError(f"--psf: expected a file or the optics, got both ({', '.join(given)})")
         return read_image(args.psf)
     size = image.voxel_size or (None,) * image.ndim
+    if "pixel_size" not in given and None not in size[-2:] and abs(size[-2] / size[-1] - 1) > 0.05:
+        raise ValueError(
+            f"{image.path}: its pixels are {size[-2]:g} x {size[-1]:g} um, and the optics make kernels of "
+            "square ones; give --pixel, or a kernel by --psf"
+        )
     if size[-1] is not None:
         given.setdefault("pixel_size", size[-1])
     if image.ndim == 3 and size[0] is not None:

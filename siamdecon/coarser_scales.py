@@ -41,7 +41,7 @@ class Lesson:
         self.turns = symmetries(psf, voxel_size)
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
-        self.dtype = autocast_dtype(device)
+        self.dtype = autocast_dtype(device, scaled=False)
         self.pairs: list[Tensor] = []
 
     def prepare(self, estimate: np.ndarray) -> None:
@@ -68,7 +68,12 @@ class Lesson:
         for balance in BALANCES:
             x = wiener(image, self.psf, balance=balance, clip=False, device=self.device)
             stack.append(x.clip(-0.5, 1.5))
-        stack.append(richardson_lucy(image, self.psf, 5, prefilter="median", device=self.device))
+        how = {
+            "prefilter": "median",
+            "clip": False,
+            "device": self.device,
+        }  # noise may leave [0, 1] far
+        stack.append(richardson_lucy(image, self.psf, 5, **how).clip(0, 1))
         return np.stack(stack).astype(np.float32)
 
     def teach(

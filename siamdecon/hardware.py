@@ -92,7 +92,9 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+def autocast_dtype(
+    device: torch.device, precision: str = "auto", scaled: bool = True
+) -> torch.dtype | None:
     """Return the dtype to compute convolutions in, or None for plain float32.
 
     Parameters
@@ -101,6 +103,9 @@ def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype
     precision : str
         "auto", "float32", "bfloat16" or "float16". "auto" is bfloat16 where the hardware has it, else
         float16 on a GPU and float32 on a CPU.
+    scaled : bool
+        Whether a training scales its loss. One that does not gets float32 in place of float16, in which
+        small gradients become 0.
 
     Raises
     ------
@@ -121,7 +126,9 @@ def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype
     if device.type == "cuda":
         # torch says yes also where it only emulates bfloat16, slower than float16
         native = torch.version.hip or torch.cuda.get_device_capability(device)[0] >= 8
-        return torch.bfloat16 if native else torch.float16
+        if native:
+            return torch.bfloat16
+        return torch.float16 if scaled else None
     return torch.bfloat16 if _cpu_has_bfloat16() else None
 
 

@@ -117,12 +117,11 @@ class Job:
 
     def with_noise(self, options: dict) -> dict:
         """Replace the noise "auto" by what the image shows."""
-        if isinstance(options.get("noise"), str):
-            if options["noise"] != "auto":
-                raise ValueError(
-                    f"noise: expected 'auto', a Noise or None, got {options['noise']!r}"
-                )
+        noise = options.get("noise")
+        if isinstance(noise, str) and noise == "auto":
             options = {**options, "noise": self._noise_seen()}
+        elif noise is not None and not isinstance(noise, Noise):
+            raise ValueError(f"noise: expected 'auto', a Noise or None, got {noise!r}")
         self.noise = options.get("noise")
         return options
 

@@ -136,7 +136,7 @@ def self_scale(
     """
     image = check_image(image)
     if clip:
-        check_unit_range(image, mend=", or pass clip=False")
+        check_unit_range(image)
     psf, device = check_psf(psf, image.ndim), pick_device(device)
     scales = SCALES[image.ndim] if scales is None else tuple(scales)
     given = {"batch_size": batch_size, "patch_size": patch_size}

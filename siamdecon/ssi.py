@@ -167,7 +167,7 @@ def ssi(
     smoothed = None  # patches differ more from each other than steps do
     from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-    dtype = autocast_dtype(device)
+    dtype = autocast_dtype(device, scaled=False)
     with suppress(KeyboardInterrupt):
         for step in tqdm(
             range(steps), desc="ssi", unit="step", disable=not progress, mininterval=0.25

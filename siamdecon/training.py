@@ -18,7 +18,7 @@ from siamdecon.large_images import LargeImage
 from siamdecon.losses import Outputs, composition_loss
 from siamdecon.patches import random_patches, stratified_mask, symmetries
 from siamdecon.run import History, Training, TrainingConfig, count_step, moving_average
-from siamdecon.validation import check_image, check_unit_range
+from siamdecon.validation import check_counts, check_image, check_unit_range
 
 
 def train(
@@ -78,6 +78,7 @@ def train(
     (2, ('total', 'rec', 'inv_d', 'bound_d'))
     """
     device = pick_device(device)
+    check_counts(checkpoint_every=checkpoint_every)
     if checkpoint is not None:
         check_writable(checkpoint, overwrite=True)
     if not isinstance(image, LargeImage):  # that was checked when it was looked through

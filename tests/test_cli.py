@@ -177,3 +177,11 @@ def test_a_kernel_of_other_voxels_is_refused(files, capsys):
     write_image("plane.tif", PSF)
     assert main([*STACK, "--psf", "plane.tif"]) == 2
     assert "expected 3 axes, as the image has" in capsys.readouterr().err
+
+
+def test_optics_of_square_pixels_are_not_taken_for_others(files, capsys):
+    write_image("in.tif", files, voxel_size=(0.4, 0.2), overwrite=True)
+    optics = ["--na", "0.8", "--wavelength", "0.6", "--method", "wiener"]
+    assert run(*optics) == 2
+    assert "its pixels are 0.4 x 0.2 um" in capsys.readouterr().err
+    assert run(*optics, "--pixel", "0.2") == 0

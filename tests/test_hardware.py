@@ -103,3 +103,12 @@ def test_public_names():
         load_benchmark load_sample read_image write_image
         affine_score deconvolve_file load_volume"""
     assert {*promised.split(), "__version__"} == set(siamdecon.__all__)
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), torch.bfloat16), ((7, 5), None)])
+def test_float16_is_for_trainings_that_scale_their_loss(capability, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    device = torch.device("cuda")
+    assert autocast_dtype(device, scaled=False) is expected
+    assert autocast_dtype(device) is (expected or torch.float16)

@@ -186,3 +186,9 @@ def test_behind_a_narrow_kernel_it_starts_from_what_has_not_explained_the_noise(
 def test_what_cannot_be_used_is_an_error(options, words):
     with pytest.raises(ValueError, match=words):
         self_scale(np.random.default_rng(0).random((64, 64)), PSF, **options)
+
+
+def test_noise_that_leaves_the_range_far_is_learned_from():
+    noise = Noise(gaussian=0.4, clip=False)
+    image = degrade(load_sample("nuclei")[:80, :80], PSF, Noise(gaussian=0.05))
+    assert np.isfinite(self_scale(image, PSF, noise=noise, **QUICK)).all()

@@ -233,3 +233,8 @@ def test_known_noise_puts_its_mean_into_the_loss():
     expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
     got = out.expected * loop.run.std + loop.run.mean
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_checkpoint_after_no_steps_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="checkpoint_every: expected a whole number"):
+        train(network(), np.eye(40), PSF, checkpoint=tmp_path / "a", checkpoint_every=0)
