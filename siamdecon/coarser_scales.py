@@ -68,12 +68,9 @@ class Lesson:
         for balance in BALANCES:
             x = wiener(image, self.psf, balance=balance, clip=False, device=self.device)
             stack.append(x.clip(-0.5, 1.5))
-        how = {
-            "prefilter": "median",
-            "clip": False,
-            "device": self.device,
-        }  # noise may leave [0, 1] far
-        stack.append(richardson_lucy(image, self.psf, 5, **how).clip(0, 1))
+        # not clipped inside: that would refuse an image whose noise leaves [0, 1] far
+        x = richardson_lucy(image, self.psf, 5, prefilter="median", clip=False, device=self.device)
+        stack.append(x.clip(0, 1))
         return np.stack(stack).astype(np.float32)
 
     def teach(
