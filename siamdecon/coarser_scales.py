@@ -15,8 +15,9 @@ from siamdecon.degradation import Noise, add_noise, mean_response
 from siamdecon.hardware import autocast_dtype
 from siamdecon.patches import random_patches, symmetries
 from siamdecon.run import count_step
-from siamdecon.stitching import blend
+from siamdecon.stitching import TILE, blend
 from siamdecon.unet import BATCH_NORM
+from siamdecon.validation import check_not_diverged
 
 #: Weights of the Wiener estimates that the network sees.
 BALANCES = (0.5, 2.0, 8.0)
@@ -24,7 +25,6 @@ BALANCES = (0.5, 2.0, 8.0)
 MARGIN = 8
 #: Side in pixels below which a coarser copy shows too little to learn from.
 SMALLEST = 24
-_TILE = 1024
 #: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
 BASE = {2: 2, 3: 4}
 
@@ -129,7 +129,7 @@ class Lesson:
             return x / len(self.turns)
 
         with torch.inference_mode():
-            return to_array(blend(f, seen, _TILE if image.ndim == 2 else _TILE // 8), clip=True)
+            return to_array(check_not_diverged(blend(f, seen, TILE[image.ndim])), clip=True)
 
 
 def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:

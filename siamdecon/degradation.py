@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtr
 from torch import Tensor
 
 from siamdecon.arrays import to_array, to_tensor
@@ -77,8 +77,8 @@ class Noise:
         else:
             s = np.maximum(s, 1e-12)
             a, b = -mu / s, (1 - mu) / s
-            inside = norm.cdf(b) - norm.cdf(a)
-            expected = mu * inside + s * (norm.pdf(a) - norm.pdf(b)) + norm.sf(b)
+            phi_a, phi_b = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in (a, b))
+            expected = mu * (ndtr(b) - ndtr(a)) + s * (phi_a - phi_b) + ndtr(-b)
         return (1 - self.salt_and_pepper) * expected + self.salt_and_pepper * 0.5
 
 
@@ -86,6 +86,11 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     """Return `Noise.mean` as a differentiable function of tensors; the identity for None.
 
     A method that compares m(g(x)) with the measurement knows what clipping did to it.
+
+    Raises
+    ------
+    ValueError
+        If the noise is anything else.
 
     Examples
     --------
@@ -95,6 +100,8 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     """
     if noise is None:
         return lambda x: x
+    if not isinstance(noise, Noise):
+        raise ValueError(f"noise: expected a Noise or None, got {noise!r}")
     low, high, bins = -0.5, 1.5, 2000
     table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
 

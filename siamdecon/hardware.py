@@ -132,6 +132,18 @@ def autocast_dtype(
     return torch.bfloat16 if _cpu_has_bfloat16() else None
 
 
+def precision_used(device: str, precision: str = "auto", scaled: bool = True) -> str:
+    """Return the name of the dtype that `autocast_dtype` chooses, for the record of a result.
+
+    Examples
+    --------
+    >>> precision_used("cpu", "float32")
+    'float32'
+    """
+    dtype = autocast_dtype(torch.device(device), precision, scaled)
+    return str(dtype or torch.float32).removeprefix("torch.")
+
+
 def _cpu_has_bfloat16() -> bool:
     """Tell whether the CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
     probes = (

@@ -16,7 +16,7 @@ from siamdecon.patches import symmetries
 from siamdecon.run import Training
 from siamdecon.stitching import blend, exact
 from siamdecon.unet import receptive_field
-from siamdecon.validation import check_image
+from siamdecon.validation import check_image, check_not_diverged
 
 #: Features that one pass holds at a time, in units of the first layer's, measured on the U-Net.
 _LAYERS_ALIVE = 8
@@ -67,6 +67,8 @@ def predict(
     ------
     ValueError
         If an option needs the kernel and none is given, or `stitch` is neither.
+    FloatingPointError
+        If the training has diverged: the network gives NaN or infinity.
 
     Examples
     --------
@@ -131,7 +133,7 @@ def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor]
         else:
             y = sum(turn.undo(f(turn(padded))) for turn in turns) / len(turns)
         y = y[(..., *(slice(m) for m in x.shape[2:]))]  # (1, 1, [z,] y, x)
-        return y * run.std + run.mean
+        return check_not_diverged(y * run.std + run.mean)
 
     return restore
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from siamdecon.classical import richardson_lucy, wiener
 from siamdecon.degradation import Noise
+from siamdecon.hardware import precision_used
 from siamdecon.large_images import LargeImage
 from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
@@ -112,7 +113,11 @@ class Job:
         used = {"options": plain(options)}
         if self.method in _SIZES:
             asked, done = options["steps"] * options.get("rounds", 1), len(self.history)
-            used |= {"steps_done": done, "interrupted": done < asked}
+            used |= {
+                "precision": precision_used(self.device, scaled=False),
+                "steps_done": done,
+                "interrupted": done < asked,
+            }
         return estimate, used
 
     def with_noise(self, options: dict) -> dict:
@@ -159,6 +164,7 @@ class Job:
         used = {
             "features": features,
             "training": plain(asdict(config)),
+            "precision": precision_used(self.device, config.precision),
             "steps_done": run.step,
             "interrupted": run.interrupted,
         }
@@ -192,7 +198,7 @@ def check_tile(tile: int | None) -> None:
     Traceback (most recent call last):
     ValueError: tile: expected 16 or more pixels, or None, got 8
     """
-    if tile is not None and (not isinstance(tile, int) or tile < 16):
+    if tile is not None and (not isinstance(tile, int | np.integer) or tile < 16):
         raise ValueError(f"tile: expected 16 or more pixels, or None, got {tile!r}")
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy.ndimage import convolve1d, uniform_filter
 from scipy.optimize import nnls
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from siamdecon.degradation import Noise
 
@@ -62,9 +62,7 @@ def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
         image, local = 1 - image, 1 - local
     low, high = 0.7, 0.9
     background = image[local <= np.median(local)]
-    return float(
-        np.diff(np.quantile(background, (low, high)))[0] / (norm.ppf(high) - norm.ppf(low))
-    )
+    return float(np.diff(np.quantile(background, (low, high)))[0] / (ndtri(high) - ndtri(low)))
 
 
 def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
@@ -124,7 +122,7 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
-    outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * norm.sf(_FAR)
+    outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean(
         (signal + _FAR * deviation).clip(0, 1) - (signal - _FAR * deviation).clip(0, 1)
     )
@@ -172,7 +170,7 @@ def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray) -> np.ndar
 
 def _spread(values: np.ndarray) -> float:
     """Return the standard deviation by the median, which outliers hardly move."""
-    return float(np.median(np.abs(values - np.median(values))) / norm.ppf(0.75))
+    return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:

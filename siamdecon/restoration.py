@@ -10,7 +10,7 @@ from siamdecon.degradation import Noise, residual
 from siamdecon.files import check_writable
 from siamdecon.hardware import pick_device
 from siamdecon.images import SUFFIXES, Image, check_storable, write_image
-from siamdecon.inference import STITCHES, predict
+from siamdecon.inference import STITCHES, predict, tile_side
 from siamdecon.large_images import cast, value_range
 from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
 from siamdecon.record import describe_inputs, describe_versions, write_settings
@@ -176,6 +176,8 @@ def deconvolve(
     ValueError
         If an input can't be used, before any work; the message says what arrived, what was expected
         and how to mend it.
+    FloatingPointError
+        If a training has diverged.
 
     Examples
     --------
@@ -218,6 +220,7 @@ def deconvolve(
         size = get_tier(tier, pixels.ndim)
         run, trained = job.learned(options, size, checkpoint, progress)
         how = inference_options(size, **how)
+        how["tile"] = how["tile"] or tile_side(run, pixels.ndim)
         estimate = predict(run, job.image, psf, **how)
         used = {"tier": tier_name(tier), **how, **trained}
     settings = {

@@ -152,8 +152,15 @@ class TrainingConfig:
             )
         if self.schedule not in ("step", "cosine"):
             raise ValueError(f"schedule: expected 'step' or 'cosine', got {self.schedule!r}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay!r}")
+        for name in ("ema_decay", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}: expected a number in [0, 1), got {getattr(self, name)!r}"
+                )
+        if not 0 <= self.mask_sigma < math.inf:
+            raise ValueError(f"mask_sigma: expected 0 or more, got {self.mask_sigma!r}")
+        if self.noise is not None and not isinstance(self.noise, Noise):
+            raise ValueError(f"noise: expected a Noise or None, got {self.noise!r}")
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

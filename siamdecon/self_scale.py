@@ -43,7 +43,7 @@ def self_scale(
     copies: int = 4,
     coarse: float = 8.0,
     start: str = "auto",
-    noise: Noise | str | None = "auto",
+    noise: Noise | str = "auto",
     seed: int = 0,
     clip: bool = True,
     voxel_size: tuple[float | None, ...] | None = None,

@@ -13,8 +13,15 @@ from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
 from siamdecon.losses import mean_square
 from siamdecon.patches import random_patches, symmetries
 from siamdecon.run import History, count_step
+from siamdecon.stitching import TILE, blend
 from siamdecon.unet import CONV, seeded
-from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
+from siamdecon.validation import (
+    check_counts,
+    check_image,
+    check_not_diverged,
+    check_psf,
+    check_unit_range,
+)
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 #: Share of hidden pixels, and deviation of the noise added to the input: at the first step and at the last.
@@ -90,6 +97,7 @@ def ssi(
     learning_rate: float = 1e-3,
     seed: int = 0,
     clip: bool = True,
+    voxel_size: tuple[float | None, ...] | None = None,
     callback: Callback | None = None,
     history: History | None = None,
     progress: bool = False,
@@ -121,6 +129,8 @@ def ssi(
         Of weights, patches, masks and noise.
     clip : bool
         Cut the result to [0, 1].
+    voxel_size : tuple of (float or None), optional
+        um along each axis; see `symmetries`.
     callback : callable, optional
         Called after every 50 steps with the step and the estimate so far.
     history : History, optional
@@ -156,7 +166,7 @@ def ssi(
     sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
     check_counts(steps=steps, **sizes)
     keep_freed_memory()
-    g, turns = PSFConvolution(psf, image.ndim), symmetries(psf)
+    g, turns = PSFConvolution(psf, image.ndim), symmetries(psf, voxel_size)
     x, draw = to_tensor(image, device), (sizes["patch_size"], sizes["batch_size"])
     generator = torch.Generator().manual_seed(seed)
     f = seeded(seed, SmallUNet, image.ndim, sizes["features"]).to(device)
@@ -180,7 +190,8 @@ def ssi(
             )
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 estimate = f(hidden)
-            loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
+            estimate = estimate.float()
+            loss = mean_square(g(estimate), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
             adam.zero_grad()
             loss.backward()
             for p in f.parameters():
@@ -195,7 +206,7 @@ def ssi(
             plateau.step(smoothed)
             if callback is not None and ((step + 1) % 50 == 0 or step + 1 == steps):
                 callback(step + 1, to_array(_whole(f, x, dtype), clip))
-    return to_array(_whole(f, x, dtype), clip)
+    return to_array(check_not_diverged(_whole(f, x, dtype)), clip)
 
 
 def bounds(estimate: Tensor) -> Tensor:
@@ -239,5 +250,6 @@ def _like(x: Tensor, generator: torch.Generator, draw) -> Tensor:
 
 
 def _whole(f: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return f of the whole image, shape (1, 1, [z,] y, x), in tiles where it is large."""
     with torch.inference_mode(), torch.autocast(x.device.type, dtype, enabled=dtype is not None):
-        return f(x).float()
+        return blend(lambda part: f(part).float(), x, TILE[x.ndim - 2])

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+#: Side of a tile by number of dimensions; in 3D the paper's.
+TILE = {2: 1024, 3: 128}
+
 
 def pyramid_weights(shape: tuple[int, ...]) -> Tensor:
     """Weights of a tile's pixels in the blend: highest in its middle, falling towards every border.

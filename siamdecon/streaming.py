@@ -191,7 +191,7 @@ def _richardson_lucy(
     # three kernels weighs nothing: 2e-6 of the range after 20 iterations
     reach = 2 * max(n // 2 for n in psf.shape) * options["iterations"]
     halo = min(reach, 3 * max(psf.shape)) + (options["prefilter"] == "median")
-    return f, halo
+    return f, max(halo, 4)  # a window of 3 or 4 pixels would be taken for colour
 
 
 def _network(

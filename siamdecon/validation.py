@@ -90,8 +90,27 @@ def check_counts(**numbers: int) -> None:
     ValueError: features: expected a whole number of 1 or more, got 0
     """
     for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
+        # True counts as 1 in Python, and is no count
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name}: expected a whole number of 1 or more, got {value!r}")
+
+
+def check_not_diverged(estimate: Tensor) -> Tensor:
+    """Return what a trained network gives, or raise FloatingPointError if any of it is NaN or infinite.
+
+    Examples
+    --------
+    >>> check_not_diverged(Tensor([0.5, float("nan")]))
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: the network's estimate is not finite: the training has diverged; train with a ...
+    """
+    if not estimate.isfinite().all():
+        raise FloatingPointError(
+            "the network's estimate is not finite: the training has diverged; train with a smaller "
+            "learning_rate, or with another seed"
+        )
+    return estimate
 
 
 def check_iterations(iterations: int, padding: str) -> None:
@@ -104,8 +123,7 @@ def check_iterations(iterations: int, padding: str) -> None:
     ...
     ValueError: padding: expected one that keeps the image's size, got 'valid'
     """
-    if not isinstance(iterations, int | np.integer) or iterations < 1:
-        raise ValueError(f"iterations: expected a whole number of 1 or more, got {iterations!r}")
+    check_counts(iterations=iterations)
     if padding == "valid":
         raise ValueError("padding: expected one that keeps the image's size, got 'valid'")
 

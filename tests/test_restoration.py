@@ -338,3 +338,19 @@ def test_what_only_a_network_has_is_not_ignored_by_a_classical_method(option):
     image = np.random.default_rng(0).random((40, 40))
     with pytest.raises(ValueError, match=f"{next(iter(option))}: wiener has no such choice"):
         deconvolve(image, np.ones((3, 3)) / 9, "wiener", **option)
+
+
+@pytest.mark.parametrize("method", ["noise2self", "noise2same_d", "ssi", "self_scale"])
+def test_a_training_that_diverges_says_so(method):
+    with pytest.raises(
+        FloatingPointError, match="has diverged; train with a smaller learning_rate"
+    ):
+        restore(method=method, learning_rate=1e30)
+
+
+def test_the_settings_say_what_auto_has_become():
+    settings = restore().settings
+    assert settings["tile"] >= 64
+    assert settings["precision"] in ("float32", "bfloat16")
+    assert restore(precision="float32", tile=32).settings["precision"] == "float32"
+    assert restore(method="ssi").settings["precision"] in ("float32", "bfloat16")

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from siamdecon import deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.images import Image
 from siamdecon.losses import mean_square
 from siamdecon.ssi import SmallUNet, bounds, hide, ssi
+from siamdecon.stitching import TILE
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 
@@ -85,3 +87,24 @@ def test_it_restores():
 def test_what_cannot_be_restored(options, message):
     with pytest.raises(ValueError, match=message):
         ssi(**{"image": np.eye(40), "psf": PSF, **options})
+
+
+def test_oblong_pixels_are_not_turned():
+    image = np.random.default_rng(0).random((40, 40))
+    small = {"steps": 2, "features": 2, "batch_size": 2, "patch_size": 16}
+    square, oblong = (ssi(image, PSF, voxel_size=size, **small) for size in (None, (0.4, 0.2)))
+    assert not np.array_equal(square, oblong)
+    source = Image(image, "YX", (0.4, 0.2))
+    via = deconvolve(source, PSF, "ssi", progress=False, clip=True, **small)
+    np.testing.assert_allclose(via.image, oblong, atol=1e-6)
+
+
+def test_a_large_image_is_restored_in_tiles(monkeypatch):
+    monkeypatch.setitem(TILE, 2, 48)
+    sizes, forward = [], SmallUNet.forward
+    monkeypatch.setattr(
+        SmallUNet, "forward", lambda f, x: sizes.append(max(x.shape[2:])) or forward(f, x)
+    )
+    image = np.random.default_rng(0).random((60, 100))
+    assert ssi(image, PSF, steps=1, features=2, patch_size=16).shape == image.shape
+    assert max(sizes) == 48 and len(sizes) > 2
