@@ -106,8 +106,10 @@ METHODS = {
     "self_scale_known": _without("noise known", noise=PAPER_2D),
     "self_scale_gaussian": _without("plain Gaussian noise", noise=Noise(gaussian=0.1, clip=False)),
     "self_scale_wiener": _without("started from Wiener", start="wiener"),
-    "self_scale_half": _without("only at 1/2", scales=(2,)),
-    "self_scale_one_round": _without("one round", rounds=1, steps=600),
+    "self_scale_same": _without("1/2 and 1/3 in both rounds", scales=((2, 3), (2, 3))),
+    "self_scale_fine": _without("1/1.5 in both rounds", scales=((1.5,), (1.5,))),
+    "self_scale_itself": _without("1/1 in the second round", scales=((2, 3), (1,))),
+    "self_scale_one_round": _without("one round", scales=((2, 3),), steps=600),
     "self_scale_one_copy": _without("one copy of each target", copies=1),
     "self_scale_no_coarse": _without("nothing coarse from the measurement", coarse=0),
 }

@@ -32,11 +32,8 @@ BASE = {2: 2, 3: 4}
 class Lesson:
     """Pairs of coarser copies, degraded and sharp, and how a network learns from them."""
 
-    def __init__(
-        self, psf, noise: Noise, scales, copies: int, seed: int, voxel_size, device: torch.device
-    ):
-        self.psf, self.noise, self.device = psf, noise, device
-        self.scales, self.copies = scales, copies
+    def __init__(self, psf, noise: Noise, copies: int, seed: int, voxel_size, device: torch.device):
+        self.psf, self.noise, self.copies, self.device = psf, noise, copies, device
         self.g = PSFConvolution(psf, padding="symmetric")
         self.turns = symmetries(psf, voxel_size)
         self.rng = np.random.default_rng(seed)
@@ -44,10 +41,10 @@ class Lesson:
         self.dtype = autocast_dtype(device, scaled=False)
         self.pairs: list[Tensor] = []
 
-    def prepare(self, estimate: np.ndarray) -> None:
-        """Make the training pairs from an estimate of the image, shape ([z,] y, x)."""
+    def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
+        """Make the training pairs from copies of an estimate of the image, shape ([z,] y, x)."""
         self.pairs = []  # (channels + 1, [z,] y, x) each: what the network sees, then the truth
-        for scale in self.scales:
+        for scale in scales:
             if min(n / scale for n in estimate.shape[-2:]) < SMALLEST:
                 continue
             for _ in range(self.copies):

@@ -16,7 +16,7 @@ from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import plain
 from siamdecon.run import History, Training, TrainingConfig
-from siamdecon.self_scale import find_noise, self_scale
+from siamdecon.self_scale import SCALES, find_noise, self_scale
 from siamdecon.ssi import ssi
 from siamdecon.tiers import Tier, get_tier, tier_name
 from siamdecon.total_variation import total_variation
@@ -45,9 +45,9 @@ _SIZES = {
         "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
     },
     "self_scale": {
-        "test": {"rounds": 1, "steps": 2, "features": 4, "patch_size": 32},
+        "test": {"scales": ((1.5,),), "steps": 2, "features": 4, "patch_size": 32},
         "lab": {},
-        "full": {"rounds": 3, "steps": 1500, "features": 48, "batch_size": 8},
+        "full": {"steps": 600, "features": 32},
     },
 }
 #: What a function of `CLASSICAL` is given by `deconvolve`, not by its options.
@@ -112,11 +112,12 @@ class Job:
         estimate = function(self.image, self.psf, **given, **options)
         used = {"options": plain(options)}
         if self.method in _SIZES:
-            asked, done = options["steps"] * options.get("rounds", 1), len(self.history)
+            rounds = len(options["scales"] or SCALES[self.image.ndim]) if "scales" in options else 1
+            done = len(self.history)
             used |= {
                 "precision": precision_used(self.device, scaled=False),
                 "steps_done": done,
-                "interrupted": done < asked,
+                "interrupted": done < options["steps"] * rounds,
             }
         return estimate, used
 

@@ -21,8 +21,8 @@ from siamdecon.total_variation import total_variation
 from siamdecon.unet import seeded_unet
 from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
 
-#: By number of dimensions: the reductions, and the patches that two cores have time for.
-SCALES = {2: (2, 3), 3: (1.5, 2)}
+#: By number of dimensions: the reductions of each round, and the patches that two cores have time for.
+SCALES = {2: ((2, 3), (1.5,)), 3: ((1.5, 2), (1.5,))}
 SIZES = {
     2: {"batch_size": 4, "patch_size": 96},
     3: {"batch_size": 2, "patch_size": 32},
@@ -33,8 +33,7 @@ def self_scale(
     image: np.ndarray,
     psf: np.ndarray,
     *,
-    scales: Sequence[float] | None = None,
-    rounds: int = 2,
+    scales: Sequence[Sequence[float]] | None = None,
     steps: int = 300,
     features: int = 16,
     batch_size: int | None = None,
@@ -65,18 +64,17 @@ def self_scale(
     (a network that may fall below black finds it), and the mean away from a patch's border. f sees the image
     and four classical estimates of it, and corrects one of them. After a round, f restores the image, what
     the blurred result leaves unexplained at a scale of `coarse` pixels is added, and the next round's
-    targets come from that; f goes on with the same weights.
+    targets come from that; f goes on with the same weights. The first estimate has to be made much smaller
+    to be sharp; the next one is better, and copies closer to the image's own scale look more like it.
 
     Parameters
     ----------
     image : ndarray, shape ([z,] y, x)
         The noisy image, in [0, 1].
     psf : ndarray, shape ([z,] y, x)
-    scales : sequence of float, optional
-        The factors s, 1 or more; 2 and 3 in 2D, 1.5 and 2 in 3D unless given. One that leaves a side of
-        fewer than 24 pixels is left out.
-    rounds : int
-        How often targets are made.
+    scales : sequence of (sequence of float), optional
+        The factors s, 1 or more, of each round: ((2, 3), (1.5,)) in 2D, ((1.5, 2), (1.5,)) in 3D unless
+        given. One that leaves a side of fewer than 24 pixels is left out.
     steps : int
         Adam steps in each round, with a rate that falls along a cosine.
     features : int
@@ -131,17 +129,17 @@ def self_scale(
     Introduced in notebook 10.
 
     >>> image = np.random.rand(64, 64)
-    >>> self_scale(image, np.ones((3, 3)) / 9, rounds=1, steps=2, features=2).shape
+    >>> self_scale(image, np.ones((3, 3)) / 9, scales=[(2,)], steps=2, features=2).shape
     (64, 64)
     """
     image = check_image(image)
     if clip:
         check_unit_range(image)
     psf, device = check_psf(psf, image.ndim), pick_device(device)
-    scales = SCALES[image.ndim] if scales is None else tuple(scales)
+    scales = SCALES[image.ndim] if scales is None else scales
     given = {"batch_size": batch_size, "patch_size": patch_size}
     sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
-    numbers = {"rounds": rounds, "steps": steps, "features": features, "copies": copies, **sizes}
+    numbers = {"steps": steps, "features": features, "copies": copies, **sizes}
     _check(image, scales, start, noise, coarse, numbers)
     keep_freed_memory()
     if noise == "auto":
@@ -150,7 +148,7 @@ def self_scale(
     room = 1.0 if clip or np.mean(image >= 1) > PILE_UP else 2.0
     image = image / np.float32(room)
     noise = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
-    lesson = Lesson(psf, noise, scales, copies, seed, voxel_size, device)
+    lesson = Lesson(psf, noise, copies, seed, voxel_size, device)
     report = (lambda i, x: callback(i, x * room)) if callback else lambda i, x: None
     estimate = _first_estimate(start, image, psf, noise, device)
     report(0, estimate)
@@ -161,13 +159,13 @@ def self_scale(
     average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
     from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-    total, history = rounds * steps, History() if history is None else history
+    total, history = len(scales) * steps, History() if history is None else history
     with (
         tqdm(total=total, desc="self_scale", unit="step", disable=not progress) as bar,
         suppress(KeyboardInterrupt),
     ):
-        for i in range(rounds):
-            lesson.prepare(estimate)
+        for i, factors in enumerate(scales):
+            lesson.prepare(estimate, factors)
             losses = lesson.teach(network, average, steps, learning_rate, sizes, bar.update)
             restored = lesson.restore(average, image)
             estimate = match_coarse(restored, image, psf, noise, coarse) if coarse else restored
@@ -224,13 +222,20 @@ def _check(
     check_counts(**numbers)
     if start not in ("auto", "total_variation", "wiener"):
         raise ValueError(f"start: expected 'auto', 'total_variation' or 'wiener', got {start!r}")
-    if not len(scales) or not all(1 <= scale < math.inf for scale in scales):
-        raise ValueError(f"scales: expected factors of 1 or more, got {tuple(scales)!r}")
+    try:
+        good = len(scales) and all(len(s) and all(1 <= x < math.inf for x in s) for s in scales)
+    except TypeError:
+        good = False
+    if not good:
+        raise ValueError(
+            "scales: expected factors of 1 or more, a sequence of them for each round, such as "
+            f"((2, 3), (1.5,)), got {scales!r}"
+        )
     if not 0 <= coarse < math.inf:
         raise ValueError(f"coarse: expected 0 or more pixels, got {coarse!r}")
-    side = min(image.shape[-2:])
-    if side < SMALLEST * min(scales):
+    needed = max(min(factors) for factors in scales)
+    if min(image.shape[-2:]) < SMALLEST * needed:
         raise ValueError(
-            f"image: expected {SMALLEST * min(scales):g} or more pixels along y and x, so that a copy "
-            f"{min(scales):g} times smaller shows something, got {image.shape}; wiener takes any size"
+            f"image: expected {SMALLEST * needed:g} or more pixels along y and x, so that a copy "
+            f"{needed:g} times smaller shows something, got {image.shape}; wiener takes any size"
         )

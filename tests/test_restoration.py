@@ -129,7 +129,7 @@ def test_a_method_with_a_network_of_its_own_records_its_losses_and_can_be_interr
         if i == 1:
             raise KeyboardInterrupt
 
-    small = {"rounds": 2, "steps": 3, "clip": True}
+    small = {"scales": ((2,), (1.5,)), "steps": 3, "clip": True}
     whole = restore(method="self_scale", **small)
     assert len(whole.history) == whole.settings["steps_done"] == 6
     assert not whole.settings["interrupted"]

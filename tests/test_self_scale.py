@@ -16,7 +16,7 @@ from siamdecon.run import steps_taken
 from siamdecon.self_scale import find_noise, self_scale
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
-QUICK = {"rounds": 1, "steps": 2, "features": 2, "patch_size": 32}
+QUICK = {"scales": ((2,),), "steps": 2, "features": 2, "patch_size": 32}
 
 
 def test_a_coarser_copy_of_a_smooth_scene_is_the_scene_on_a_coarser_grid():
@@ -57,8 +57,8 @@ def test_noise_of_a_copy_is_averaged_away():
 def test_a_training_pair_is_the_copy_and_its_degradation():
     clean = load_sample("nuclei")[:160, :160]
     noise = Noise(gaussian=0.05, clip=False)
-    lesson = Lesson(PSF, noise, (2,), 3, 0, None, torch.device("cpu"))
-    lesson.prepare(clean)
+    lesson = Lesson(PSF, noise, 3, 0, None, torch.device("cpu"))
+    lesson.prepare(clean, (2,))
     assert len(lesson.pairs) == 3
     for pair in lesson.pairs:
         assert pair.shape == (1 + len(BALANCES) + 1 + 1, 79, 79)
@@ -140,7 +140,7 @@ def test_it_beats_its_start_and_counts_its_steps():
 
 def test_a_volume_comes_back():
     volume = degrade(filaments((24, 56, 60)), paper_psf(3), Noise(gaussian=0.05))
-    estimate = self_scale(volume, paper_psf(3), rounds=1, steps=2, features=2)
+    estimate = self_scale(volume, paper_psf(3), scales=((2,),), steps=2, features=2)
     assert estimate.shape == volume.shape and np.isfinite(estimate).all()
 
 
@@ -173,14 +173,16 @@ def test_behind_a_narrow_kernel_it_starts_from_what_has_not_explained_the_noise(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"scales": (0.5,)}, "factors of 1 or more"),
+        ({"scales": ((0.5,),)}, "factors of 1 or more"),
         ({"scales": ()}, "factors of 1 or more"),
+        ({"scales": ((2,), ())}, "factors of 1 or more"),
+        ({"scales": (2, 3)}, "a sequence of them for each round, such as"),
         ({"steps": 0}, "steps: expected a whole number"),
         ({"copies": 1.5}, "copies: expected a whole number"),
         ({"start": "guess"}, "start: expected 'auto', 'total_variation' or 'wiener'"),
         ({"noise": None}, "noise: expected 'auto' or a Noise"),
         ({"coarse": -1}, "coarse: expected 0 or more"),
-        ({"scales": (4,)}, "expected 96 or more pixels"),
+        ({"scales": ((2,), (4, 5))}, "expected 96 or more pixels"),
     ],
 )
 def test_what_cannot_be_used_is_an_error(options, words):
@@ -192,3 +194,14 @@ def test_noise_that_leaves_the_range_far_is_learned_from():
     noise = Noise(gaussian=0.4, clip=False)
     image = degrade(load_sample("nuclei")[:80, :80], PSF, Noise(gaussian=0.05))
     assert np.isfinite(self_scale(image, PSF, noise=noise, **QUICK)).all()
+
+
+def test_each_round_has_its_scales(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "siamdecon.coarser_scales.downsample", lambda x, s, c: seen.append(s) or downsample(x, s, c)
+    )
+    image = degrade(load_sample("nuclei")[:70, :70], PSF, Noise(gaussian=0.05))
+    # a third of 70 pixels is too small to be learned from
+    self_scale(image, PSF, **{**QUICK, "scales": ((2, 3), (1.5,)), "copies": 2})
+    assert seen == [2, 2, 1.5, 1.5]
