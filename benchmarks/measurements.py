@@ -7,7 +7,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from siamdecon._version import __version__
-from siamdecon.tiers import get_tier
+from siamdecon.self_scale import DEFAULTS as SELF_SCALE
+from siamdecon.ssi import DEFAULTS as SSI
+from siamdecon.tiers import OWN_SIZES, get_tier
 
 #: What names a measurement, and what each has at least.
 KEY = ("image", "method", "seed", "tier", "code")
@@ -16,8 +18,10 @@ FIELDS = (*KEY, "psnr", "ssim", "rmse")
 
 def code_version(tier: str) -> str:
     """Return the package's version, with a checksum of the tier's settings: rows of others are kept apart."""
-    settings = hashlib.sha256(repr(get_tier(tier)).encode()).hexdigest()[:8]
-    return f"{__version__}-{settings}"
+    networks = [get_tier(tier, n_dim) for n_dim in (2, 3)]
+    own = [OWN_SIZES[method][tier] for method in OWN_SIZES]
+    settings = repr((networks, own, SELF_SCALE, SSI))
+    return f"{__version__}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
 class Measurements:

@@ -1,6 +1,7 @@
 """The command line: restore a file of your own without writing Python."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -76,11 +77,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 0, or 2 after saying what is wrong with the input."""
+    """Run the command line; return 0, or 2 after saying what is wrong: an input, or a diverged training."""
     args = parser().parse_args(arguments)
     try:
         print(restore_file(args))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"siamdecon: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
@@ -105,12 +106,16 @@ def restore_file(args: argparse.Namespace) -> str:
     psf = read_psf(args, image)
     if on_disk:
         save = {"dtype": args.dtype, "overwrite": args.overwrite}
-        deconvolve_file(args.image, psf, args.output, args.method, **save, **common, **options)
-        return f"{args.output}: {args.method}, {image.shape}, on disk"
-    result = deconvolve(image, psf, args.method, **common, **options)
-    result.save(args.output, dtype=args.dtype, overwrite=args.overwrite)
-    interrupted = " (interrupted: partial result)" if result.settings.get("interrupted") else ""
-    return f"{args.output}: {args.method}, {image.shape}{interrupted}"
+        path = deconvolve_file(
+            args.image, psf, args.output, args.method, **save, **common, **options
+        )
+    else:
+        result = deconvolve(image, psf, args.method, **common, **options)
+        path = result.save(args.output, dtype=args.dtype, overwrite=args.overwrite)
+    settings = json.loads(path.with_suffix(".json").read_text())
+    where = ", on disk" if on_disk else ""
+    interrupted = " (interrupted: partial result)" if settings.get("interrupted") else ""
+    return f"{args.output}: {args.method}, {image.shape}{where}{interrupted}"
 
 
 def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:

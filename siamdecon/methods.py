@@ -16,9 +16,11 @@ from siamdecon.losses import LossWeights
 from siamdecon.noise_estimation import estimate_noise
 from siamdecon.record import plain
 from siamdecon.run import History, Training, TrainingConfig
-from siamdecon.self_scale import SCALES, find_noise, self_scale
+from siamdecon.self_scale import DEFAULTS as SELF_SCALE
+from siamdecon.self_scale import find_noise, self_scale
+from siamdecon.ssi import DEFAULTS as SSI
 from siamdecon.ssi import ssi
-from siamdecon.tiers import Tier, get_tier, tier_name
+from siamdecon.tiers import OWN_SIZES, Tier, get_tier, tier_name
 from siamdecon.total_variation import total_variation
 from siamdecon.training import train
 from siamdecon.unet import seeded_unet
@@ -37,19 +39,8 @@ LEARNED = {
     "noise2same_d": LossWeights.noise2same_d,
 }
 METHODS = (*CLASSICAL, *LEARNED)
-#: How big these are by tier: their own defaults at the lab tier, SSI in the paper's size at the full one.
-_SIZES = {
-    "ssi": {
-        "test": {"steps": 4, "features": 4},
-        "lab": {},
-        "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
-    },
-    "self_scale": {
-        "test": {"scales": ((1.5,),), "steps": 2, "features": 4, "patch_size": 32},
-        "lab": {},
-        "full": {"steps": 600, "features": 32},
-    },
-}
+#: What these choose by the number of dimensions where nothing is given.
+_DEFAULTS = {"ssi": SSI, "self_scale": SELF_SCALE}
 #: What a function of `CLASSICAL` is given by `deconvolve`, not by its options.
 _GIVEN = {"image", "psf", "device", "callback", "seed", "progress", "voxel_size", "history"}
 
@@ -88,13 +79,16 @@ class Job:
 
     def classical_options(self, options: dict, tier: str | None = None) -> dict:
         """Check and complete the options of a classical method."""
-        if self.method in _SIZES:
+        if self.method in _DEFAULTS:
             get_tier(tier, self.image.ndim)  # an unknown one is an error here, too
-            options = {**_SIZES[self.method][tier_name(tier)], **options}
+            options = {**OWN_SIZES[self.method][tier_name(tier)], **options}
         known = inspect.signature(CLASSICAL[self.method]).parameters
         keep = set(known) - _GIVEN
-        _check_options(self.method, options, keep)
-        return self.with_noise({**{name: known[name].default for name in keep}, **options})
+        options = _checked(self.method, options, keep)
+        options = {name: known[name].default for name in known if name in keep} | options
+        chosen = _DEFAULTS.get(self.method, {}).get(self.image.ndim, {})
+        options |= {name: value for name, value in chosen.items() if options[name] is None}
+        return self.with_noise(options)
 
     def classical(self, options: dict, progress: bool = False) -> tuple[np.ndarray, dict]:
         """Run a classical method with complete options; return the estimate and the settings used."""
@@ -111,8 +105,8 @@ class Job:
         given = {name: value for name, value in given.items() if name in known}
         estimate = function(self.image, self.psf, **given, **options)
         used = {"options": plain(options)}
-        if self.method in _SIZES:
-            rounds = len(options["scales"] or SCALES[self.image.ndim]) if "scales" in options else 1
+        if self.method in _DEFAULTS:
+            rounds = len(options.get("scales", [1]))
             done = len(self.history)
             used |= {
                 "precision": precision_used(self.device, scaled=False),
@@ -144,7 +138,7 @@ class Job:
     ) -> tuple[Training, dict]:
         """Train the method's network; return the run and the settings that it used."""
         known = {field.name for field in fields(TrainingConfig)} - {"seed", "voxel_size"}
-        _check_options(self.method, options, known | {"features"})
+        options = _checked(self.method, options, known | {"features"})
         options = {"weights": LEARNED[self.method](), "noise": size.noise, **options}
         options = self.with_noise(options)
         features = options.pop("features", size.features)
@@ -235,12 +229,14 @@ def _fitted(config: TrainingConfig, image: tuple[int, ...], psf: tuple[int, ...]
     return replace(config, padding="replicate") if config.padding == "valid" and narrow else config
 
 
-def _check_options(method: str, options: dict, known: set[str]) -> None:
+def _checked(method: str, options: dict, known: set[str]) -> dict:
+    """Return the options if the method takes them, NumPy's numbers as Python's, for the record."""
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(
             f"{method} has no option {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
         )
+    return {name: v.item() if isinstance(v, np.generic) else v for name, v in options.items()}
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def random_patches(
     torch.Size([4, 1, 12, 32, 32])
     """
     size = image.shape[-n_dim:] if n_dim else image.shape
-    sides = [patch_size] * len(size) if isinstance(patch_size, int) else patch_size
+    sides = [patch_size] * len(size) if np.ndim(patch_size) == 0 else patch_size
     shape = tuple(min(side, m) for side, m in zip(sides, size, strict=True))
     turns = [turn for turn in turns if tuple(shape[axis] for axis in turn.order) == shape]
     patches = []

@@ -149,6 +149,7 @@ def deconvolve(
         paper, at the full tier, unless given.
     tile : int, optional
         Side of the tiles that a network restores large images in; chosen by the free memory unless given.
+        The settings say which it began with: where a GPU's memory does not suffice, it is halved.
     stitch : str, optional
         How the tiles are put together: "blend", the paper's, unless given, or "exact".
     device : str, optional

@@ -21,11 +21,10 @@ from siamdecon.total_variation import total_variation
 from siamdecon.unet import seeded_unet
 from siamdecon.validation import check_counts, check_image, check_psf, check_unit_range
 
-#: By number of dimensions: the reductions of each round, and the patches that two cores have time for.
-SCALES = {2: ((2, 3), (1.5,)), 3: ((1.5, 2), (1.5,))}
-SIZES = {
-    2: {"batch_size": 4, "patch_size": 96},
-    3: {"batch_size": 2, "patch_size": 32},
+#: What is not given, by number of dimensions; of the patches, what two cores have time for.
+DEFAULTS = {
+    2: {"scales": ((2, 3), (1.5,)), "batch_size": 4, "patch_size": 96},
+    3: {"scales": ((1.5, 2), (1.5,)), "batch_size": 2, "patch_size": 32},
 }
 
 
@@ -117,6 +116,8 @@ def self_scale(
     ------
     ValueError
         If image and kernel don't fit each other, an option is out of range, or the image is too small.
+    FloatingPointError
+        If the training has diverged.
 
     References
     ----------
@@ -136,9 +137,9 @@ def self_scale(
     if clip:
         check_unit_range(image)
     psf, device = check_psf(psf, image.ndim), pick_device(device)
-    scales = SCALES[image.ndim] if scales is None else scales
-    given = {"batch_size": batch_size, "patch_size": patch_size}
-    sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
+    given = {"scales": scales, "batch_size": batch_size, "patch_size": patch_size}
+    sizes = {name: DEFAULTS[image.ndim][name] if v is None else v for name, v in given.items()}
+    scales = sizes.pop("scales")
     numbers = {"steps": steps, "features": features, "copies": copies, **sizes}
     _check(image, scales, start, noise, coarse, numbers)
     keep_freed_memory()

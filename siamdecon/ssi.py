@@ -29,8 +29,8 @@ MASK_DENSITY, INPUT_NOISE = (0.5, 0.05), (0.2, 0.0)
 #: Deviation of the noise added to a gradient, as a share of its own root mean square, at the first step.
 GRADIENT_NOISE = 0.2
 LAMBDA_BOUNDS = 0.1
-#: By number of dimensions, for two cores: convolutions of 5 x 5 x 5 take their time.
-SIZES = {
+#: What is not given, by number of dimensions, for two cores: convolutions of 5 x 5 x 5 take their time.
+DEFAULTS = {
     2: {"features": 16, "batch_size": 8, "patch_size": 64},
     3: {"features": 8, "batch_size": 2, "patch_size": 32},
 }
@@ -149,6 +149,8 @@ def ssi(
     ------
     ValueError
         If image and kernel don't fit each other, or a number is out of range.
+    FloatingPointError
+        If the training has diverged.
 
     References
     ----------
@@ -163,7 +165,7 @@ def ssi(
     image = check_unit_range(check_image(image))
     psf, device = check_psf(psf, image.ndim), pick_device(device)
     given = {"features": features, "batch_size": batch_size, "patch_size": patch_size}
-    sizes = {name: SIZES[image.ndim][name] if v is None else v for name, v in given.items()}
+    sizes = {name: DEFAULTS[image.ndim][name] if v is None else v for name, v in given.items()}
     check_counts(steps=steps, **sizes)
     keep_freed_memory()
     g, turns = PSFConvolution(psf, image.ndim), symmetries(psf, voxel_size)
@@ -190,8 +192,7 @@ def ssi(
             )
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
                 estimate = f(hidden)
-            estimate = estimate.float()
-            loss = mean_square(g(estimate), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
+            loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
             adam.zero_grad()
             loss.backward()
             for p in f.parameters():

@@ -80,6 +80,8 @@ def deconvolve_file(
     ------
     ValueError, OSError
         If an input can't be used or the output not be written, before any work.
+    FloatingPointError
+        If a training has diverged.
 
     Examples
     --------

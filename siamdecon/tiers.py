@@ -3,7 +3,7 @@
 ======  ==========================================================================================
 test    a few steps, for structure only: the result means nothing
 lab     the default: what two CPU cores train in about a minute
-full    the paper's own settings, for a GPU
+full    the paper's own settings, for a GPU; of what is not the paper's, a longer training
 ======  ==========================================================================================
 """
 
@@ -80,6 +80,21 @@ TIERS: dict[str, dict[int, Tier]] = {
         3: Tier(
             48, TrainingConfig(steps=15000, batch_size=4, patch_size=64, halve_every=2000), **_PAPER
         ),
+    },
+}
+
+#: The same for methods with a network of their own. At the lab tier they choose themselves; at the full one
+#: SSI has the paper's size, and self_scale, which is not the paper's, one for two minutes on two cores.
+OWN_SIZES: dict[str, dict[str, dict]] = {
+    "ssi": {
+        "test": {"steps": 4, "features": 4},
+        "lab": {},
+        "full": {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128},
+    },
+    "self_scale": {
+        "test": {"scales": ((1.5,),), "steps": 2, "features": 4, "patch_size": 32},
+        "lab": {},
+        "full": {"steps": 600, "features": 32},
     },
 }
 

@@ -103,12 +103,12 @@ def check_not_diverged(estimate: Tensor) -> Tensor:
     >>> check_not_diverged(Tensor([0.5, float("nan")]))
     Traceback (most recent call last):
     ...
-    FloatingPointError: the network's estimate is not finite: the training has diverged; train with a ...
+    FloatingPointError: the network's estimate is not finite: the training has diverged; try another ...
     """
     if not estimate.isfinite().all():
         raise FloatingPointError(
-            "the network's estimate is not finite: the training has diverged; train with a smaller "
-            "learning_rate, or with another seed"
+            "the network's estimate is not finite: the training has diverged; try another seed, or in "
+            "Python a smaller learning_rate"
         )
     return estimate
 

@@ -12,6 +12,7 @@ from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson
 from siamdecon.cli import main
 from siamdecon.microscope import Microscope
 from siamdecon.psf import gibson_lanni
+from siamdecon.training import TrainingLoop
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
 OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
@@ -185,3 +186,27 @@ def test_optics_of_square_pixels_are_not_taken_for_others(files, capsys):
     assert run(*optics) == 2
     assert "its pixels are 0.4 x 0.2 um" in capsys.readouterr().err
     assert run(*optics, "--pixel", "0.2") == 0
+
+
+@pytest.mark.parametrize("where", [[], ["--on-disk"]])
+def test_an_interrupted_training_is_announced(files, capsys, monkeypatch, where):
+    step = TrainingLoop.take_step
+
+    def interrupted(loop):
+        if loop.run.step == 1:
+            raise KeyboardInterrupt
+        step(loop)
+
+    monkeypatch.setattr(TrainingLoop, "take_step", interrupted)
+    assert run("--psf", "psf.tif", *where) == 0
+    assert capsys.readouterr().out.endswith("(interrupted: partial result)\n")
+
+
+def test_a_training_that_diverges_is_one_line(files, capsys, monkeypatch):
+    def diverged(loop):
+        for p in loop.run.average.parameters():
+            p.data.fill_(float("nan"))
+
+    monkeypatch.setattr(TrainingLoop, "finish", diverged)
+    assert run("--psf", "psf.tif") == 2
+    assert "the training has diverged" in capsys.readouterr().err

@@ -72,6 +72,13 @@ def test_a_checkpoint_moves_from_gpu_to_cpu(noisy, tmp_path):
     assert train(UNet(features=4), noisy, PSF, config, device="cpu", **saved).step == config.steps
 
 
+@pytest.mark.parametrize("method", ["ssi", "self_scale"])
+def test_methods_with_a_network_of_their_own_restore(noisy, method):
+    clean = load_sample("vesicles")
+    result = deconvolve(noisy, PSF, method, device="cuda", progress=False)
+    assert score(clean, result.image)["psnr"] > score(clean, noisy)["psnr"] + 2
+
+
 def test_the_full_tier_beats_lucy_richardson(noisy):
     clean = load_sample("vesicles")
     network = score(clean, deconvolve(noisy, PSF, tier="full", progress=False).image)["psnr"]

@@ -13,6 +13,8 @@ from benchmarks.cells import METHODS, measure_cell
 from benchmarks.measurements import Measurements, code_version
 from benchmarks.report import PAPER_2D, PAPER_3D
 from siamdecon import degrade, load_sample, paper_psf, richardson_lucy, score
+from siamdecon.self_scale import DEFAULTS as SELF_SCALE
+from siamdecon.tiers import OWN_SIZES
 
 CLEAN = load_sample("nuclei")[:64, :64]
 
@@ -171,6 +173,11 @@ def test_the_papers_rows_are_rows_of_the_tables():
 def test_other_settings_are_another_version(monkeypatch):
     before = code_version("test")
     assert before == code_version("test") != code_version("lab")
+    monkeypatch.setitem(OWN_SIZES["self_scale"], "test", {"steps": 3})
+    changed = code_version("test")
+    assert changed != before
+    monkeypatch.setitem(SELF_SCALE[2], "scales", ((2,),))
+    assert code_version("test") not in (before, changed)
 
 
 def test_a_cluster_measures_what_one_machine_measures(folder):

@@ -168,8 +168,9 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 # %% [markdown]
 # ## Restore
 #
-# `self_scale` starts from total variation, makes copies at 1/2 and 1/3, trains for some steps, restores the image, makes
-# better copies from that, and trains on.
+# `self_scale` starts from total variation, makes copies at 1/2 and 1/3, trains for some steps, and restores the image. It
+# trains on with copies of that restoration at 1/1.5: the better the estimate, the less it has to be made smaller to be
+# sharp, and the closer to the image's own scale, the more a copy looks like the image.
 
 # %%
 gain = Question(
