@@ -84,7 +84,7 @@ TIERS: dict[str, dict[int, Tier]] = {
 }
 
 #: The same for methods with a network of their own. At the lab tier they choose themselves; at the full one
-#: SSI has the paper's size, and self_scale, which is not the paper's, one for two minutes on two cores.
+#: SSI has the paper's size, and self_scale, which is not the paper's, one for some minutes on two cores.
 OWN_SIZES: dict[str, dict[str, dict]] = {
     "ssi": {
         "test": {"steps": 4, "features": 4},

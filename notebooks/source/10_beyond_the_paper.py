@@ -170,7 +170,9 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 #
 # `self_scale` starts from total variation, makes copies at 1/2 and 1/3, trains for some steps, and restores the image. It
 # trains on with copies of that restoration at 1/1.5: the better the estimate, the less it has to be made smaller to be
-# sharp, and the closer to the image's own scale, the more a copy looks like the image.
+# sharp, and the closer to the image's own scale, the more a copy looks like the image. Over 12 images of the benchmark that
+# gives 26.00 dB, with 1/2 and 1/3 in both rounds 25.83. Copies at full size teach the mistakes of the estimate as truth:
+# of three images they gained 0.4 and 0.5 dB on two, and lost 1.4 dB on a test chart.
 
 # %%
 gain = Question(
