@@ -1,13 +1,14 @@
 """`python -m benchmarks.page`: docs/benchmarks.md and its figures, of what lies in benchmarks/results/."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import robustness as wrong
 from benchmarks.measurements import Measurements
-from benchmarks.report import draw, groups, tables
+from benchmarks.report import VOLUME, draw, groups, tables
 from siamdecon.files import write_atomically
 from siamdecon.lab.plots import lines
 
@@ -57,11 +58,11 @@ def quality() -> list[str]:
     rows = Measurements(path).rows()
     parts = [
         "## The paper's tables",
-        tables(rows).replace("\n### ", "\n#### ").replace("## lab", "### lab"),
+        re.sub("^#", "##", tables(rows), flags=re.M),  # its heads, a level down
     ]
-    if any(row["image"] != "volume" for row in rows):
-        draw(rows, FIGURES / "tables.png")
-        count = max(len(same) for _, same in groups(rows))
+    if images := [row for row in rows if row["image"] != VOLUME]:
+        draw(images, FIGURES / "tables.png")
+        count = max(len(same) for _, same in groups(images))
         parts.append(f"![PSNR of each method on each image, {count} rows](benchmarks/tables.png)")
     return parts
 
