@@ -82,7 +82,7 @@ figures: $(STAMP)  ## draw docs/*.png from the notebooks
 	$(BIN)/python notebooks/derive.py --figures
 
 samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
-	$(BIN)/python -m siamdecon.samples
+	$(BIN)/python -m siamdecon.files.samples
 
 sweep: $(STAMP)  ## train the stored sweep of the lambda explorer, data/lambdas.zip; goes on where it was stopped
 	$(BIN)/python -m siamdecon.lab.sweep

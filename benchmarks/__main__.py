@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import convolution, explorers, growth, memory, on_disk, page, speed
 from benchmarks.machine import machine
-from siamdecon.files import write_atomically
+from siamdecon.files.atomic import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 SECTIONS = {

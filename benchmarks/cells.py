@@ -19,7 +19,7 @@ from siamdecon import (
     score,
 )
 from siamdecon.hardware import available_cores
-from siamdecon.inference import predict
+from siamdecon.network.inference import predict
 from siamdecon.record import describe_versions
 
 W = LossWeights

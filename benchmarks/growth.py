@@ -12,9 +12,9 @@ import torch
 from benchmarks.convolution import in_turn
 from benchmarks.machine import PeakMemory
 from siamdecon import PSFConvolution, UNet, degrade, load_sample, paper_psf, richardson_lucy
-from siamdecon.inference import predict
-from siamdecon.tiers import get_tier
-from siamdecon.training import TrainingLoop
+from siamdecon.methods.tiers import get_tier
+from siamdecon.network.inference import predict
+from siamdecon.network.training import TrainingLoop
 
 SIDES = (128, 256, 512, 1024)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from siamdecon._version import __version__
-from siamdecon.self_scale import DEFAULTS as SELF_SCALE
-from siamdecon.ssi import DEFAULTS as SSI
-from siamdecon.tiers import OWN_SIZES, get_tier
+from siamdecon.methods.self_scale import DEFAULTS as SELF_SCALE
+from siamdecon.methods.ssi import DEFAULTS as SSI
+from siamdecon.methods.tiers import OWN_SIZES, get_tier
 
 #: What names a measurement, and what each has at least.
 KEY = ("image", "method", "seed", "tier", "code")

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from benchmarks.machine import PeakMemory
 from siamdecon import paper_psf
-from siamdecon.large_images import release
+from siamdecon.files.on_disk import release
+from siamdecon.files.tiff import create_tiff
 from siamdecon.streaming import deconvolve_file
-from siamdecon.tiff import create_tiff
 
 LIMIT = 2 * 2**30
 #: Shape of float32, method and options. The network is the test tier's: its memory counts, not its image.

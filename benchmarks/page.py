@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks import robustness as wrong
 from benchmarks.measurements import Measurements
 from benchmarks.report import VOLUME, draw, groups, tables
-from siamdecon.files import write_atomically
+from siamdecon.files.atomic import write_atomically
 from siamdecon.lab.plots import lines
 
 RESULTS = Path(__file__).parent / "results"

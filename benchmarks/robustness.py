@@ -25,8 +25,8 @@ from siamdecon import (
     score,
     wiener,
 )
-from siamdecon.files import write_atomically
-from siamdecon.psf import gibson_lanni
+from siamdecon.files.atomic import write_atomically
+from siamdecon.microscope.psf import gibson_lanni
 
 RESULTS = Path(__file__).parent / "results" / "robustness.json"
 NAMES = ("neurons768x768", "cytoplasm924x624")

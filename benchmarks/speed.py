@@ -15,9 +15,9 @@ from torch.nn.functional import mse_loss, pad
 
 from siamdecon import UNet, degrade, load_sample, paper_psf
 from siamdecon.hardware import available_cores
-from siamdecon.noise_estimation import estimate_noise
-from siamdecon.tiers import get_tier
-from siamdecon.training import TrainingLoop
+from siamdecon.methods.tiers import get_tier
+from siamdecon.microscope.noise_estimation import estimate_noise
+from siamdecon.network.training import TrainingLoop
 
 
 def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tensor) -> None:

@@ -13,23 +13,23 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from siamdecon._version import __version__
-from siamdecon.classical import richardson_lucy, wiener
-from siamdecon.convolution import PSFConvolution
-from siamdecon.datasets import load_benchmark, load_volume
-from siamdecon.degradation import PAPER_2D, PAPER_3D, Noise, degrade
+from siamdecon.files.datasets import load_benchmark, load_volume
+from siamdecon.files.images import read_image, write_image
+from siamdecon.files.samples import load_sample
 from siamdecon.hardware import limit_threads
-from siamdecon.images import read_image, write_image
-from siamdecon.losses import LossWeights
-from siamdecon.metrics import affine_score, score
-from siamdecon.microscope import Microscope
-from siamdecon.psf import paper_psf
+from siamdecon.methods.classical import richardson_lucy, wiener
+from siamdecon.methods.total_variation import total_variation
+from siamdecon.metrics import affine_score, fourier_ring_correlation, radial_power, score
+from siamdecon.microscope.convolution import PSFConvolution
+from siamdecon.microscope.degradation import PAPER_2D, PAPER_3D, Noise, degrade
+from siamdecon.microscope.optics import Microscope
+from siamdecon.microscope.psf import paper_psf
+from siamdecon.network.losses import LossWeights
+from siamdecon.network.run import TrainingConfig
+from siamdecon.network.training import train
+from siamdecon.network.unet import UNet
 from siamdecon.restoration import Restoration, deconvolve
-from siamdecon.run import TrainingConfig
-from siamdecon.samples import load_sample
 from siamdecon.streaming import deconvolve_file
-from siamdecon.total_variation import total_variation
-from siamdecon.training import train
-from siamdecon.unet import UNet
 
 limit_threads()
 
@@ -48,10 +48,12 @@ __all__ = [
     "deconvolve",
     "deconvolve_file",
     "degrade",
+    "fourier_ring_correlation",
     "load_benchmark",
     "load_sample",
     "load_volume",
     "paper_psf",
+    "radial_power",
     "read_image",
     "richardson_lucy",
     "score",

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 import siamdecon
-from siamdecon.images import Image, read_image
-from siamdecon.large_images import LARGE
-from siamdecon.methods import METHODS
-from siamdecon.microscope import Microscope
-from siamdecon.psf import gaussian, gibson_lanni, richards_wolf
+from siamdecon.files.images import Image, read_image
+from siamdecon.files.on_disk import LARGE
+from siamdecon.methods.base import METHODS
+from siamdecon.microscope.optics import Microscope
+from siamdecon.microscope.psf import gaussian, gibson_lanni, richards_wolf
 from siamdecon.restoration import check_output, deconvolve
 from siamdecon.streaming import deconvolve_file
 

@@ -11,8 +11,8 @@ import skimage
 import torch
 
 from siamdecon._version import __version__
-from siamdecon.files import write_atomically
-from siamdecon.images import Image
+from siamdecon.files.atomic import write_atomically
+from siamdecon.files.images import Image
 
 
 def describe_inputs(source: Image, psf: np.ndarray, sha256: str | None = None) -> dict:

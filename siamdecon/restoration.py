@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from siamdecon.degradation import Noise, residual
-from siamdecon.files import check_writable
+from siamdecon.files.atomic import check_writable
+from siamdecon.files.images import SUFFIXES, Image, check_storable, write_image
+from siamdecon.files.on_disk import cast, value_range
 from siamdecon.hardware import pick_device
-from siamdecon.images import SUFFIXES, Image, check_storable, write_image
-from siamdecon.inference import STITCHES, predict, tile_side
-from siamdecon.large_images import cast, value_range
-from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.methods.base import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.methods.tiers import get_tier, tier_name
+from siamdecon.microscope.degradation import Noise, residual
+from siamdecon.microscope.kernel import check_image, check_psf, check_psf_fits, check_sampling
+from siamdecon.network.inference import STITCHES, predict, tile_side
+from siamdecon.network.run import History, Training
 from siamdecon.record import describe_inputs, describe_versions, write_settings
-from siamdecon.run import History, Training
-from siamdecon.tiers import get_tier, tier_name
-from siamdecon.validation import check_image, check_psf, check_psf_fits, check_sampling
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Restoration:
     def residual(self) -> np.ndarray:
         """What the estimate leaves unexplained: measurement minus blurred estimate, as float32.
 
-        See `siamdecon.degradation.residual`. Where the method knew of clipping, the blurred estimate has
+        See `siamdecon.microscope.residual`. Where the method knew of clipping, the blurred estimate has
         passed through it.
         """
         low, high = self.settings["range"]
@@ -138,14 +138,14 @@ def deconvolve(
     method : str
         "richardson_lucy", "wiener", "total_variation"; or a network that is trained on this image
         alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4); "ssi", the paper's
-        learned baseline (see `siamdecon.ssi`); or "self_scale", which is not the paper's and the best here
-        (see `siamdecon.self_scale`). The last two take options as a classical method does.
+        learned baseline; or "self_scale", which is not the paper's and the best here
+        (see `siamdecon.methods.self_scale`). The last two take options as a classical method does.
     tier : str, optional
-        How big a run is: "lab", "full" or "test"; see `siamdecon.tiers`.
+        How big a run is: "lab", "full" or "test"; see `siamdecon.methods.tiers`.
     seed : int
         Seed of everything random: on a CPU the same seed gives the same image.
     average_flips, calibrate : bool, optional
-        How a network restores, see `siamdecon.inference.predict`: True at the lab tier, False, as in the
+        How a network restores, see `siamdecon.network.predict`: True at the lab tier, False, as in the
         paper, at the full tier, unless given.
     tile : int, optional
         Side of the tiles that a network restores large images in; chosen by the free memory unless given.

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.classical import richardson_lucy
-from siamdecon.degradation import mean_response
-from siamdecon.files import write_atomically
+from siamdecon.files.atomic import write_atomically
+from siamdecon.files.images import Image, read_image
+from siamdecon.files.on_disk import LargeImage, look_through, release, restore_windows
+from siamdecon.files.tiff import create_tiff
 from siamdecon.hardware import pick_device
-from siamdecon.images import Image, read_image
-from siamdecon.inference import estimator, fit_contrast, halo_of, tile_side
-from siamdecon.large_images import LargeImage, look_through, release, restore_windows
-from siamdecon.methods import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.methods.base import CLASSICAL, Job, check_method, check_tile, inference_options
+from siamdecon.methods.classical import richardson_lucy
+from siamdecon.methods.tiers import get_tier, tier_name
+from siamdecon.microscope.degradation import mean_response
+from siamdecon.microscope.kernel import check_psf, check_psf_fits, check_sampling
+from siamdecon.network.inference import estimator, fit_contrast, halo_of, tile_side
+from siamdecon.network.run import Training
 from siamdecon.record import describe_inputs, describe_versions, plain, write_settings
 from siamdecon.restoration import check_output
-from siamdecon.run import Training
-from siamdecon.stitching import windows
-from siamdecon.tiers import get_tier, tier_name
-from siamdecon.tiff import create_tiff
-from siamdecon.validation import check_psf, check_psf_fits, check_sampling
+from siamdecon.tiles import windows
 
 #: Side of the tiles that Lucy-Richardson restores; each is read with a halo around it.
 _TILE = 160

@@ -19,8 +19,8 @@ from siamdecon import (
     train,
     wiener,
 )
-from siamdecon.inference import predict
-from siamdecon.tiers import get_tier
+from siamdecon.methods.tiers import get_tier
+from siamdecon.network.inference import predict
 
 pytestmark = pytest.mark.gpu
 

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from skimage.metrics import structural_similarity
 
+from siamdecon.files.phantoms import filaments
 from siamdecon.metrics import affine_score, mutual_information, score
-from siamdecon.phantoms import filaments
 
 
 def bin_numbers(a, bins=256):

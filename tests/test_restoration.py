@@ -9,12 +9,12 @@ import torch
 
 import siamdecon
 from siamdecon import LossWeights, deconvolve, load_sample, paper_psf, read_image, richardson_lucy
-from siamdecon.images import Image
-from siamdecon.inference import predict
-from siamdecon.methods import METHODS
-from siamdecon.patches import random_patches
-from siamdecon.phantoms import filaments
-from siamdecon.tiers import TIERS, get_tier
+from siamdecon.files.images import Image
+from siamdecon.files.phantoms import filaments
+from siamdecon.methods.base import METHODS
+from siamdecon.methods.tiers import TIERS, get_tier
+from siamdecon.network.inference import predict
+from siamdecon.network.patches import random_patches
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 CLEAN = load_sample("vesicles")[:60, :52]
@@ -149,7 +149,7 @@ def test_an_interrupted_ssi_returns_what_it_has_reached(monkeypatch):
             raise KeyboardInterrupt
         return random_patches(patches, *args)
 
-    monkeypatch.setattr("siamdecon.ssi.random_patches", interrupted)
+    monkeypatch.setattr("siamdecon.methods.ssi.random_patches", interrupted)
     result = restore(method="ssi")
     assert result.settings["interrupted"] and result.settings["steps_done"] == 2
     assert len(result.history) == 2 and np.isfinite(result.image).all()
@@ -294,7 +294,7 @@ def test_bad_input_is_an_error_before_any_work(case, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("siamdecon.methods.train", no_work)
+    monkeypatch.setattr("siamdecon.methods.base.train", no_work)
     changes, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         restore(**changes)

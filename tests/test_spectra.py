@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siamdecon.spectra import fourier_ring_correlation, radial_power
+from siamdecon.metrics import fourier_ring_correlation, radial_power
 
 
 def by_hand(a, b, bins):

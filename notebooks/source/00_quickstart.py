@@ -18,9 +18,7 @@ import torch
 from IPython.display import Markdown
 
 from siamdecon import PSFConvolution, deconvolve, degrade, load_sample, paper_psf, score
-from siamdecon.lab import checks
-from siamdecon.lab.plots import gallery, loss_curves, score_table
-from siamdecon.lab.questions import Question, predictions
+from siamdecon.lab import Question, checks, gallery, loss_curves, predictions, score_table
 
 # %% [markdown]
 # ## A real image, degraded
@@ -218,7 +216,7 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 #
 # ```python
 # from siamdecon import Microscope, deconvolve, read_image
-# from siamdecon.psf import gibson_lanni
+# from siamdecon.microscope import gibson_lanni
 #
 # image = read_image("cells.tif")
 # psf = gibson_lanni(Microscope(na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, defocus=1.0))
@@ -243,6 +241,6 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=400)

@@ -15,12 +15,16 @@
 import numpy as np
 
 from siamdecon import PAPER_2D, Microscope, Noise, degrade, load_sample, paper_psf
-from siamdecon.degradation import blur
-from siamdecon.lab import checks
-from siamdecon.lab.explorers import noise_explorer, optics_explorer
-from siamdecon.lab.plots import gallery, lines
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.psf import gibson_lanni, richards_wolf
+from siamdecon.lab import (
+    Question,
+    checks,
+    gallery,
+    lines,
+    noise_explorer,
+    optics_explorer,
+    predictions,
+)
+from siamdecon.microscope import blur, gibson_lanni, richards_wolf
 
 # %% [markdown] tags=["equation:psf"]
 # ## Where the blur comes from
@@ -261,6 +265,6 @@ assert "0.080" in explorer.frame.text
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=0)

@@ -27,11 +27,16 @@ from siamdecon import (
     score,
     wiener,
 )
-from siamdecon.degradation import blur, residual
-from siamdecon.lab import checks
-from siamdecon.lab.explorers import iterations_explorer
-from siamdecon.lab.plots import gallery, lines, score_table
-from siamdecon.lab.questions import Question, predictions
+from siamdecon.lab import (
+    Question,
+    checks,
+    gallery,
+    iterations_explorer,
+    lines,
+    predictions,
+    score_table,
+)
+from siamdecon.microscope import blur, residual
 
 # %% [markdown]
 # The image is a part of a stained tissue section, 256 x 256 pixels. `degrade` blurs it with the paper's
@@ -558,6 +563,6 @@ assert 0.55 < np.mean(nuclei < 0.05) < 0.65 and np.mean((clean < 0.05) | (clean 
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=0)

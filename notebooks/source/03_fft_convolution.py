@@ -19,10 +19,8 @@ import numpy as np
 import torch
 
 from siamdecon import PSFConvolution, load_sample, paper_psf
-from siamdecon.lab import checks
-from siamdecon.lab.plots import gallery, lines
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.phantoms import filaments
+from siamdecon.files import filaments
+from siamdecon.lab import Question, checks, gallery, lines, predictions
 
 # %% [markdown] tags=["equation:convolution-theorem"]
 # ## A product instead of a sum
@@ -462,6 +460,6 @@ assert round((3 * np.log2(48)) ** (1 / 3), 1) == 2.6
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=0)

@@ -28,17 +28,21 @@ from siamdecon import (
     deconvolve,
     degrade,
     load_sample,
-    losses,
     paper_psf,
     score,
 )
-from siamdecon.arrays import to_tensor
-from siamdecon.degradation import blur
-from siamdecon.lab import checks
-from siamdecon.lab.live import LiveTraining
-from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.patches import stratified_mask
+from siamdecon.lab import (
+    LiveTraining,
+    Question,
+    checks,
+    gallery,
+    lines,
+    loss_curves,
+    predictions,
+    score_table,
+)
+from siamdecon.microscope import blur
+from siamdecon.network import losses, stratified_mask, to_tensor
 
 # %%
 clean, psf = load_sample("histology"), paper_psf(2)
@@ -446,6 +450,6 @@ gallery(
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=400)

@@ -25,18 +25,12 @@ from siamdecon import (
     deconvolve,
     degrade,
     load_sample,
-    losses,
     paper_psf,
     score,
 )
-from siamdecon.arrays import to_array, to_tensor
-from siamdecon.degradation import blur
-from siamdecon.inference import predict
-from siamdecon.lab import checks
-from siamdecon.lab.plots import gallery, lines, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.noise_estimation import noise_level
-from siamdecon.patches import stratified_mask
+from siamdecon.lab import Question, checks, gallery, lines, predictions, score_table
+from siamdecon.microscope import blur, noise_level
+from siamdecon.network import losses, predict, stratified_mask, to_array, to_tensor
 
 # %% [markdown]
 # The image is small, to keep the trainings short. The noise is the paper's; what it really was is known
@@ -516,6 +510,6 @@ assert before > 5 * after
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=1050)

@@ -25,13 +25,16 @@ from siamdecon import (
     richardson_lucy,
     score,
 )
-from siamdecon.inference import predict
-from siamdecon.lab import checks
-from siamdecon.lab.explorers import LambdaExplorer
-from siamdecon.lab.live import LiveTraining
-from siamdecon.lab.plots import gallery, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.losses import invariance
+from siamdecon.lab import (
+    LambdaExplorer,
+    LiveTraining,
+    Question,
+    checks,
+    gallery,
+    predictions,
+    score_table,
+)
+from siamdecon.network import invariance, predict
 
 # %%
 square = (slice(128, 384), slice(128, 384))
@@ -229,7 +232,7 @@ checks.average_turns(average_turns)
 
 # %% [markdown] tags=["solution"]
 # With a kernel that is not symmetric this would be wrong: the network would be asked to undo a blur that the
-# microscope does not make. `siamdecon.patches.symmetries` finds the turns that a kernel allows.
+# microscope does not make. `siamdecon.network.patches.symmetries` finds the turns that a kernel allows.
 
 # %%
 averaged = {
@@ -293,7 +296,7 @@ assert np.mean(identity.curves[amplitude]) > np.mean(explorer.frame.curves[ampli
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=1200)
 

@@ -17,14 +17,19 @@ import numpy as np
 from IPython.display import Markdown, display
 from skimage.metrics import peak_signal_noise_ratio
 
-from siamdecon import LossWeights, Microscope, deconvolve, degrade, load_sample, paper_psf, score
-from siamdecon.degradation import blur, residual
-from siamdecon.lab import checks
-from siamdecon.lab.plots import gallery, lines, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.noise_estimation import noise_level
-from siamdecon.psf import gibson_lanni
-from siamdecon.spectra import fourier_ring_correlation, radial_power
+from siamdecon import (
+    LossWeights,
+    Microscope,
+    deconvolve,
+    degrade,
+    fourier_ring_correlation,
+    load_sample,
+    paper_psf,
+    radial_power,
+    score,
+)
+from siamdecon.lab import Question, checks, gallery, lines, predictions, score_table
+from siamdecon.microscope import blur, gibson_lanni, noise_level, residual
 
 # %% [markdown] tags=["equation:psnr"]
 # ## A score and its settings
@@ -571,6 +576,6 @@ assert fake["two"] > good["two"] - 0.05 and fake["psnr"] < good["psnr"] - 1
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=150)

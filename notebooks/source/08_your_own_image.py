@@ -34,16 +34,10 @@ from siamdecon import (
     total_variation,
     write_image,
 )
-from siamdecon.degradation import residual
-from siamdecon.inference import predict
-from siamdecon.lab import checks
-from siamdecon.lab.plots import gallery, lines
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.noise_estimation import estimate_noise, noise_level
-from siamdecon.psf import gibson_lanni
-from siamdecon.run import steps_taken
-from siamdecon.stitching import blend
-from siamdecon.tiers import tier_name
+from siamdecon.lab import Question, checks, gallery, lines, predictions
+from siamdecon.methods import tier_name
+from siamdecon.microscope import estimate_noise, gibson_lanni, noise_level, residual
+from siamdecon.network import blend, predict, steps_taken
 
 # %% [markdown]
 # ## The file
@@ -491,6 +485,6 @@ assert (in_tiles - resumed.image)[inner].std() < difference.std()
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=250)

@@ -35,14 +35,9 @@ from siamdecon import (
     score,
     write_image,
 )
-from siamdecon.degradation import residual
-from siamdecon.inference import halo_of, predict
-from siamdecon.lab import checks
-from siamdecon.lab.explorers import slices_explorer
-from siamdecon.lab.plots import gallery, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.patches import symmetries
-from siamdecon.stitching import tile_starts, windows
+from siamdecon.lab import Question, checks, gallery, predictions, score_table, slices_explorer
+from siamdecon.microscope import residual
+from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
 
 # %% [markdown]
 # ## A volume
@@ -310,7 +305,7 @@ scale.reveal(
 Markdown("\n".join(table))
 
 # %% tags=["hide-cell"]
-from siamdecon.tiers import tier_name
+from siamdecon.methods import tier_name
 
 assert abs(floor["psnr"] - floor["floor"]) < 1e-9
 assert rows["nothing at all (black)"]["psnr"] > rows["measured"]["psnr"] + 2
@@ -479,6 +474,6 @@ assert sorted(path.name for path in folder.iterdir()) == [
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=300)

@@ -21,19 +21,23 @@ from siamdecon import (
     PAPER_2D,
     deconvolve,
     degrade,
+    fourier_ring_correlation,
     load_sample,
     paper_psf,
     score,
     wiener,
 )
-from siamdecon.coarser_scales import downsample, match_coarse
-from siamdecon.degradation import residual
-from siamdecon.lab import checks
-from siamdecon.lab.explorers import scales_explorer
-from siamdecon.lab.plots import gallery, lines, score_table
-from siamdecon.lab.questions import Question, predictions
-from siamdecon.self_scale import find_noise
-from siamdecon.spectra import fourier_ring_correlation
+from siamdecon.lab import (
+    Question,
+    checks,
+    gallery,
+    lines,
+    predictions,
+    scales_explorer,
+    score_table,
+)
+from siamdecon.methods import downsample, find_noise, match_coarse
+from siamdecon.microscope import residual
 
 # %% [markdown]
 # ## The idea in one figure
@@ -315,6 +319,6 @@ assert max(fitted.values()) < 0.002
 predictions()
 
 # %% tags=["hide-cell"]
-from siamdecon.lab.budget import check_budget
+from siamdecon.lab import check_budget
 
 check_budget(training_steps=600)

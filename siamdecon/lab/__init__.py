@@ -1,1 +1,15 @@
 """What a learner touches: explorers, live training, questions, exercise checks, plots."""
+
+from siamdecon.lab import checks
+from siamdecon.lab.budget import check_budget
+from siamdecon.lab.explorers import (
+    LambdaExplorer,
+    iterations_explorer,
+    noise_explorer,
+    optics_explorer,
+    scales_explorer,
+    slices_explorer,
+)
+from siamdecon.lab.live import LiveTraining
+from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
+from siamdecon.lab.questions import Question, predictions

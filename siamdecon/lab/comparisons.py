@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from siamdecon.coarser_scales import downsample
-from siamdecon.degradation import PAPER_2D, Noise, degrade
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.spectra import radial_power
+from siamdecon.methods.coarser_scales import downsample
+from siamdecon.metrics import radial_power
+from siamdecon.microscope.degradation import PAPER_2D, Noise, degrade
 
 
 def scales_explorer(

@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
-from siamdecon.classical import richardson_lucy
-from siamdecon.degradation import PAPER_2D, Noise, blur, degrade, residual
+from siamdecon.files.samples import load_sample
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.comparisons import scales_explorer, slices_explorer
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
-from siamdecon.microscope import Microscope
-from siamdecon.psf import gibson_lanni, paper_psf
-from siamdecon.samples import load_sample
+from siamdecon.methods.classical import richardson_lucy
+from siamdecon.microscope.degradation import PAPER_2D, Noise, blur, degrade, residual
+from siamdecon.microscope.optics import Microscope
+from siamdecon.microscope.psf import gibson_lanni, paper_psf
 
 __all__ = [
     "LambdaExplorer",

@@ -13,7 +13,7 @@ from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import STYLE
 from siamdecon.lab.frames import compress
 from siamdecon.lab.views import live_or_static
-from siamdecon.run import Training
+from siamdecon.network.run import Training
 
 
 def guess(training: Training, part: np.ndarray) -> np.ndarray:

@@ -16,21 +16,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from siamdecon.degradation import degrade
-from siamdecon.files import write_atomically
-from siamdecon.inference import predict
+from siamdecon.files.atomic import write_atomically
+from siamdecon.files.samples import data_folder, load_sample
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.losses import LossWeights
-from siamdecon.metrics import score
-from siamdecon.noise_estimation import estimate_noise
-from siamdecon.psf import paper_psf
+from siamdecon.methods.tiers import get_tier
+from siamdecon.metrics import fourier_ring_correlation, radial_power, score
+from siamdecon.microscope.degradation import degrade
+from siamdecon.microscope.noise_estimation import estimate_noise
+from siamdecon.microscope.psf import paper_psf
+from siamdecon.network.inference import predict
+from siamdecon.network.losses import LossWeights
+from siamdecon.network.run import Training
+from siamdecon.network.training import TrainingLoop
+from siamdecon.network.unet import seeded_unet
 from siamdecon.restoration import residual
-from siamdecon.run import Training
-from siamdecon.samples import data_folder, load_sample
-from siamdecon.spectra import fourier_ring_correlation, radial_power
-from siamdecon.tiers import get_tier
-from siamdecon.training import TrainingLoop
-from siamdecon.unet import seeded_unet
 
 #: The boundary losses of the sweep, by the label of their control.
 BOUNDARIES = {
@@ -90,7 +89,7 @@ def train_point(
     scene : Scene
     weights : LossWeights
     tier : str, optional
-        See `siamdecon.tiers`.
+        See `siamdecon.methods.tiers`.
     steps : tuple of int
         Where frames are taken; those past the tier's last step are left out, and that one added.
     callback : callable, optional

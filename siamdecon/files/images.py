@@ -1,0 +1,252 @@
+"""TIFF and PNG files in and out, with axes, voxel size and dtype kept; no pixel is changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from siamdecon.files.atomic import check_suffix, check_writable, write_atomically
+from siamdecon.files.tiff import read_tiff, write_tiff
+
+SUFFIXES = (".tif", ".tiff", ".png")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Image:
+    """An image with what its file says about it; passes wherever an array does.
+
+    Parameters
+    ----------
+    data : ndarray, shape (y, x) or (z, y, x)
+        The pixels, in the file's dtype.
+    axes : {"YX", "ZYX"}
+        What each dimension is. ValueError if `axes` or `voxel_size` do not fit `data`.
+    voxel_size : tuple of (float or None), optional
+        um along each axis, in the order of `axes`; None where unknown.
+    path : pathlib.Path, optional
+        The file that the image came from.
+
+    Examples
+    --------
+    >>> image = Image(np.zeros((4, 6), np.uint8), "YX", voxel_size=(0.1, 0.1))
+    >>> image, float(np.mean(image))
+    (Image(4 x 6 uint8, axes YX, voxel size (0.1, 0.1) um), 0.0)
+    """
+
+    data: np.ndarray
+    axes: str
+    voxel_size: tuple[float | None, ...] | None = None
+    path: Path | None = None
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    # that of the numbers: a file's byte order is its own affair
+    dtype = property(lambda self: self.data.dtype.newbyteorder("="))
+
+    def __post_init__(self):
+        if self.axes not in ("YX", "ZYX") or len(self.axes) != self.ndim:
+            raise ValueError(
+                f"axes {self.axes!r} do not fit data of shape {self.shape}: "
+                "say 'YX' for a plane (y, x) or 'ZYX' for a stack (z, y, x)"
+            )
+        sizes = (None,) * self.ndim if self.voxel_size is None else tuple(self.voxel_size)
+        if len(sizes) != self.ndim or not all(size is None or _is_length(size) for size in sizes):
+            raise ValueError(
+                f"voxel_size {self.voxel_size} does not fit axes {self.axes}: give "
+                "one positive length in um per axis, None where it is unknown"
+            )
+        sizes = tuple(None if size is None else float(size) for size in sizes)
+        object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is None:  # as NumPy 2 says "if needed"; NumPy 1 refuses the word
+            return np.asarray(self.data, dtype=dtype)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __repr__(self):
+        size = f"{self.voxel_size} um" if self.voxel_size else "unknown"
+        return (
+            f"Image({' x '.join(map(str, self.shape))} {self.dtype}, axes {self.axes}, "
+            f"voxel size {size})"
+        )
+
+
+def read_image(path, *, memmap=False):
+    """Read a plane or a stack from a TIFF or PNG file.
+
+    ImageJ and OME metadata give axes and voxel size; the pages of a plain TIFF are taken as z.
+    Axes of length 1 are dropped, and so are equal colour channels and an opaque alpha.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file ending in .tif, .tiff or .png.
+    memmap : bool
+        Leave the pixels of a TIFF on disk, read-only and in the file's byte order, and read those that
+        are asked for. A compressed file is unpacked to a temporary one first.
+
+    Returns
+    -------
+    Image
+        Pixels of shape (y, x) or (z, y, x) in the file's dtype, voxel size in um.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is of another kind, damaged, in colour, or has axes longer than 1 beside z, y, x.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> stack = np.zeros((5, 16, 16), np.uint16)
+    >>> path = write_image(Path(folder.name, "a.tif"), stack, voxel_size=(0.3, 0.1, 0.1))
+    >>> read_image(path)
+    Image(5 x 16 x 16 uint16, axes ZYX, voxel size (0.3, 0.1, 0.1) um)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
+    check_suffix(path, SUFFIXES)
+    try:
+        if path.suffix.lower() == ".png":
+            data, axes, sizes = _read_png(path)
+        else:
+            data, axes, sizes = read_tiff(path, memmap)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # the decoders raise nearly every type there is
+        raise ValueError(
+            f"cannot read {path}: {error}. If the file is whole and of the kind its "
+            "name says, open it in Fiji and save it as TIFF"
+        ) from error
+    data, axes = _spatial(path, data, axes)
+    if not memmap:  # Fiji writes big-endian files; torch takes the machine's own byte order only
+        data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
+    sizes = [sizes.get(axis, 0) for axis in axes]
+    return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
+
+
+def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
+    """Write a plane or a stack; the file appears whole or not at all.
+
+    A TIFF opens in Fiji with axes and voxel size; past 4 GB it becomes a big OME-TIFF, as
+    ImageJ's own kind cannot hold that. A PNG keeps no voxel size.
+
+    Parameters
+    ----------
+    path : str or path-like
+        .tif or .tiff: uint8, uint16, floats (kept as float32); .png: uint8, uint16 planes.
+    image : Image or array_like, shape (y, x) or (z, y, x)
+        The pixels, written as they are.
+    axes : {"YX", "ZYX"}, optional
+        Those of an `Image`, otherwise by the number of dimensions.
+    voxel_size : tuple of (float or None), optional
+        um per axis, in the order of `axes`; that of an `Image`, otherwise unknown.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written. What is in the way of it raises as in `check_writable`.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold this shape or dtype, or axes or voxel size do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> write_image(Path(folder.name, "a.png"), np.eye(16, dtype=np.uint8)).name
+    'a.png'
+    """
+    path = Path(path)
+    check_writable(path, overwrite, SUFFIXES)
+    data = np.asarray(image)
+    data = data.astype("f4" if data.dtype.kind == "f" else data.dtype.newbyteorder("="), copy=False)
+    axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
+    voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
+    image = Image(data, axes, voxel_size)
+    check_storable(path, data.dtype, data.shape)
+    if path.suffix.lower() == ".png":
+        return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
+    return write_atomically(path, lambda part: write_tiff(part, data, axes, image.voxel_size))
+
+
+def check_storable(path, dtype, shape):
+    """Raise ValueError unless the kind of file that `path` names can hold such pixels.
+
+    Examples
+    --------
+    >>> check_storable(Path("cells.tif"), np.dtype("u2"), (9, 64, 64))
+    >>> check_storable(Path("cells.png"), np.dtype("u2"), (9, 64, 64))
+    Traceback (most recent call last):
+    ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
+    """
+    png = path.suffix.lower() == ".png"
+    if dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or 0 in shape:
+        raise ValueError(
+            f"{path.name} cannot hold {dtype} of shape {shape}: convert it, "
+            "with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
+        )
+    if png and len(shape) == 3:
+        raise ValueError(f"a PNG holds one plane, not shape {shape}: write {path.stem}.tif")
+
+
+def _is_length(size):
+    return np.isfinite(size) and size > 0
+
+
+def _spatial(path, data, axes):
+    """Drop what carries nothing, colour of a grey picture and axes of length 1; refuse the rest."""
+    arrived = f"{path} has shape {data.shape} with axes {axes}"
+    if data.dtype.kind not in "buif":
+        raise ValueError(f"{arrived} and dtype {data.dtype}: save it with real numbers")
+    if "S" in axes:  # samples: grey or red, green, blue; then perhaps alpha
+        data, axes = np.moveaxis(data, axes.index("S"), -1), axes.replace("S", "")
+        colours = data.shape[-1] - (data.shape[-1] in (2, 4))
+        opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
+        if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
+            raise ValueError(
+                f"{arrived}, a colour image: pick one channel (in Fiji, Image > "
+                "Color > Split Channels) or convert it to grey (Image > Type)"
+            )
+        data = data[..., 0]
+    kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
+    data, axes = data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
+    if axes in ("IYX", "QYX"):  # pages of which the file does not say what they are
+        axes = "ZYX"
+    if axes not in ("YX", "ZYX"):
+        raise ValueError(
+            f"{arrived}; expected (y, x) or (z, y, x): save one channel and one time "
+            "as a file of its own (in Fiji, Image > Duplicate), or, if z is "
+            "mislabelled, set the slices in Image > Properties"
+        )
+    return data, axes
+
+
+def _read_png(path):
+    with open(path, "rb") as file:
+        depth = file.read(25)[-1:]  # bits per sample, the header's 25th byte
+    with PIL.Image.open(path, formats=["PNG"]) as picture:
+        if depth == b"\x10":
+            if len(picture.getbands()) > 1:  # Pillow would halve the bits
+                shape = (*picture.size[::-1], len(picture.getbands()))
+                raise ValueError(
+                    f"it is a colour image, shape {shape}, of 16 bits a channel; pick "
+                    "one channel or convert it to grey"
+                )
+            return np.array(picture).astype(np.uint16), "YX", {}
+        if picture.mode == "L":
+            return np.array(picture), "YX", {}
+        return (
+            np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")),
+            "YXS",
+            {},
+        )

@@ -1,0 +1,141 @@
+"""What a TIFF says of its pixels, axes and voxel size, and how one is written that Fiji understands."""
+
+import logging
+import math
+from contextlib import contextmanager
+from xml.etree import ElementTree
+
+import tifffile
+
+# Length units in um. Both micro signs occur, U+00B5 and the Greek letter; Fiji writes it escaped.
+_UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"], 1.0)
+_UM |= {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0}
+_CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
+
+
+def read_tiff(path, memmap=False):
+    """Read pixels, axes and voxel size of the one image in a TIFF.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    memmap : bool
+        See `siamdecon.files.images.read_image`.
+
+    Returns
+    -------
+    data : ndarray
+    axes : str
+        One letter a dimension, as tifffile names them.
+    sizes : dict of str to float
+        um along "Z", "Y", "X"; 0, NaN or missing where unknown.
+
+    Raises
+    ------
+    ValueError
+        If it is cut off, or holds more than one image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> path = Path(tempfile.mkdtemp(), "a.tif")
+    >>> write_tiff(path, np.zeros((5, 16, 16), np.uint8), "ZYX", (0.3, 0.1, 0.1))
+    >>> read_tiff(path)[2]["Z"]
+    0.3
+    """
+    with _heeding_the_log(), tifffile.TiffFile(path) as tif:
+        if len(tif.series) != 1:
+            raise ValueError(
+                f"it holds {len(tif.series)} images of different shape or kind; save "
+                "the one you want as a file of its own"
+            )
+        series = tif.series[0]
+        return series.asarray(out="memmap" if memmap else None), series.axes, _voxel_size(tif)
+
+
+@contextmanager
+def _heeding_the_log():
+    """Tifffile only logs that pages or tags are cut off, and goes on with those it finds."""
+    complaints, handler = [], logging.Handler(logging.ERROR)
+    handler.emit = lambda record: complaints.append(record.getMessage())
+    logging.getLogger("tifffile").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("tifffile").removeHandler(handler)
+    if complaints:
+        raise ValueError(complaints[0])
+
+
+def _voxel_size(tif):
+    """Return um by axis; 0 or NaN where unknown. The resolution tags of a plain TIFF mean print."""
+    lengths, units = {}, {}
+    if tif.is_ome:
+        pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
+        lengths = {axis: pixels.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        units = {axis: pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
+    elif tif.is_imagej:
+        metadata, tags = tif.imagej_metadata, tif.pages[0].tags
+        lengths["Z"] = metadata.get("spacing", 0)
+        for axis in "YX":
+            pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
+            lengths[axis] = length / pixels if pixels else 0
+        unit = metadata.get("unit", "")
+        units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
+    return {a: float(lengths[a]) * _UM.get(str(units[a]).strip().lower(), 0) for a in lengths}
+
+
+def write_tiff(path, data, axes, voxel_size=None):
+    """Write pixels to a TIFF that opens in Fiji with axes and voxel size; see `write_image`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> path = Path(tempfile.mkdtemp(), "a.tif")
+    >>> write_tiff(path, np.eye(4, dtype=np.float32), "YX")
+    >>> read_tiff(path)[0].shape
+    (4, 4)
+    """
+    shape, options = _options(data.shape, data.nbytes, axes, voxel_size)
+    tifffile.imwrite(path, data.reshape(shape), **options)
+
+
+def create_tiff(path, shape, dtype, axes, voxel_size=None):
+    """Create a TIFF of zeros and return its pixels as a memory map, to be written bit by bit.
+
+    The kind of file is that of `write_tiff`; nothing is checked, and it is not written atomically.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> path = Path(tempfile.mkdtemp(), "a.tif")
+    >>> create_tiff(path, (4, 16, 16), np.dtype("u2"), "ZYX")[2, 3, 4] = 7
+    >>> int(read_tiff(path)[0].sum())
+    7
+    """
+    full, options = _options(shape, math.prod(shape) * dtype.itemsize, axes, voxel_size)
+    return tifffile.memmap(path, shape=full, dtype=dtype, **options).reshape(shape)
+
+
+def _options(shape, nbytes, axes, voxel_size):
+    """Return the shape and the options that tifffile writes an image with."""
+    sizes = dict(zip(axes, voxel_size or (), strict=False))
+    known = {axis: size for axis, size in sizes.items() if size}
+    if nbytes > _CLASSIC_LIMIT:
+        kind, metadata = {"ome": True, "bigtiff": True}, {"axes": axes}
+        metadata |= {f"PhysicalSize{axis}": size for axis, size in known.items()}
+        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
+    else:  # all six axes of ImageJ, for otherwise a last axis of length 1 is taken for samples
+        planes = shape[0] if len(shape) == 3 else 1
+        shape = (1, planes, 1, *shape[-2:], 1)
+        kind, metadata = {"imagej": True}, {"axes": "TZCYXS"}
+        if known:
+            kind["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
+            metadata |= {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {})
+    return shape, {"photometric": "minisblack", "metadata": metadata, **kind}

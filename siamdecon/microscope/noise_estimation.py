@@ -1,0 +1,219 @@
+"""The noise of an image, read off the image itself."""
+
+import itertools
+
+import numpy as np
+from scipy.ndimage import convolve1d, uniform_filter
+from scipy.optimize import nnls
+from scipy.special import ndtr, ndtri
+
+from siamdecon.microscope.degradation import Noise
+
+#: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
+PILE_UP = 0.005
+#: Standard deviations beyond which a value is an impulse.
+_FAR = 4.0
+#: A residual this many times as strong as the noise is too small: the estimate has explained noise.
+_MUCH_LESS = 0.85
+
+
+def estimate_noise(image: np.ndarray) -> Noise | None:
+    """Estimate the noise of an image that was clipped at black or white; None for any other.
+
+    Clipping shows as a pile of pixels at exactly the lowest or the highest value. Where there is one,
+    the mean of the measurement is not the signal (see `Noise.mean`), and a restoration should know. The
+    standard deviation is measured where the local mean keeps away from both ends; in an image that is
+    dark nearly everywhere, as volumes often are, by the upper half of what its background shows.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        In [0, 1].
+
+    Returns
+    -------
+    Noise or None
+        With `gaussian` set; None if less than 0.5 % of the pixels lie at 0 or 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> signal = np.full((200, 200), 0.1) + 0.4 * (np.arange(200) > 100)
+    >>> image = (signal + rng.normal(scale=0.1, size=signal.shape)).clip(0, 1)
+    >>> round(estimate_noise(image).gaussian, 2), estimate_noise(image * 0.5 + 0.2) is None
+    (0.1, True)
+    """
+    if not _is_clipped(image):
+        return None
+    sigma = noise_level(image)
+    local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
+    for _ in range(2):  # the first estimate decides which places are far enough from the ends
+        free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
+        if free.sum() < 1000:
+            sigma = _background_noise(np.asarray(image, dtype=np.float64), local)
+            break
+        sigma = noise_level(image, free)
+    return Noise(gaussian=sigma) if sigma > 1e-3 else None  # next to no noise shifts no mean
+
+
+def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
+    """Estimate the deviation of a background cut off at one end, by quantiles on its other side."""
+    if np.mean(image >= 1) > np.mean(image <= 0):
+        image, local = 1 - image, 1 - local
+    low, high = 0.7, 0.9
+    background = image[local <= np.median(local)]
+    return float(np.diff(np.quantile(background, (low, high)))[0] / (ndtri(high) - ndtri(low)))
+
+
+def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
+    """Estimate all of the noise from an image and its expectation: a first estimate of it, blurred again.
+
+    The spread of the residual against the signal gives both variances, its outliers the impulses. (Where it
+    is much smaller than that of the finest detail, the first estimate has explained noise as well: then the
+    finest detail gives the variances, and impulses stay unseen.) Where the image is clipped, only places
+    whose signal keeps away from both ends are looked at.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+        In [0, 1].
+    blurred : ndarray, shape as `image`
+        What the image would be without noise, as far as known.
+
+    Returns
+    -------
+    Noise
+        With `poisson`, `gaussian`, `salt_and_pepper` and `clip`.
+
+    References
+    ----------
+    Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and fitting for
+    single-image raw-data", IEEE Trans. Image Processing 17 (2008), for the fit of variance to signal.
+
+    Examples
+    --------
+    >>> from siamdecon.microscope.degradation import PAPER_2D, add_noise
+    >>> signal = np.linspace(0, 1, 300) * np.ones((300, 1))
+    >>> noise = fit_noise(add_noise(signal, PAPER_2D, np.random.default_rng(0)), signal)
+    >>> round(noise.gaussian, 2), round(noise.salt_and_pepper, 2), noise.clip
+    (0.1, 0.01, True)
+    """
+    clip = _is_clipped(image)
+    residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
+    sigma, finest = noise_level(image), _finest_detail(image).ravel()
+    free = np.ones(signal.shape, dtype=bool)
+    if clip:
+        for _ in range(2):  # the first estimate decides which places are far enough from the ends
+            free = _far_from_ends(signal, sigma)
+            if free.sum() < 1000:
+                known = estimate_noise(image)
+                return Noise(gaussian=known.gaussian if known else sigma)
+            sigma = _spread(residual[free])
+    residual, signal, finest = residual[free], signal[free], finest[free]
+    # where the kernel is narrow, the first estimate has explained noise, too, and left little of it
+    measured = residual if _spread(residual) > _MUCH_LESS * _spread(finest) else finest
+    edges = np.quantile(signal, np.linspace(0, 1, 11))
+    bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
+    bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
+    levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
+    variances = np.array([_spread(measured[b]) ** 2 for b in bins])
+    weights = 1 / np.maximum(variances, 1e-12)  # a variance is known to a share of itself
+    # a signal that is the same everywhere can't tell the two apart: then the slope is 0
+    rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
+    constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
+    deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
+    outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * ndtr(-_FAR)
+    seen = 1 - np.mean(
+        (signal + _FAR * deviation).clip(0, 1) - (signal - _FAR * deviation).clip(0, 1)
+    )
+    impulses = outlying / seen if seen > 0.1 else 0.0
+    return Noise(
+        poisson=float(slope),
+        gaussian=float(np.sqrt(constant)),
+        salt_and_pepper=float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0,
+        clip=clip,
+    )
+
+
+def explains_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:
+    """Tell whether an estimate, blurred again, leaves much less unexplained than the noise: it contains some.
+
+    Parameters
+    ----------
+    image, blurred : ndarray, shape ([z,] y, x)
+        In [0, 1]. Places that clipping can reach are not looked at.
+    noise : Noise
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).normal(0.5, 0.1, (64, 64))
+    >>> mean = np.full((64, 64), 0.5)
+    >>> [explains_noise(image, x, Noise(gaussian=0.1)) for x in (mean, (image + mean) / 2)]
+    [False, True]
+    """
+    deviation = np.sqrt(noise.poisson * np.clip(blurred, 0, None) + noise.gaussian**2)
+    deviation = np.maximum(deviation, 1e-6)
+    free = _far_from_ends(blurred, deviation) | (not noise.clip)
+    if free.sum() < 1000:
+        return False
+    return _spread(((image - blurred) / deviation)[free]) < _MUCH_LESS
+
+
+def _is_clipped(image: np.ndarray) -> bool:
+    return bool(np.mean((image <= 0) | (image >= 1)) >= PILE_UP)
+
+
+def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray) -> np.ndarray:
+    """Return where noise of that deviation hardly reaches black or white."""
+    return (signal > 2.5 * deviation) & (signal < 1 - 2.5 * deviation)
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation by the median, which outliers hardly move."""
+    return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
+
+
+def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Estimate the standard deviation of the noise from the finest detail of an image.
+
+    A blurred image has next to nothing at the scale of one pixel, so the median of a second
+    difference along every axis measures the noise. Noise cut off by clipping is not seen.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    where : ndarray of bool, shape as `image`, optional
+        The places to look at; all unless given.
+
+    Returns
+    -------
+    float
+        In units of the image.
+
+    References
+    ----------
+    Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> round(noise_level(rng.normal(scale=0.1, size=(200, 200))), 2)
+    0.1
+    """
+    inside = tuple(slice(1, -1) if n > 2 else slice(None) for n in np.shape(image))
+    detail = _finest_detail(image)[inside]
+    seen = detail if where is None else detail[where[inside]]
+    return float(np.median(np.abs(seen)) / 0.6745)  # the median of |N(0, 1)|
+
+
+def _finest_detail(image: np.ndarray) -> np.ndarray:
+    """Return the second difference along every axis, so scaled that white noise keeps its deviation.
+
+    Opposite borders meet.
+    """
+    detail = np.asarray(image, dtype=np.float64)
+    for axis in range(detail.ndim):
+        if detail.shape[axis] > 2:
+            detail = convolve1d(detail, [1, -2, 1], axis, mode="wrap")
+            detail /= np.sqrt(6)  # in place: a volume is large
+    return detail

@@ -1,0 +1,208 @@
+"""Own coarser scales: pairs are what they claim, nothing random is left open, and it beats its start."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.signal import convolve
+
+from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.files.phantoms import filaments
+from siamdecon.methods.coarser_scales import BALANCES, Lesson, _cut, downsample, match_coarse
+from siamdecon.methods.self_scale import find_noise, self_scale
+from siamdecon.microscope.degradation import add_noise
+from siamdecon.network.run import steps_taken
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+QUICK = {"scales": ((2,),), "steps": 2, "features": 2, "patch_size": 32}
+
+
+def test_a_coarser_copy_of_a_smooth_scene_is_the_scene_on_a_coarser_grid():
+    y, x = np.mgrid[:90, :120]
+
+    def scene(y, x):
+        return 0.5 + 0.2 * np.sin(2 * np.pi * y / 60) * np.cos(2 * np.pi * x / 45)
+
+    copy = downsample(scene(y, x), 2.5, (0.5, 1.25))
+    ny, nx = np.mgrid[: copy.shape[0], : copy.shape[1]]
+    expected = scene(0.5 + 2.5 * ny, 1.25 + 2.5 * nx)
+    # the blur before the reduction takes a little of the contrast
+    assert np.abs(copy - expected)[3:-3, 3:-3].max() < 0.03
+
+
+@given(
+    shape=st.tuples(st.integers(20, 60), st.integers(20, 60)),
+    scale=st.floats(1, 4),
+    place=st.floats(0, 0.999),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_copy_stays_within_the_values_of_its_image(shape, scale, place):
+    image = np.random.default_rng(0).random(shape)
+    copy = downsample(image, scale, (place * scale,) * 2)
+    assert copy.shape == tuple(int((n - 1) // scale) for n in shape)
+    assert image.min() - 1e-6 <= copy.min() and copy.max() <= image.max() + 1e-6
+
+
+def test_noise_of_a_copy_is_averaged_away():
+    noise = np.random.default_rng(0).normal(size=(300, 300))
+    # white noise under a Gaussian of deviation s has 1 / (2 s sqrt(pi)) of it left
+    s = 0.5 * np.sqrt(8)
+    assert downsample(noise, 3, (0, 0)).std() == pytest.approx(
+        1 / (2 * s * np.sqrt(np.pi)), rel=0.05
+    )
+
+
+def test_a_training_pair_is_the_copy_and_its_degradation():
+    clean = load_sample("nuclei")[:160, :160]
+    noise = Noise(gaussian=0.05, clip=False)
+    lesson = Lesson(PSF, noise, 3, 0, None, torch.device("cpu"))
+    lesson.prepare(clean, (2,))
+    assert len(lesson.pairs) == 3
+    for pair in lesson.pairs:
+        assert pair.shape == (1 + len(BALANCES) + 1 + 1, 79, 79)
+        seen, truth = pair[0].numpy(), pair[-1].numpy()
+        assert truth.max() == pytest.approx(clean.max(), abs=1e-5)
+        blurred = convolve(np.pad(truth, 1, mode="symmetric"), PSF, mode="valid", method="direct")
+        left = seen - blurred
+        assert left.std() == pytest.approx(0.05, rel=0.05) and abs(left.mean()) < 0.003
+    firsts = [pair[0].numpy() for pair in lesson.pairs]
+    assert np.abs(firsts[0] - firsts[1]).max() > 0.1  # other places, other noise
+
+
+def test_the_cut_lets_what_fell_below_black_come_back():
+    x = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
+    cut = _cut(x)
+    assert cut.tolist() == [0, 0.5, 1]
+    cut.sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+
+
+def test_match_coarse_is_its_formula():
+    rng = np.random.default_rng(0)
+    estimate, image = rng.uniform(0.3, 0.7, (2, 40, 50))
+    got = match_coarse(estimate, image, PSF, None, 5)
+    blurred = convolve(np.pad(estimate, 1, mode="symmetric"), PSF, mode="valid", method="direct")
+    left = (image - blurred).clip(-0.3, 0.3)
+    assert got == pytest.approx(estimate + gaussian_filter(left, 5), abs=1e-4)
+
+
+def test_match_coarse_finds_the_brightness_behind_clipping():
+    clean = np.full((80, 80), 0.05)
+    noisy = add_noise(clean, PAPER_2D, np.random.default_rng(0))
+    assert noisy.mean() > 0.065  # clipping has lifted it
+    found = match_coarse(clean + 0.04, noisy, PSF, PAPER_2D)
+    assert found.mean() == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "truth", [PAPER_2D, Noise(gaussian=0.03), Noise(gaussian=0.05, salt_and_pepper=0.03)]
+)
+@pytest.mark.parametrize("sample", ["histology", "nuclei"])
+def test_the_noise_is_found(sample, truth):
+    noisy = degrade(load_sample(sample), paper_psf(2), truth)
+    found = find_noise(noisy, paper_psf(2))
+    deviation = np.sqrt(found.gaussian**2 + 0.4 * found.poisson)
+    assert deviation == pytest.approx(np.sqrt(truth.gaussian**2 + 0.4 * truth.poisson), rel=0.1)
+    assert found.salt_and_pepper == pytest.approx(truth.salt_and_pepper, abs=0.01)
+    assert found.clip == (np.mean((noisy == 0) | (noisy == 1)) > 0.005)
+
+
+@pytest.mark.parametrize("psf", [PSF, paper_psf(2)], ids=["narrow", "wide"])
+def test_noise_that_is_not_clipped_is_not_said_to_be(psf):
+    clean = 0.3 + 0.4 * load_sample("nuclei")
+    found = find_noise(degrade(clean, psf, Noise(gaussian=0.02, clip=False)), psf)
+    deviation = np.sqrt(found.gaussian**2 + 0.5 * found.poisson)
+    assert not found.clip and deviation == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_same_seed_gives_the_same_image():
+    image = degrade(load_sample("histology")[:96, :96], PSF, Noise(gaussian=0.05))
+    a, b, c = (self_scale(image, PSF, seed=seed, **QUICK) for seed in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_it_beats_its_start_and_counts_its_steps():
+    clean, before = load_sample("histology")[128:384, 128:384], steps_taken()
+    noisy, seen = degrade(clean, paper_psf(2)), []
+    result = self_scale(
+        noisy,
+        paper_psf(2),
+        steps=60,
+        callback=lambda i, x: seen.append((i, score(clean, x)["psnr"])),
+    )
+    assert steps_taken() - before == 120
+    assert [i for i, _ in seen] == [0, 1, 2]
+    assert score(clean, result)["psnr"] == pytest.approx(seen[-1][1])
+    assert seen[-1][1] > seen[0][1] + 0.1
+
+
+def test_a_volume_comes_back():
+    volume = degrade(filaments((24, 56, 60)), paper_psf(3), Noise(gaussian=0.05))
+    estimate = self_scale(volume, paper_psf(3), scales=((2,),), steps=2, features=2)
+    assert estimate.shape == volume.shape and np.isfinite(estimate).all()
+
+
+def test_through_deconvolve_in_other_units():
+    clean = load_sample("nuclei")[:128, :128]
+    counts = (100 + 1000 * degrade(clean, PSF, Noise(gaussian=0.02, clip=False))).astype(np.uint16)
+    result = deconvolve(counts, PSF, "self_scale", progress=False, **QUICK)
+    assert result.image.mean() == pytest.approx(counts.mean(), rel=0.05)
+    assert isinstance(result.noise, Noise) and not result.noise.clip
+    assert result.settings["options"]["steps"] == 2
+
+
+def test_behind_a_narrow_kernel_it_starts_from_what_has_not_explained_the_noise():
+    clean = load_sample("nuclei")[:192, :192]
+    noisy = degrade(clean, PSF, Noise(gaussian=0.1, clip=False))
+    starts = {}
+    for start in ("auto", "total_variation", "wiener"):
+        self_scale(
+            noisy.clip(0, 1),
+            PSF,
+            start=start,
+            callback=lambda i, x, start=start: starts.setdefault(start, x),
+            **QUICK,
+        )
+    assert np.array_equal(starts["auto"], starts["wiener"])
+    errors = {name: np.mean((x - clean) ** 2) for name, x in starts.items()}
+    assert errors["wiener"] < errors["total_variation"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scales": ((0.5,),)}, "factors of 1 or more"),
+        ({"scales": ()}, "factors of 1 or more"),
+        ({"scales": ((2,), ())}, "factors of 1 or more"),
+        ({"scales": (2, 3)}, "a sequence of them for each round, such as"),
+        ({"steps": 0}, "steps: expected a whole number"),
+        ({"copies": 1.5}, "copies: expected a whole number"),
+        ({"start": "guess"}, "start: expected 'auto', 'total_variation' or 'wiener'"),
+        ({"noise": None}, "noise: expected 'auto' or a Noise"),
+        ({"coarse": -1}, "coarse: expected 0 or more"),
+        ({"scales": ((2,), (4, 5))}, "expected 96 or more pixels"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error(options, words):
+    with pytest.raises(ValueError, match=words):
+        self_scale(np.random.default_rng(0).random((64, 64)), PSF, **options)
+
+
+def test_noise_that_leaves_the_range_far_is_learned_from():
+    noise = Noise(gaussian=0.4, clip=False)
+    image = degrade(load_sample("nuclei")[:80, :80], PSF, Noise(gaussian=0.05))
+    assert np.isfinite(self_scale(image, PSF, noise=noise, **QUICK)).all()
+
+
+def test_each_round_has_its_scales(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "siamdecon.methods.coarser_scales.downsample",
+        lambda x, s, c: seen.append(s) or downsample(x, s, c),
+    )
+    image = degrade(load_sample("nuclei")[:70, :70], PSF, Noise(gaussian=0.05))
+    # a third of 70 pixels is too small to be learned from
+    self_scale(image, PSF, **{**QUICK, "scales": ((2, 3), (1.5,)), "copies": 2})
+    assert seen == [2, 2, 1.5, 1.5]

@@ -1,0 +1,110 @@
+"""SSI: what is hidden stays hidden, the loss is its formula, a run repeats, and it restores."""
+
+import numpy as np
+import pytest
+import torch
+
+from siamdecon import deconvolve, degrade, load_sample, paper_psf, score
+from siamdecon.files.images import Image
+from siamdecon.methods.ssi import SmallUNet, bounds, hide, ssi
+from siamdecon.network.losses import mean_square
+from siamdecon.tiles import TILE
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 9, 11), (1, 1, 6, 7, 8)])
+@pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
+def test_no_hidden_pixel_can_be_read_off_the_input(shape, density):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(shape, generator=generator, requires_grad=True)
+    mask = torch.rand(shape, generator=generator) < density
+    hidden = hide(x, mask)
+    assert torch.equal(hidden[~mask], x[~mask])
+    (seen,) = torch.autograd.grad(hidden.square().sum(), x)
+    assert (seen[mask] == 0).all()
+
+
+def test_a_hidden_pixel_is_the_mean_of_the_neighbours_that_are_seen():
+    rng = np.random.default_rng(0)
+    x, mask = rng.random((8, 9)), rng.random((8, 9)) < 0.4
+    got = hide(torch.from_numpy(x)[None, None], torch.from_numpy(mask)[None, None])[0, 0]
+    for i, j in zip(*mask.nonzero(), strict=True):
+        part = (slice(max(0, i - 1), i + 2), slice(max(0, j - 1), j + 2))
+        seen = x[part][~mask[part]]
+        assert got[i, j] == pytest.approx(seen.mean() if seen.size else x[~mask].mean())
+
+
+def test_the_loss_is_its_formula():
+    rng = np.random.default_rng(0)
+    f, g, x = (rng.normal(size=(5, 6)) for _ in range(3))
+    mask = rng.random((5, 6)) < 0.3
+    tensors = [torch.from_numpy(a) for a in (g, x, mask)]
+    assert mean_square(*tensors).item() == pytest.approx(np.mean((g - x)[mask] ** 2))
+    outside = np.where(f < 0, -f, np.where(f > 1, f - 1, 0))
+    assert bounds(torch.from_numpy(f)).item() == pytest.approx(outside.mean())
+
+
+def test_the_network_has_the_papers_size():
+    parameters = sum(p.numel() for p in SmallUNet(2, 20).parameters())
+    assert parameters == pytest.approx(0.55e6, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(33, 46), (5, 18, 21)])
+def test_a_seed_gives_one_image(shape):
+    image = np.random.default_rng(0).random(shape)
+    psf = np.ones((3,) * len(shape)) / 3 ** len(shape)
+    small = {"steps": 2, "features": 2, "batch_size": 2, "patch_size": 16}
+    before = torch.get_rng_state()
+    first, again, other = (ssi(image, psf, seed=seed, **small) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.shape == shape
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    via = deconvolve(image, psf, "ssi", seed=1, progress=False, clip=True, **small)
+    np.testing.assert_allclose(via.image, other, atol=1e-6)
+    assert via.settings["options"]["steps"] == 2
+
+
+def test_it_restores():
+    clean, psf = load_sample("nuclei")[:96, :96], paper_psf(2)
+    noisy = degrade(clean, psf)
+    restored = ssi(noisy, psf, steps=60, features=8, batch_size=4)
+    assert score(clean, restored)["psnr"] > score(clean, noisy)["psnr"] + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps: expected a whole number of 1 or more, got 0"),
+        ({"features": 2.5}, "features: expected a whole number"),
+        ({"psf": np.ones((3, 3, 3)) / 27}, "expected 2 axes"),
+        ({"image": np.ones((40, 40))}, "every pixel is 1"),
+        ({"image": 255 * np.eye(40)}, r"expected values in \[0, 1\]"),
+    ],
+)
+def test_what_cannot_be_restored(options, message):
+    with pytest.raises(ValueError, match=message):
+        ssi(**{"image": np.eye(40), "psf": PSF, **options})
+
+
+def test_oblong_pixels_are_not_turned():
+    image = np.random.default_rng(0).random((40, 40))
+    small = {"steps": 2, "features": 2, "batch_size": 2, "patch_size": 16}
+    square, oblong = (ssi(image, PSF, voxel_size=size, **small) for size in (None, (0.4, 0.2)))
+    assert not np.array_equal(square, oblong)
+    source = Image(image, "YX", (0.4, 0.2))
+    via = deconvolve(source, PSF, "ssi", progress=False, clip=True, **small)
+    np.testing.assert_allclose(via.image, oblong, atol=1e-6)
+
+
+def test_a_large_image_is_restored_in_tiles(monkeypatch):
+    monkeypatch.setitem(TILE, 2, 48)
+    sizes, forward = [], SmallUNet.forward
+    monkeypatch.setattr(
+        SmallUNet, "forward", lambda f, x: sizes.append(max(x.shape[2:])) or forward(f, x)
+    )
+    image = np.random.default_rng(0).random((60, 100))
+    assert ssi(image, PSF, steps=1, features=2, patch_size=16).shape == image.shape
+    assert max(sizes) == 48 and len(sizes) > 2

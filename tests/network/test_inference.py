@@ -1,0 +1,105 @@
+"""A whole image through a trained network: flips, contrast."""
+
+import numpy as np
+import pytest
+import torch
+
+from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, train
+from siamdecon.microscope.degradation import mean_response
+from siamdecon.network.inference import fit_contrast, predict
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+
+
+@pytest.mark.parametrize("noise", [None, Noise(gaussian=0.1)])
+def test_contrast_is_found_again(noise):
+    """An estimate whose scale and offset were spoilt gets them back from the measurement."""
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(rng.uniform(size=(1, 1, 60, 60))).float()
+    m = mean_response(noise)
+    measured = m(PSFConvolution(PSF, padding="symmetric")(truth))[0, 0].numpy()
+    spoilt = (truth - 0.1) / 1.3
+    np.testing.assert_allclose(fit_contrast(spoilt, measured, PSF, m), [1.3, 0.1], atol=1e-3)
+
+
+def test_calibration_lowers_the_error_in_the_measurement():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(48, 48)).astype(np.float32)
+    config = TrainingConfig(steps=3, batch_size=2, patch_size=32)
+    run = train(UNet(features=2), image, PSF, config)
+    g = PSFConvolution(PSF, padding="symmetric")
+
+    def error(estimate):
+        blurred = g(torch.from_numpy(estimate)[None, None])[0, 0].numpy()
+        return np.mean((blurred - image)[1:-1, 1:-1] ** 2)
+
+    plain, calibrated = (predict(run, image, PSF, calibrate=c) for c in (False, True))
+    assert error(calibrated) < error(plain)
+
+
+def test_the_kernel_is_asked_for_where_it_is_needed():
+    image = np.random.default_rng(0).uniform(size=(40, 40))
+    run = train(UNet(features=2), image, PSF, TrainingConfig(steps=1, batch_size=1, patch_size=32))
+    with pytest.raises(ValueError, match="psf: expected the kernel"):
+        predict(run, image)
+    assert predict(run, image, average_flips=False, calibrate=False).shape == (40, 40)
+
+
+@pytest.fixture
+def run():
+    torch.manual_seed(0)
+    image = np.random.default_rng(0).random((150, 170))
+    config = TrainingConfig(
+        steps=2, batch_size=1, patch_size=32, precision="float32", ema_decay=0.9
+    )
+    return train(UNet(features=2), image, np.ones((3, 3)) / 9, config), image
+
+
+@pytest.mark.parametrize("average_flips", [False, True])
+def test_exact_tiles_give_the_whole_image(run, average_flips):
+    """Also where the sides, 150 and 170, are no multiples of the network's stride."""
+    training, image = run
+    how = {"average_flips": average_flips, "calibrate": False}
+    psf = np.ones((3, 3)) / 9
+    whole = predict(training, image, psf, tile=1000, **how)
+    tiled, blended = (
+        predict(training, image, psf, tile=96, stitch=stitch, **how)
+        for stitch in ("exact", "blend")
+    )
+    assert np.abs(tiled - whole).max() < 1e-5
+    assert np.abs(blended - whole).max() > 1e-5
+
+
+@pytest.mark.parametrize("stitch", ["blend", "exact"])
+def test_a_full_gpu_halves_the_tiles(run, stitch, monkeypatch):
+    training, image = run
+    sides, forward = [], training.average.forward
+
+    def limited(x):
+        sides.append(max(x.shape[2:]))
+        if sides[-1] > 100:
+            raise torch.cuda.OutOfMemoryError("full")
+        return forward(x)
+
+    monkeypatch.setattr(training.average, "forward", limited)
+    with pytest.warns(UserWarning, match="tiles of 80 in place of 160"):
+        tiled = predict(
+            training, image, average_flips=False, calibrate=False, tile=160, stitch=stitch
+        )
+    assert tiled.shape == image.shape and max(sides) > 100 >= sides[-1]
+
+
+def test_a_gpu_that_is_full_whatever_the_tile_is_an_error(run, monkeypatch):
+    training, image = run
+
+    def full(x):
+        raise torch.cuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(training.average, "forward", full)
+    with pytest.warns(UserWarning), pytest.raises(torch.cuda.OutOfMemoryError):
+        predict(training, image, average_flips=False, calibrate=False)
+
+
+def test_an_unknown_way_to_stitch(run):
+    with pytest.raises(ValueError, match="stitch: expected one of blend, exact, got 'sew'"):
+        predict(*run, average_flips=False, calibrate=False, stitch="sew")

@@ -1,0 +1,80 @@
+"""The network: shape, size, and what it is made of."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siamdecon import UNet
+from siamdecon.network.unet import receptive_field
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_papers_network_has_5_56_million_parameters():
+    """The paper counts 5.75 M, of which 96^2 + 192^2 + 384^2 belong to shortcuts that are never used."""
+    count = parameters(UNet(n_dim=2))
+    assert count == 5_564_736
+    assert (count + 96**2 + 192**2 + 384**2) // 10_000 == 575
+
+
+def test_every_parameter_takes_part():
+    model = UNet(features=4).train()
+    model(torch.randn(2, 1, 16, 16)).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 37), st.integers(1, 37))
+def test_any_size_comes_back_the_same(n, height, width):
+    model = UNet(features=2).eval()
+    assert model(torch.zeros(n, 1, height, width)).shape == (n, 1, height, width)
+
+
+def test_three_dimensions_add_the_skip_connections():
+    model = UNet(n_dim=3, features=4)
+    assert model(torch.zeros(1, 1, 8, 10, 12)).shape == (1, 1, 8, 10, 12)
+    assert model.decoder[0].residual[2].in_channels == 4
+    assert UNet(n_dim=2, features=4).decoder[0].residual[2].in_channels == 8
+    assert UNet(n_dim=3).first.out_channels == 48
+
+
+def test_the_receptive_field_is_symmetric_and_reaches_far():
+    """One output pixel must see both sides of its place, or masks would leak on one side only."""
+    torch.manual_seed(0)
+    model = UNet(features=4).eval()
+    x = torch.zeros(1, 1, 81, 81, requires_grad=True)
+    model(x)[0, 0, 40, 40].backward()
+    seen = x.grad[0, 0].abs().sum(dim=0).nonzero()
+    assert seen.min() < 30
+    assert seen.max() > 50
+
+
+@pytest.mark.parametrize("arguments", [{"n_dim": 4}, {"features": 0}, {"depth": 0}])
+def test_impossible_networks(arguments):
+    with pytest.raises(ValueError, match="expected"):
+        UNet(**arguments)
+
+
+def test_a_colour_image_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(n, 1, y, x\), got \(1, 3, 8, 8\)"):
+        UNet(features=2)(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(1, 3), (2, 10), (3, 24)])
+def test_the_receptive_field_is_that_of_a_brute_force_search(depth, expected):
+    """Change one input pixel at a time, and see how far outputs change."""
+    torch.manual_seed(0)
+    model = UNet(features=3, depth=depth).double().eval()
+    stride = 2 ** (depth - 1)
+    x = torch.rand(1, 1, 8, 120, dtype=torch.float64)
+    with torch.inference_mode():
+        rest, reach = model(x), 0
+        for place in range(60, 60 + stride):
+            other = x.clone()
+            other[..., place] += 10
+            changed = (model(other) != rest)[0, 0].any(dim=0).nonzero().flatten()
+            reach = max(reach, place - int(changed.min()), int(changed.max()) - place)
+    assert reach <= receptive_field(model, 2, stride) == expected
