@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from siamdecon import inference, paper_psf
+from siamdecon import paper_psf
 from siamdecon.lab import sweep
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
@@ -23,6 +23,7 @@ from siamdecon.lab.explorers import (
 )
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.sweep import Scene, grid_weights, load_sweep, train_point
+from siamdecon.network import inference
 
 GRID = {"grey": (0.0, 0.5, 1.0), "side": (8, 16)}
 AXES = Axes((0.0, 0.5, 1.0), "x", "y", (0, 2))

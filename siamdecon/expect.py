@@ -1,0 +1,64 @@
+"""The one form of an error: what was expected, what arrived, how to mend it."""
+
+from numbers import Integral
+from typing import Any
+
+
+def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
+    """Raise ValueError unless `ok`; the message names the argument.
+
+    Parameters
+    ----------
+    ok : bool
+    name : str
+        The argument, as the user wrote it.
+    expected : str
+    got : object
+        Shown as `repr` does; a sentence of one's own goes in as it is with `Words`.
+    mend : str
+        How to mend it, if that is not plain.
+
+    Examples
+    --------
+    >>> expect(-1 > 0, "weight", "a positive number", -1)
+    Traceback (most recent call last):
+    ...
+    ValueError: weight: expected a positive number, got -1
+    """
+    if not ok:
+        shown = got if isinstance(got, Words) else repr(got)
+        raise ValueError(f"{name}: expected {expected}, got {shown}{mend and '; '}{mend}")
+
+
+class Words(str):
+    """What arrived, in words: shown without quotation marks."""
+
+
+def expect_one_of(choices, **named) -> None:
+    """Raise ValueError unless a named value is one of the choices.
+
+    Examples
+    --------
+    >>> expect_one_of(("blend", "exact"), stitch="sew")
+    Traceback (most recent call last):
+    ...
+    ValueError: stitch: expected one of blend, exact, got 'sew'
+    """
+    for name, value in named.items():
+        expect(value in choices, name, f"one of {', '.join(choices)}", value)
+
+
+def expect_counts(**numbers) -> None:
+    """Raise ValueError unless each is a whole number of 1 or more.
+
+    Examples
+    --------
+    >>> expect_counts(steps=100, features=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: features: expected a whole number of 1 or more, got 0
+    """
+    for name, n in numbers.items():
+        # True counts as 1 in Python, and is no count
+        good = isinstance(n, Integral) and not isinstance(n, bool) and n >= 1
+        expect(good, name, "a whole number of 1 or more", n)
