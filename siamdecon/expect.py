@@ -3,6 +3,8 @@
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 
 def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
     """Raise ValueError unless `ok`; the message names the argument.
@@ -62,3 +64,19 @@ def expect_counts(**numbers) -> None:
         # True counts as 1 in Python, and is no count
         good = isinstance(n, Integral) and not isinstance(n, bool) and n >= 1
         expect(good, name, "a whole number of 1 or more", n)
+
+
+def expect_unit_range(image: np.ndarray, name: str = "image", mend: str = "") -> None:
+    """Raise ValueError unless an image lies in [0, 1], give or take some noise.
+
+    Examples
+    --------
+    >>> expect_unit_range(np.array([0.0, 255.0]))
+    Traceback (most recent call last):
+    ...
+    ValueError: image: expected values in [0, 1], got 0 to 255; scale it, or call ...
+    """
+    low, high = float(image.min()), float(image.max())
+    mend = f"scale it, or call siamdecon.deconvolve, which does{mend}"
+    span = Words(f"{low:.4g} to {high:.4g}")
+    expect(-1 <= low and high <= 2, name, "values in [0, 1]", span, mend)

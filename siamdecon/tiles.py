@@ -1,13 +1,126 @@
-"""Restore an image tile by tile, and put the tiles together without a seam."""
+"""What restores a window of an image, and how windows are put together without a seam."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from siamdecon.expect import expect
+
 #: Side of a tile by number of dimensions; in 3D the paper's.
 TILE = {2: 1024, 3: 128}
+STITCHES = ("blend", "exact")
+#: Side of the smallest tiles that a GPU short of memory is asked to restore.
+SMALLEST = 32
+Result = TypeVar("Result")
+
+
+@dataclass
+class Estimator:
+    """What a method gives when it has looked at an image: the function that restores any window of it.
+
+    Parameters
+    ----------
+    restore : callable
+        Maps (1, 1, [z,] y, x) in [0, 1] to the same shape.
+    halo : int, optional
+        How many pixels beyond a window it looks; None if it needs the whole image.
+    stride : int
+        Windows begin at multiples of this many pixels.
+    tile : int, optional
+        Side of the tiles for an image in memory; None restores it as a whole.
+    core : int, optional
+        Side of what a window contributes to an image on disk.
+    stitch : str
+        How tiles in memory are put together: "blend" or "exact".
+    contrast : callable, optional
+        Takes an estimate (1, 1, [z,] y, x) of `Problem.sample`; returns the scale and the offset that
+        make it explain the measurement best.
+    used : dict
+        The settings used, for the record.
+    noise, history, run
+        See `siamdecon.Restoration`.
+
+    Examples
+    --------
+    >>> Estimator(lambda x: 2 * x).whole(torch.ones(1, 1, 1, 2))
+    tensor([[[[2., 2.]]]])
+    """
+
+    restore: Callable[[Tensor], Tensor]
+    halo: int | None = None
+    stride: int = 1
+    tile: int | None = None
+    core: int | None = None
+    stitch: str = "exact"
+    contrast: Callable[[Tensor], tuple[float, float]] | None = None
+    used: dict = field(default_factory=dict)
+    noise: Any = None
+    history: Any = None
+    run: Any = None
+
+    def whole(self, x: Tensor) -> Tensor:
+        """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles where it is large."""
+        if self.tile is None:
+            estimate = self.restore(x)
+        else:
+            estimate = with_room(lambda tile: self._in_tiles(x, tile), self.tile, SMALLEST)
+        if self.contrast is None:
+            return estimate
+        scale, offset = self.contrast(estimate)
+        return scale * estimate + offset
+
+    def calibrated(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return what restores a window; its contrast is found on `x`, (1, 1, [z,] y, x)."""
+        if self.contrast is None:
+            return self.restore
+        scale, offset = self.contrast(self.restore(x))
+        return lambda window: scale * self.restore(window) + offset
+
+    def _in_tiles(self, x: Tensor, tile: int) -> Tensor:
+        if self.stitch == "blend":
+            return blend(self.restore, x, tile, min(32, tile // 2))
+        if max(x.shape[2:]) <= tile:
+            return self.restore(x)
+        core = max(self.stride, tile - 2 * self.halo)
+        return exact(self.restore, x, core, self.halo, self.stride)
+
+
+def with_room(
+    work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1
+) -> Result:
+    """Return what `work` gives for tiles of a side that a GPU's memory has room for: `tile`, or halved.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the side of a tile.
+    tile : int
+        The side to begin with.
+    smallest, multiple : int
+        The smallest side, and what all sides but the first are multiples of.
+
+    Examples
+    --------
+    >>> with_room(lambda tile: tile, 128, 32)
+    128
+    """
+    while True:
+        try:
+            return work(tile)
+        except torch.cuda.OutOfMemoryError:
+            smaller = tile // 2 // multiple * multiple
+            if smaller < smallest:
+                raise
+        torch.cuda.empty_cache()
+        warnings.warn(
+            f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=3
+        )
+        tile = smaller
 
 
 def pyramid_weights(shape: tuple[int, ...]) -> Tensor:
@@ -78,10 +191,8 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     >>> bool(torch.allclose(blend(lambda t: 2 * t, x, tile=32, overlap=8), 2 * x))
     True
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(
-            f"overlap: expected 0 or more and less than the tile's {tile}, got {overlap}"
-        )
+    good = 0 <= overlap < tile
+    expect(good, "overlap", f"0 or more and less than the tile's {tile}", overlap)
     if all(size <= tile for size in x.shape[2:]):
         return f(x)
     dtype = torch.promote_types(x.dtype, torch.float32)
