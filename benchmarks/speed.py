@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss, pad
 from siamdecon import UNet, degrade, load_sample, paper_psf
 from siamdecon.hardware import available_cores
 from siamdecon.methods.tiers import get_tier
-from siamdecon.microscope.noise_estimation import estimate_noise
+from siamdecon.microscope.noise import estimate_noise
 from siamdecon.network.training import TrainingLoop
 
 

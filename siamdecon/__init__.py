@@ -13,17 +13,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from siamdecon._version import __version__
-from siamdecon.files.datasets import load_benchmark, load_volume
 from siamdecon.files.images import read_image, write_image
-from siamdecon.files.samples import load_sample
+from siamdecon.files.samples import load_benchmark, load_sample, load_volume
 from siamdecon.hardware import limit_threads
 from siamdecon.methods.classical import richardson_lucy, wiener
 from siamdecon.methods.total_variation import total_variation
 from siamdecon.metrics import affine_score, fourier_ring_correlation, radial_power, score
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.degradation import PAPER_2D, PAPER_3D, Noise, degrade
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import paper_psf
+from siamdecon.microscope.degradation import degrade
+from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise
+from siamdecon.microscope.psf import Microscope, paper_psf
 from siamdecon.network.losses import LossWeights
 from siamdecon.network.run import TrainingConfig
 from siamdecon.network.training import train

@@ -11,8 +11,7 @@ import siamdecon
 from siamdecon.files.images import Image, read_image
 from siamdecon.files.on_disk import LARGE
 from siamdecon.methods.base import METHODS
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gaussian, gibson_lanni, richards_wolf
+from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, richards_wolf
 from siamdecon.restoration import check_output, deconvolve
 from siamdecon.streaming import deconvolve_file
 

@@ -12,8 +12,9 @@ from siamdecon.files.on_disk import cast, value_range
 from siamdecon.hardware import pick_device
 from siamdecon.methods.base import CLASSICAL, Job, check_method, check_tile, inference_options
 from siamdecon.methods.tiers import get_tier, tier_name
-from siamdecon.microscope.degradation import Noise, residual
+from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.kernel import check_image, check_psf, check_psf_fits, check_sampling
+from siamdecon.microscope.noise import Noise
 from siamdecon.network.inference import STITCHES, predict, tile_side
 from siamdecon.network.run import History, Training
 from siamdecon.record import describe_inputs, describe_versions, write_settings

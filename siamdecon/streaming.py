@@ -16,8 +16,8 @@ from siamdecon.hardware import pick_device
 from siamdecon.methods.base import CLASSICAL, Job, check_method, check_tile, inference_options
 from siamdecon.methods.classical import richardson_lucy
 from siamdecon.methods.tiers import get_tier, tier_name
-from siamdecon.microscope.degradation import mean_response
 from siamdecon.microscope.kernel import check_psf, check_psf_fits, check_sampling
+from siamdecon.microscope.noise import mean_response
 from siamdecon.network.inference import estimator, fit_contrast, halo_of, tile_side
 from siamdecon.network.run import Training
 from siamdecon.record import describe_inputs, describe_versions, plain, write_settings

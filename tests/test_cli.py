@@ -10,8 +10,7 @@ import tifffile
 
 from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gibson_lanni
+from siamdecon.microscope.psf import Microscope, gibson_lanni
 from siamdecon.network.training import TrainingLoop
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6

@@ -1,9 +1,11 @@
-"""The bundled clean samples.
+"""Clean images: the bundled samples, the 2D benchmark, the volume of the 3D experiments.
 
 `python -m siamdecon.files.samples` draws the generated ones anew and writes data/manifest.json.
 """
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +15,11 @@ import tifffile
 from siamdecon.files import phantoms
 from siamdecon.files.atomic import check_sha256, sha256, write_atomically
 from siamdecon.files.images import read_image
+
+BENCHMARK_URL = (
+    "https://raw.githubusercontent.com/royerlab/ssi-code/master/"
+    "ssi/benchmark/images/generic_2d_all/gt/"
+)
 
 # name: what it shows. Drawn by the function of this name in `phantoms`, kept in data/.
 _GENERATED = {
@@ -83,6 +90,101 @@ def load_sample(name):
     path = data_folder() / entry["file"]
     check_sha256(path, entry["sha256"], "run `python -m siamdecon.files.samples` to draw it again")
     return stretched(read_image(path))
+
+
+def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True):
+    """Load the 2D benchmark of Kobayashi et al. 2020, 22 clean images, or some of them.
+
+    From `folder`, else from the folder that the environment variable SIAMDECON_BENCHMARK names,
+    else downloaded once and cached. Each file is checked against its SHA-256. The images
+    are those of https://github.com/royerlab/ssi-code (BSD-3-Clause).
+
+    Parameters
+    ----------
+    folder : str or path-like, optional
+        A folder of local copies; those of the 22 that it holds are loaded.
+    names : str or sequence of str, optional
+        Only these: file names, or beginnings that fit one image, such as "drosophila".
+    url : str
+        Where the files are downloaded from.
+    progress : bool
+        Whether a download shows a bar.
+
+    Returns
+    -------
+    dict of str to ndarray, float32, shape (y, x)
+        By file name without its ending; the range of each stretched to [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a name fits no image, or several, or a file is not the one expected.
+    FileNotFoundError
+        If the folder lacks a requested image, or holds none.
+    ConnectionError
+        If a download fails.
+
+    Examples
+    --------
+    >>> load_benchmark(names="nu")
+    Traceback (most recent call last):
+    ValueError: 'nu' fits nuclei924x624.png, nucleidots924x624.png; expected a name that fits one...
+    """
+    registry = _registry()
+    names = [names] if isinstance(names, str) else names
+    files = list(registry) if names is None else [_find(name, registry) for name in names]
+    folder = folder or os.environ.get("SIAMDECON_BENCHMARK")
+    if folder:
+        paths = _local(Path(folder), files, registry, partly=names is None)
+    else:
+        paths = _downloaded(files, registry, url, progress)
+    return {Path(path).stem: stretched(read_image(path)) for path in paths}
+
+
+def load_volume(path=None):
+    """Load the clean volume of the 3D experiments: a generated one, or a copy of the paper's.
+
+    From the file `path`, else from the file that the environment variable SIAMDECON_VOLUME names: such as
+    the microtubules of EPFL's Biomedical Imaging Group, which the paper uses and which may be had with
+    DeconvolutionLab2, saved as one TIFF. Else `siamdecon.files.filaments` draws a synthetic volume of
+    the same size; no score on it may be compared with the paper's.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        A TIFF of shape (z, y, x).
+
+    Returns
+    -------
+    ndarray, float32, shape (z, y, x); (128, 256, 512) unless from a file
+        Its range stretched to [0, 1].
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If it holds a plane, not a volume, or nothing but one value.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> load_volume("microtubules.tif")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no file microtubules.tif
+    """
+    path = path or os.environ.get("SIAMDECON_VOLUME")
+    if not path:
+        return phantoms.filaments((128, 256, 512))
+    volume = read_image(path)
+    if volume.ndim != 3:
+        raise ValueError(
+            f"{path}: expected a volume (z, y, x), got a plane of shape {volume.shape}"
+        )
+    if volume.data.min() == volume.data.max():
+        raise ValueError(f"{path}: every voxel is {volume.data.min()}")
+    return stretched(volume)
 
 
 def write_samples(folder=None):
@@ -176,6 +278,57 @@ def _from_skimage(name):
 
     image = getattr(data, _FROM_SKIMAGE[name][0])()
     return stretched(color.rgb2gray(image) if image.ndim == 3 else image)
+
+
+def _find(name, registry):
+    """Return the one file that `name` means; "nuclei" is nuclei924x624, not nucleidots924x624."""
+    forms = {file: (file, Path(file).stem, re.split(r"\d+x", file)[0]) for file in registry}
+    fits = [file for file in registry if name in forms[file]]
+    fits = fits or [file for file in registry if file.startswith(name)]
+    if len(fits) != 1:
+        raise ValueError(
+            f"{name!r} fits {', '.join(fits) or 'none'}; expected a name that fits "
+            f"one of {', '.join(Path(file).stem for file in registry)}"
+        )
+    return fits[0]
+
+
+def _local(folder, files, registry, partly):
+    present = [file for file in registry if (folder / file).is_file()]
+    files = present if partly else files
+    missing = [file for file in files if file not in present]
+    if missing or not files:
+        raise FileNotFoundError(
+            f"the benchmark folder {folder} lacks {', '.join(missing) or 'all images'}; of the "
+            f"benchmark it holds {', '.join(present) or 'none'}. Name another with the argument "
+            f"folder or with SIAMDECON_BENCHMARK, or leave both out to download"
+        )
+    for file in files:
+        check_sha256(folder / file, registry[file], f"get it anew from {BENCHMARK_URL}")
+    return [folder / file for file in files]
+
+
+def _downloaded(files, registry, url, progress):
+    import pooch  # only here: whoever never downloads does not need it
+    from tqdm.auto import tqdm
+
+    cache = pooch.create(pooch.os_cache("siamdecon"), url.rstrip("/") + "/", registry=registry)
+    by_hand = (
+        "Try again, or get the files by hand and name their folder with the argument "
+        "folder or with the environment variable SIAMDECON_BENCHMARK"
+    )
+    try:
+        return [cache.fetch(file) for file in tqdm(files, disable=not progress)]
+    except ValueError as error:
+        raise ValueError(f"what {url} sent is not the expected file: {error} {by_hand}") from error
+    except OSError as error:
+        raise ConnectionError(f"cannot download from {url}: {error}. {by_hand}") from error
+
+
+def _registry():
+    """Return the SHA-256 of each file of the benchmark, by its name."""
+    lines = (data_folder() / "benchmark2d.sha256").read_text().splitlines()
+    return {file: digest for digest, file in map(str.split, lines)}
 
 
 if __name__ == "__main__":

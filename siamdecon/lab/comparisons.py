@@ -7,7 +7,8 @@ from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.methods.coarser_scales import downsample
 from siamdecon.metrics import radial_power
-from siamdecon.microscope.degradation import PAPER_2D, Noise, degrade
+from siamdecon.microscope.degradation import degrade
+from siamdecon.microscope.noise import PAPER_2D, Noise
 
 
 def scales_explorer(

@@ -12,9 +12,9 @@ from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.methods.classical import richardson_lucy
-from siamdecon.microscope.degradation import PAPER_2D, Noise, blur, degrade, residual
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gibson_lanni, paper_psf
+from siamdecon.microscope.degradation import blur, degrade, residual
+from siamdecon.microscope.noise import PAPER_2D, Noise
+from siamdecon.microscope.psf import Microscope, gibson_lanni, paper_psf
 
 __all__ = [
     "LambdaExplorer",

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from siamdecon.arrays import to_array, to_tensor
+from siamdecon.hardware import to_array, to_tensor
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import STYLE

@@ -22,7 +22,7 @@ from siamdecon.lab.frames import Frame, compress
 from siamdecon.methods.tiers import get_tier
 from siamdecon.metrics import fourier_ring_correlation, radial_power, score
 from siamdecon.microscope.degradation import degrade
-from siamdecon.microscope.noise_estimation import estimate_noise
+from siamdecon.microscope.noise import estimate_noise
 from siamdecon.microscope.psf import paper_psf
 from siamdecon.network.inference import predict
 from siamdecon.network.losses import LossWeights

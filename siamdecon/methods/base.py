@@ -17,8 +17,7 @@ from siamdecon.methods.ssi import DEFAULTS as SSI
 from siamdecon.methods.ssi import ssi
 from siamdecon.methods.tiers import OWN_SIZES, Tier, get_tier, tier_name
 from siamdecon.methods.total_variation import total_variation
-from siamdecon.microscope.degradation import Noise
-from siamdecon.microscope.noise_estimation import estimate_noise
+from siamdecon.microscope.noise import Noise, estimate_noise
 from siamdecon.network.losses import LossWeights
 from siamdecon.network.run import History, Training, TrainingConfig
 from siamdecon.network.training import train

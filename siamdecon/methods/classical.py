@@ -7,11 +7,9 @@ import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
-from siamdecon.arrays import to_array, to_tensor
-from siamdecon.hardware import keep_freed_memory
-from siamdecon.microscope.convolution import PSFConvolution
+from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
+from siamdecon.microscope.convolution import PSFConvolution, Workspace, around_origin
 from siamdecon.microscope.kernel import check_image, check_iterations, check_psf, check_unit_range
-from siamdecon.microscope.spectral_filter import Workspace, around_origin
 
 Start = str | np.ndarray
 Callback = Callable[[int, np.ndarray], None]

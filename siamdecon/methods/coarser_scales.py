@@ -8,12 +8,11 @@ import torch
 from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
 
-from siamdecon.arrays import channels_last, to_array, to_tensor
-from siamdecon.hardware import autocast_dtype
+from siamdecon.hardware import autocast_dtype, channels_last, to_array, to_tensor
 from siamdecon.methods.classical import richardson_lucy, wiener
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
-from siamdecon.microscope.degradation import Noise, add_noise, mean_response
 from siamdecon.microscope.kernel import check_not_diverged
+from siamdecon.microscope.noise import Noise, add_noise, mean_response
 from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.run import count_step
 from siamdecon.network.unet import BATCH_NORM

@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from siamdecon.arrays import to_array
-from siamdecon.hardware import keep_freed_memory, pick_device
+from siamdecon.hardware import keep_freed_memory, pick_device, to_array
 from siamdecon.methods.classical import Callback, wiener
 from siamdecon.methods.coarser_scales import BALANCES, SMALLEST, Lesson, match_coarse
 from siamdecon.methods.total_variation import total_variation
 from siamdecon.microscope.convolution import reconvolve
-from siamdecon.microscope.degradation import Noise
 from siamdecon.microscope.kernel import check_counts, check_image, check_psf, check_unit_range
-from siamdecon.microscope.noise_estimation import PILE_UP, estimate_noise, explains_noise, fit_noise
+from siamdecon.microscope.noise import PILE_UP, Noise, estimate_noise, fit_noise, overfits_noise
 from siamdecon.network.run import History, moving_average
 from siamdecon.network.unet import seeded_unet
 
@@ -191,7 +189,7 @@ def find_noise(
     Returns
     -------
     Noise
-        See `siamdecon.microscope.noise_estimation.fit_noise`.
+        See `siamdecon.microscope.noise.fit_noise`.
 
     Examples
     --------
@@ -210,7 +208,7 @@ def _first_estimate(start: str, image: np.ndarray, psf, noise: Noise, device) ->
         estimate = total_variation(image, psf, noise=noise, device=device)
         if start == "total_variation":
             return estimate
-        if not explains_noise(image, to_array(reconvolve(estimate, psf, device)), noise):
+        if not overfits_noise(image, to_array(reconvolve(estimate, psf, device)), noise):
             return estimate
     return wiener(image, psf, device=device)
 

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from siamdecon.arrays import to_array, to_tensor
-from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
+from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device, to_array, to_tensor
 from siamdecon.methods.classical import Callback
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.kernel import (

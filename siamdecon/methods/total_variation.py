@@ -7,12 +7,10 @@ import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
-from siamdecon.arrays import to_array, to_tensor
-from siamdecon.hardware import keep_freed_memory
+from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.degradation import Noise, mean_response
 from siamdecon.microscope.kernel import check_image, check_iterations, check_unit_range
-from siamdecon.microscope.noise_estimation import noise_level
+from siamdecon.microscope.noise import Noise, mean_response, noise_level
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.

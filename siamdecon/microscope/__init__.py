@@ -1,16 +1,15 @@
 """What the instrument does to a picture: its kernel, the convolution g, noise, a whole degradation."""
 
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
-from siamdecon.microscope.degradation import (
+from siamdecon.microscope.degradation import blur, degrade, residual
+from siamdecon.microscope.noise import (
     PAPER_2D,
     PAPER_3D,
     Noise,
     add_noise,
-    blur,
-    degrade,
+    estimate_noise,
+    fit_noise,
     mean_response,
-    residual,
+    noise_level,
 )
-from siamdecon.microscope.noise_estimation import estimate_noise, fit_noise, noise_level
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gaussian, gibson_lanni, paper_psf, richards_wolf
+from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, paper_psf, richards_wolf

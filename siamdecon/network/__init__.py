@@ -1,6 +1,6 @@
 """The network f and how it learns: U-Net, losses, patches, training, inference."""
 
-from siamdecon.arrays import to_array, to_tensor
+from siamdecon.hardware import to_array, to_tensor
 from siamdecon.network.inference import halo_of, predict
 from siamdecon.network.losses import LossWeights, boundary, composition_loss, invariance
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries

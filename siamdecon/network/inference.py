@@ -8,11 +8,10 @@ import torch
 from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
-from siamdecon.arrays import channels_last, to_array, to_tensor
-from siamdecon.hardware import autocast_dtype
+from siamdecon.hardware import autocast_dtype, channels_last, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.degradation import mean_response
 from siamdecon.microscope.kernel import check_image, check_not_diverged
+from siamdecon.microscope.noise import mean_response
 from siamdecon.network.patches import symmetries
 from siamdecon.network.run import Training
 from siamdecon.network.unet import receptive_field
@@ -192,7 +191,7 @@ def fit_contrast(
         The measurement; what a kernel's width of the border hides is left out.
     psf : ndarray, shape ([z,] y, x)
     m : callable
-        What the noise does to the mean, see `siamdecon.microscope.degradation.mean_response`.
+        What the noise does to the mean, see `siamdecon.microscope.noise.mean_response`.
 
     Returns
     -------

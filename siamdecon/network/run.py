@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from siamdecon.hardware import PRECISIONS
 from siamdecon.microscope.convolution import PADDINGS
-from siamdecon.microscope.degradation import Noise
 from siamdecon.microscope.kernel import check_counts
+from siamdecon.microscope.noise import Noise
 from siamdecon.network.losses import LossWeights
 
 _taken = 0

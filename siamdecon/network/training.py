@@ -9,13 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from siamdecon.arrays import channels_last, to_tensor
 from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.files.on_disk import LargeImage
-from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device
+from siamdecon.hardware import (
+    autocast_dtype,
+    channels_last,
+    keep_freed_memory,
+    pick_device,
+    to_tensor,
+)
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.degradation import mean_response
 from siamdecon.microscope.kernel import check_counts, check_image, check_unit_range
+from siamdecon.microscope.noise import mean_response
 from siamdecon.network.losses import Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
 from siamdecon.network.run import History, Training, TrainingConfig, count_step, moving_average

@@ -22,7 +22,7 @@ from siamdecon import (
 )
 from siamdecon.files.phantoms import filaments, nuclei
 from siamdecon.methods.total_variation import TV_WEIGHT
-from siamdecon.microscope.noise_estimation import noise_level
+from siamdecon.microscope.noise import noise_level
 
 METHODS = {
     "richardson_lucy": lambda *a, **kw: richardson_lucy(*a, **{"iterations": 3, **kw}),
@@ -77,7 +77,7 @@ def test_richardson_lucy_of_a_large_image_overwrites_only_its_own(
     image, psf = problem
     how = {"start": start, "padding": padding, "clip": False}
     expected = [richardson_lucy(image, psf, n, **how) for n in (1, 2, 3)]
-    monkeypatch.setattr("siamdecon.microscope.spectral_filter.AT_ONCE", 100)
+    monkeypatch.setattr("siamdecon.microscope.convolution.AT_ONCE", 100)
     before, seen = image.copy(), []
     richardson_lucy(image, psf, 3, callback=lambda _, x: seen.append(x), **how)
     np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-6)

@@ -12,7 +12,7 @@ from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_p
 from siamdecon.files.phantoms import filaments
 from siamdecon.methods.coarser_scales import BALANCES, Lesson, _cut, downsample, match_coarse
 from siamdecon.methods.self_scale import find_noise, self_scale
-from siamdecon.microscope.degradation import add_noise
+from siamdecon.microscope.noise import add_noise
 from siamdecon.network.run import steps_taken
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6

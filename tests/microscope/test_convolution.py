@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
-from siamdecon.microscope.spectral_filter import Workspace
+from siamdecon.microscope.convolution import PADDINGS, PSFConvolution, Workspace
 
 NUMPY_MODES = {
     "replicate": "edge",
@@ -118,7 +117,7 @@ def test_a_large_image_is_filtered_in_parts(shape, size, padding, monkeypatch):
     x, g = tensor(image(shape)), PSFConvolution(kernel(size), padding=padding)
     whole = [g(x), g.correlate(x), g.adjoint(g(x))]
     for at_once in (7, 100):  # row by row, and some rows at a time
-        monkeypatch.setattr("siamdecon.microscope.spectral_filter.AT_ONCE", at_once)
+        monkeypatch.setattr("siamdecon.microscope.convolution.AT_ONCE", at_once)
         g = PSFConvolution(kernel(size), padding=padding)
         for parts, expected in zip([g(x), g.correlate(x), g.adjoint(g(x))], whole, strict=True):
             torch.testing.assert_close(parts, expected)
@@ -128,7 +127,7 @@ def test_a_large_image_is_filtered_in_parts(shape, size, padding, monkeypatch):
 def test_a_workspace_serves_again_and_changes_nothing(shape, size, padding, monkeypatch):
     x, plain = tensor(image(shape)), PSFConvolution(kernel(size), padding=padding)
     whole = [plain(x), plain.correlate(x), plain(2 * x)]
-    monkeypatch.setattr("siamdecon.microscope.spectral_filter.AT_ONCE", 7)
+    monkeypatch.setattr("siamdecon.microscope.convolution.AT_ONCE", 7)
     g = PSFConvolution(kernel(size), padding=padding, workspace=Workspace())
     memory = set()
     for blur, expected in zip([g, g.correlate, lambda x: g(2 * x)], whole, strict=True):
@@ -141,7 +140,7 @@ def test_a_workspace_serves_again_and_changes_nothing(shape, size, padding, monk
 
 @pytest.mark.parametrize("padding", ["replicate", "zero"])
 def test_a_gradient_passes_through_the_parts(padding, monkeypatch):
-    monkeypatch.setattr("siamdecon.microscope.spectral_filter.AT_ONCE", 20)
+    monkeypatch.setattr("siamdecon.microscope.convolution.AT_ONCE", 20)
     g = PSFConvolution(kernel((3, 2)), padding=padding)
     x = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(g, x)

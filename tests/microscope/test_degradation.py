@@ -5,7 +5,8 @@ import pytest
 from scipy import signal, stats
 
 from siamdecon.files.phantoms import filaments
-from siamdecon.microscope.degradation import PAPER_2D, PAPER_3D, Noise, blur, degrade, residual
+from siamdecon.microscope.degradation import blur, degrade, residual
+from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise
 from siamdecon.microscope.psf import paper_psf
 
 QUANTUM = 1 / 1024

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import j0
 
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gaussian, gibson_lanni, paper_psf, richards_wolf
+from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, paper_psf, richards_wolf
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 MODELS = (gibson_lanni, richards_wolf, gaussian)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, train
-from siamdecon.microscope.degradation import mean_response
+from siamdecon.microscope.noise import mean_response
 from siamdecon.network.inference import fit_contrast, predict
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6

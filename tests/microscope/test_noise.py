@@ -5,9 +5,8 @@ import pytest
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.phantoms import filaments
-from siamdecon.microscope.noise_estimation import estimate_noise
-from siamdecon.microscope.optics import Microscope
-from siamdecon.microscope.psf import gaussian
+from siamdecon.microscope.noise import estimate_noise
+from siamdecon.microscope.psf import Microscope, gaussian
 
 
 @pytest.mark.parametrize("sigma", [0.03, 0.06, 0.1, 0.15])

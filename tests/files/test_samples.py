@@ -20,10 +20,15 @@ import pytest
 import skimage
 import tifffile
 
-from siamdecon.files import datasets, phantoms, samples
-from siamdecon.files.datasets import load_benchmark, load_volume
+from siamdecon.files import phantoms, samples
 from siamdecon.files.images import write_image
-from siamdecon.files.samples import load_sample, sample_names, write_samples
+from siamdecon.files.samples import (
+    load_benchmark,
+    load_sample,
+    load_volume,
+    sample_names,
+    write_samples,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 MANIFEST = {entry["name"]: entry for entry in json.loads((DATA / "manifest.json").read_text())}
@@ -140,7 +145,7 @@ def benchmark(tmp_path, monkeypatch):
     for file, picture in pixels.items():
         PIL.Image.fromarray(picture).save(folder / file)
     registry = {file: sha256(folder / file) for file in pixels}
-    monkeypatch.setattr(datasets, "_registry", lambda: registry)
+    monkeypatch.setattr(samples, "_registry", lambda: registry)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.delenv("SIAMDECON_BENCHMARK", raising=False)
     return folder, pixels
@@ -268,8 +273,8 @@ def test_a_name_must_fit_one_image(benchmark, name, fits):
 def test_the_registry_lists_22_checksums():
     lines = (DATA / "benchmark2d.sha256").read_text().splitlines()
     assert len(lines) == 22 and all(re.fullmatch(r"[0-9a-f]{64}  \w+\.png", line) for line in lines)
-    assert len(datasets._registry()) == 22
-    assert datasets._registry()["usaf768x812.png"].startswith("1fdf813f8c62")
+    assert len(samples._registry()) == 22
+    assert samples._registry()["usaf768x812.png"].startswith("1fdf813f8c62")
 
 
 @pytest.mark.skipif(not os.environ.get("SIAMDECON_BENCHMARK"), reason="names no folder of images")
