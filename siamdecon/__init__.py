@@ -17,6 +17,7 @@ from siamdecon.files.images import read_image, write_image
 from siamdecon.files.samples import load_benchmark, load_sample, load_volume
 from siamdecon.hardware import limit_threads
 from siamdecon.methods.classical import richardson_lucy, wiener
+from siamdecon.methods.siamese import TrainingConfig, train
 from siamdecon.methods.total_variation import total_variation
 from siamdecon.metrics import affine_score, fourier_ring_correlation, radial_power, score
 from siamdecon.microscope.convolution import PSFConvolution
@@ -24,11 +25,8 @@ from siamdecon.microscope.degradation import degrade
 from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise
 from siamdecon.microscope.psf import Microscope, paper_psf
 from siamdecon.network.losses import LossWeights
-from siamdecon.network.run import TrainingConfig
-from siamdecon.network.training import train
 from siamdecon.network.unet import UNet
-from siamdecon.restoration import Restoration, deconvolve
-from siamdecon.streaming import deconvolve_file
+from siamdecon.restoration import Restoration, deconvolve, deconvolve_file
 
 limit_threads()
 

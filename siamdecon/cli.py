@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-import siamdecon
+from siamdecon._version import __version__
 from siamdecon.files.images import Image, read_image
 from siamdecon.files.on_disk import LARGE
-from siamdecon.methods.base import METHODS
+from siamdecon.methods import METHODS
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, richards_wolf
-from siamdecon.restoration import check_output, deconvolve
-from siamdecon.streaming import deconvolve_file
+from siamdecon.restoration import check_output, deconvolve, deconvolve_file
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
 
@@ -66,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--quiet", action="store_true", help="no progress bar")
-    p.add_argument("--version", action="version", version=f"siamdecon {siamdecon.__version__}")
+    p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
     kernel = p.add_argument_group("the point-spread function: a file, or the optics")
     kernel.add_argument("--psf", metavar="FILE", type=Path, help="TIFF of the kernel")
     kernel.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")

@@ -5,7 +5,7 @@ from scipy.fft import dctn
 from scipy.signal.windows import hann
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from siamdecon.microscope.kernel import check_unit_range
+from siamdecon.expect import expect_unit_range
 
 
 def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -52,7 +52,7 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
         )
     if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
         raise ValueError("expected finite values in both images, got NaN or infinity")
-    check_unit_range(clean, "clean")
+    expect_unit_range(clean, "clean")
     estimate = estimate.clip(0, 1)
     with np.errstate(divide="ignore"):  # an estimate without error has an infinite PSNR
         psnr = float(peak_signal_noise_ratio(clean, estimate, data_range=1))

@@ -1,23 +1,31 @@
-"""The one call that does the whole job: a noisy image and its kernel in, a restored image out."""
+"""The one call: a noisy image and its kernel in, a restored image out; in memory or from disk to disk."""
 
+import json
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import scipy
+import skimage
+import torch
 
-from siamdecon.files.atomic import check_writable
-from siamdecon.files.images import SUFFIXES, Image, check_storable, write_image
-from siamdecon.files.on_disk import cast, value_range
-from siamdecon.hardware import pick_device
-from siamdecon.methods.base import CLASSICAL, Job, check_method, check_tile, inference_options
-from siamdecon.methods.tiers import get_tier, tier_name
+from siamdecon._version import __version__
+from siamdecon.expect import expect_one_of
+from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.files.images import SUFFIXES, Image, check_storable, read_image, write_image
+from siamdecon.files.on_disk import cast, release, write_window
+from siamdecon.files.tiff import create_tiff
+from siamdecon.hardware import to_array
+from siamdecon.methods import METHODS
+from siamdecon.methods.base import Method
 from siamdecon.microscope.degradation import residual
-from siamdecon.microscope.kernel import check_image, check_psf, check_psf_fits, check_sampling
 from siamdecon.microscope.noise import Noise
-from siamdecon.network.inference import STITCHES, predict, tile_side
-from siamdecon.network.run import History, Training
-from siamdecon.record import describe_inputs, describe_versions, write_settings
+from siamdecon.network.training import History, Training, Watch
+from siamdecon.problem import Problem
+from siamdecon.tiles import Estimator, check_tile, windows, with_room, within
 
 
 @dataclass
@@ -191,49 +199,191 @@ def deconvolve(
     >>> result.image.shape, result.settings["method"]
     ((128, 128), 'richardson_lucy')
     """
-    how = {"average_flips": average_flips, "calibrate": calibrate, "tile": tile, "stitch": stitch}
-    check_method(method, {**how, "checkpoint": checkpoint})
-    pixels = check_image(image)
-    source = image if isinstance(image, Image) else Image(np.asarray(image), "ZYX"[-pixels.ndim :])
-    kernel, psf = psf, check_psf(psf, pixels.ndim)
-    check_psf_fits(psf, pixels.shape)
-    check_sampling(kernel, source)
-    check_tile(tile)
-    if stitch is not None and stitch not in STITCHES:
-        raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, or None, got {stitch!r}")
-    low, high = value_range(source, float(source.data.min()), float(source.data.max()))
-    span, run = high - low, None
-    job = Job(
-        (pixels - low) / span,
-        psf,
-        method,
-        seed,
-        str(pick_device(device)),
-        callback,
-        source.voxel_size,
+    choices = {
+        "average_flips": average_flips,
+        "calibrate": calibrate,
+        "tile": tile,
+        "stitch": stitch,
+    }
+    kind, choices = _method(method, choices, checkpoint)
+    problem = Problem.look(image, psf, device=device, seed=seed)
+    chosen = kind.of_tier(tier, problem.ndim, options | choices)
+    estimator = chosen.fit(problem, Watch(callback, progress, checkpoint))
+    with torch.inference_mode():
+        estimate = to_array(estimator.whole(problem.whole))
+    restored = problem.restored_scale(estimate).astype(np.float32)
+    settings, kept = _settings(kind, problem, estimator), (estimator.noise, estimator.history)
+    return Restoration(
+        restored, method, settings, problem.source, problem.psf, estimator.run, *kept
     )
-    if method in CLASSICAL:
-        if (low, high) != (0.0, 1.0) and method != "total_variation":
-            # blur lowers peaks: restored, they may rise above the brightest value measured
-            options.setdefault("clip", False)
-        options = job.classical_options(options, tier)
-        estimate, used = job.classical(options, progress)
-    else:
-        size = get_tier(tier, pixels.ndim)
-        run, trained = job.learned(options, size, checkpoint, progress)
-        how = inference_options(size, **how)
-        how["tile"] = how["tile"] or tile_side(run, pixels.ndim)
-        estimate = predict(run, job.image, psf, **how)
-        used = {"tier": tier_name(tier), **how, **trained}
-    settings = {
-        "method": method,
-        "seed": seed,
-        "range": [low, high],
-        **used,
-        "device": job.device,
-        **describe_inputs(source, psf),
+
+
+def deconvolve_file(
+    path: str | Path,
+    psf: np.ndarray | Image,
+    output: str | Path,
+    method: str = "noise2same_d",
+    *,
+    tier: str | None = None,
+    seed: int = 0,
+    average_flips: bool | None = None,
+    calibrate: bool | None = None,
+    tile: int | None = None,
+    dtype: str | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+    **options,
+) -> Path:
+    """Restore a TIFF that may be larger than the memory, and write the estimate beside its settings.
+
+    The image is left on disk. A network is trained on patches read from all over it, and restores it in
+    windows with a halo of its receptive field; Lucy-Richardson reads three kernels around each window.
+    Both give what `deconvolve` gives in memory (a network with `stitch="exact"`), but for the noise and
+    the contrast, which are estimated on a window of 128 pixels a side.
+
+    Parameters
+    ----------
+    path : path
+        A TIFF, 2D or 3D. A compressed one is unpacked to a temporary file first.
+    psf : ndarray or Image, shape ([z,] y, x)
+        The kernel, with as many axes as the image.
+    output : path
+        The TIFF to be, with axes and voxel size of the first; past 4 GB a BigTIFF. It appears when it
+        is whole. The settings go to a JSON file of the same name.
+    method : str
+        "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
+    tile : int, optional
+        Side of what a window contributes; chosen by the method and the free memory unless given.
+    dtype, overwrite
+        See `Restoration.save`.
+    tier, seed, average_flips, calibrate, device, progress, checkpoint, **options
+        See `deconvolve`.
+
+    Returns
+    -------
+    Path
+        The output.
+
+    Raises
+    ------
+    ValueError, OSError
+        If an input can't be used or the output not be written, before any work.
+    FloatingPointError
+        If a training has diverged.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> import tempfile
+    >>> from siamdecon import write_image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> stack = np.random.default_rng(0).integers(0, 4000, (20, 40, 40), dtype=np.uint16)
+    >>> path = write_image(folder / "stack.tif", stack, voxel_size=(0.5, 0.2, 0.2))
+    >>> done = deconvolve_file(path, np.ones((3, 3, 3)) / 27, folder / "restored.tif", "richardson_lucy",
+    ...                        dtype="source", progress=False)
+    >>> read_image(done)
+    Image(20 x 40 x 40 uint16, axes ZYX, voxel size (0.5, 0.2, 0.2) um)
+    """
+    choices = {"average_flips": average_flips, "calibrate": calibrate}
+    kind, choices = _method(method, choices, checkpoint)
+    if not kind.in_windows:
+        raise ValueError(
+            f"method: {method} looks at the whole image at once, which must lie in memory for it; use one "
+            f"of {', '.join(name for name in METHODS if METHODS[name].in_windows)}, or deconvolve a part "
+            "of the image"
+        )
+    check_tile(tile)
+    source, output = read_image(path, memmap=True), Path(output)
+    if output.suffix.lower() == ".png":
+        raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
+    pixels = check_output(output, source, dtype, overwrite)
+    problem = Problem.on_disk(source, psf, device=device, seed=seed)
+    if "stitch" in kind.choices:
+        choices["stitch"] = "exact"
+    chosen = kind.of_tier(tier, problem.ndim, options | choices)
+    estimator = chosen.fit(problem, Watch(None, progress, checkpoint))
+    if estimator.halo is None:
+        raise ValueError(
+            f"{method} on disk: expected options that mean the same in every window, got a function or an "
+            "array; pass the name of one, such as prefilter='median'"
+        )
+    tile, stride = tile or estimator.core, estimator.stride
+
+    def write(part: Path) -> None:
+        out = create_tiff(part, source.shape, pixels, source.axes, source.voxel_size)
+        with torch.inference_mode():
+            f = estimator.calibrated(problem.x[problem.sample][None, None])
+            restore = partial(_restore_windows, f, problem, out, estimator, progress)
+            with_room(restore, tile, stride, stride)
+        release(out)
+
+    write_atomically(output, write)
+    on_disk = {"tile": tile, "halo": estimator.halo}
+    settings = _settings(kind, problem, estimator, on_disk) | {"saved_dtype": str(pixels)}
+    write_settings(output.with_suffix(".json"), settings)
+    return output
+
+
+def _method(name: str, choices: dict, checkpoint) -> tuple[type[Method], dict]:
+    """Return a method by its name, and the choices that were made for it."""
+    expect_one_of(METHODS, method=name)
+    kind = METHODS[name]
+    given = {choice: value for choice, value in choices.items() if value is not None}
+    asked = [*given, *(["checkpoint"] if checkpoint is not None else [])]
+    if refused := [choice for choice in asked if choice not in kind.choices]:
+        raise ValueError(f"{', '.join(refused)}: {name} has no such choice; leave this out")
+    return kind, given
+
+
+def _restore_windows(
+    f: Callable, problem: Problem, out: np.ndarray, estimator: Estimator, progress: bool, tile: int
+) -> None:
+    """Restore one window of a file after the other, and write each."""
+    each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
+    with Watch(progress=progress).bar(len(each), None, "tile") as bar:
+        for core, window in each:
+            part = f(problem.x[window][None, None])[0, 0]  # ([z,] y, x) of a window
+            pixels = part[within(core, window)].cpu().numpy()
+            write_window(out, core, problem.restored_scale(pixels))
+            bar.update()
+
+
+def _settings(
+    kind: type[Method], problem: Problem, estimator: Estimator, more: dict | None = None
+) -> dict:
+    """Return every setting that a result follows from."""
+    return {
+        "method": kind.name,
+        "seed": problem.seed,
+        "range": [problem.low, problem.high],
+        **estimator.used,
+        **(more or {}),
+        "device": str(problem.device),
+        **problem.describe(),
         "versions": describe_versions(),
     }
-    image = (estimate * span + low).astype(np.float32)
-    history = run.history if run else job.history or None
-    return Restoration(image, method, settings, source, psf, run, job.noise, history)
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of everything that a number may depend on.
+
+    Examples
+    --------
+    >>> sorted(describe_versions())
+    ['numpy', 'python', 'scipy', 'siamdecon', 'skimage', 'torch']
+    """
+    modules = (torch, np, scipy, skimage)
+    return {
+        "python": platform.python_version(),
+        "siamdecon": __version__,
+        **{module.__name__: str(module.__version__) for module in modules},
+    }
+
+
+def write_settings(path: Path, settings: dict) -> None:
+    """Write the settings of a result as JSON."""
+    text = json.dumps(settings, indent=1, default=str) + "\n"
+    write_atomically(path, lambda part: part.write_text(text))

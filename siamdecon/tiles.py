@@ -4,6 +4,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -90,9 +91,21 @@ class Estimator:
         return exact(self.restore, x, core, self.halo, self.stride)
 
 
-def with_room(
-    work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1
-) -> Result:
+def check_tile(tile: int | None) -> None:
+    """Raise ValueError unless tiles can have this side; None leaves it to the method.
+
+    Examples
+    --------
+    >>> check_tile(8)
+    Traceback (most recent call last):
+    ...
+    ValueError: tile: expected 16 or more pixels, or None, got 8
+    """
+    good = tile is None or (isinstance(tile, Integral) and tile >= 16)
+    expect(good, "tile", "16 or more pixels, or None", tile)
+
+
+def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1) -> Result:
     """Return what `work` gives for tiles of a side that a GPU's memory has room for: `tile`, or halved.
 
     Parameters
@@ -117,9 +130,7 @@ def with_room(
             if smaller < smallest:
                 raise
         torch.cuda.empty_cache()
-        warnings.warn(
-            f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=3
-        )
+        warnings.warn(f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=3)
         tile = smaller
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from siamdecon.files.images import Image
-from siamdecon.tiles import windows, within
 
 #: Pixels from which the command line leaves an image on disk: 1 GiB of them as float32.
 LARGE = 2**28
@@ -49,7 +48,7 @@ class LargeImage:
     lively: Window
 
     shape = property(lambda self: self.image.shape)
-    ndim = property(lambda self: self.image.ndim)
+    dtype = torch.float32
 
     def mean(self) -> float:
         """Return the mean, as an array would."""
@@ -68,30 +67,17 @@ class LargeImage:
         return torch.from_numpy(pixels).sub_(self.low).div_(self.high - self.low)
 
 
-def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
-    """Return the values that become 0 and 1, for an image from `low` to `high`.
-
-    Floats that fill [0, 1] stay as they are.
-
-    Examples
-    --------
-    >>> value_range(Image(np.zeros((2, 2), np.uint16), "YX"), 90, 4000)
-    (90, 4000)
-    >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
-    (0.0, 1.0)
-    """
-    if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
-        return 0.0, 1.0
-    return low, high
-
-
-def look_through(image: Image) -> LargeImage:
+def look_through(
+    image: Image, scale: Callable[[Image, float, float], tuple[float, float]]
+) -> LargeImage:
     """Look through an image on disk once, slab by slab.
 
     Parameters
     ----------
     image : Image
         See `read_image` with `memmap`.
+    scale : callable
+        Takes the image, its minimum and its maximum; returns the values that become 0 and 1.
 
     Returns
     -------
@@ -105,7 +91,7 @@ def look_through(image: Image) -> LargeImage:
     Examples
     --------
     >>> spot = np.zeros((4, 40, 40), np.uint8); spot[2, 20, 20] = 200
-    >>> found = look_through(Image(spot, "ZYX"))
+    >>> found = look_through(Image(spot, "ZYX"), lambda image, low, high: (low, high))
     >>> found.high, float(found[2:3, 20:21, 20:22].sum())
     (200.0, 1.0)
     """
@@ -129,7 +115,7 @@ def look_through(image: Image) -> LargeImage:
         release(image.data)
     if min(lows) == max(highs):
         raise ValueError(f"image: every pixel is {lows[0]:g}; there is nothing to restore")
-    low, high = value_range(image, float(min(lows)), float(max(highs)))
+    low, high = scale(image, float(min(lows)), float(max(highs)))
     mean = total / count
     deviation = np.sqrt(max(square / count - mean**2, 0.0)) / (high - low)
     window = tuple(
@@ -142,36 +128,19 @@ def look_through(image: Image) -> LargeImage:
     )
 
 
-def restore_windows(
-    f: Callable[[Tensor], Tensor],
-    large: LargeImage,
-    out: np.ndarray,
-    tile: int,
-    halo: int,
-    stride: int = 1,
-) -> Iterator[int]:
-    """Apply `f` to one window after the other, write each into `out`; yield how many are done.
+def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
+    """Write pixels ([z,] y, x) into a window of a memory map; integers are rounded and cut to their range.
 
-    As `siamdecon.tiles.exact` does in memory.
-
-    Parameters
-    ----------
-    f : callable
-        Maps a tensor (1, 1, [z,] y, x) in [0, 1] to another of the same shape.
-    large : LargeImage
-    out : ndarray, shape as `large`
-        A memory map; integers are rounded and cut to their range. What it holds is on the scale of the
-        image on disk.
-    tile, halo, stride : int
-        See `exact`.
+    Examples
+    --------
+    >>> out = np.zeros((3, 3), np.uint8)
+    >>> write_window(out, (slice(0, 1), slice(0, 2)), np.array([[2.6, 300.0]]))
+    >>> out[0].tolist()
+    [3, 255, 0]
     """
-    for done, (core, window) in enumerate(windows(large.shape, tile, halo, stride), start=1):
-        part = f(large[window][None, None])[0, 0]  # ([z,] y, x) of a window
-        pixels = part[within(core, window)].cpu().numpy() * (large.high - large.low) + large.low
-        for place, planes in _parts(out, core):
-            out[place] = cast(pixels[planes], out.dtype)
-            release(out)
-        yield done
+    for place, planes in _parts(out, window):
+        out[place] = cast(pixels[planes], out.dtype)
+        release(out)
 
 
 def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -5,8 +5,8 @@ import sys
 import torch
 
 from siamdecon.lab.automatic import automatic
-from siamdecon.methods.tiers import tier_name
-from siamdecon.network.run import steps_taken
+from siamdecon.methods.base import tier_name
+from siamdecon.network.training import steps_taken
 
 #: A notebook must leave room on a machine of 2 GB.
 MAX_BYTES = 1_500_000_000

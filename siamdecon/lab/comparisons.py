@@ -5,7 +5,7 @@ import numpy as np
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.methods.coarser_scales import downsample
+from siamdecon.methods.self_scale import downsample
 from siamdecon.metrics import radial_power
 from siamdecon.microscope.degradation import degrade
 from siamdecon.microscope.noise import PAPER_2D, Noise

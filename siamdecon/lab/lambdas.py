@@ -21,7 +21,7 @@ class LambdaExplorer(Explorer):
     Parameters
     ----------
     tier : str, optional
-        Of live training, see `siamdecon.methods.tiers`.
+        Of live training, see `siamdecon.deconvolve`.
 
     Examples
     --------

@@ -1,48 +1,17 @@
 """A training to look at: loss terms by name, the current estimate, and the time left."""
 
-import copy
 import time
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 
-from siamdecon.hardware import to_array, to_tensor
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import STYLE
 from siamdecon.lab.frames import compress
 from siamdecon.lab.views import live_or_static
-from siamdecon.network.run import Training
-
-
-def guess(training: Training, part: np.ndarray) -> np.ndarray:
-    """Restore a part of the image with a network in training, and leave that as it is.
-
-    The running batch statistics lag behind the weights until a training ends, so a copy of the network
-    takes the statistics of the part itself.
-
-    Parameters
-    ----------
-    training : Training
-    part : ndarray, shape (y, x)
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray of float32, shape as `part`
-
-    Examples
-    --------
-    >>> from siamdecon import TrainingConfig, UNet
-    >>> model = UNet(features=2)
-    >>> guess(Training(model, model, TrainingConfig(), 0.5, 0.2), np.zeros((32, 32))).shape
-    (32, 32)
-    """
-    twin = copy.deepcopy(training.average).train()
-    x = (to_tensor(part, next(twin.parameters()).device) - training.mean) / training.std
-    with torch.inference_mode():  # (1, 1, y, x)
-        return to_array(twin(x) * training.std + training.mean)
+from siamdecon.network.inference import guess
+from siamdecon.network.training import Training
 
 
 class LiveTraining:

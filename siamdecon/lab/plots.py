@@ -209,7 +209,7 @@ def loss_curves(history, *, skip: int = 10) -> Image:
 
     Parameters
     ----------
-    history : siamdecon.network.run.History
+    history : siamdecon.network.training.History
     skip : int
         First steps to leave out: they are so large that they would hide the rest.
 
@@ -220,7 +220,7 @@ def loss_curves(history, *, skip: int = 10) -> Image:
     Examples
     --------
     >>> import torch
-    >>> from siamdecon.network.run import History
+    >>> from siamdecon.network.training import History
     >>> history = History({"total": torch.rand(20), "rec": torch.rand(20)})
     >>> loss_curves(history).alt
     'Loss terms against training steps 10 to 20: rec.'

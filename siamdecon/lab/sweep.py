@@ -19,17 +19,16 @@ import torch
 from siamdecon.files.atomic import write_atomically
 from siamdecon.files.samples import data_folder, load_sample
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.methods.tiers import get_tier
+from siamdecon.methods.siamese import Noise2SameD, SiameseTraining
 from siamdecon.metrics import fourier_ring_correlation, radial_power, score
-from siamdecon.microscope.degradation import degrade
+from siamdecon.microscope.degradation import degrade, residual
 from siamdecon.microscope.noise import estimate_noise
 from siamdecon.microscope.psf import paper_psf
 from siamdecon.network.inference import predict
 from siamdecon.network.losses import LossWeights
-from siamdecon.network.run import Training
-from siamdecon.network.training import TrainingLoop
+from siamdecon.network.training import Training
 from siamdecon.network.unet import seeded_unet
-from siamdecon.restoration import residual
+from siamdecon.problem import Problem
 
 #: The boundary losses of the sweep, by the label of their control.
 BOUNDARIES = {
@@ -89,7 +88,7 @@ def train_point(
     scene : Scene
     weights : LossWeights
     tier : str, optional
-        See `siamdecon.methods.tiers`.
+        See `siamdecon.deconvolve`.
     steps : tuple of int
         Where frames are taken; those past the tier's last step are left out, and that one added.
     callback : callable, optional
@@ -100,25 +99,22 @@ def train_point(
     (int, Frame)
         Step, and what the network restores there. KeyboardInterrupt ends the run with a last frame.
     """
-    size = get_tier(tier, 2)
-    config = dataclasses.replace(size.training, weights=weights, noise=scene.noise)
-    model = seeded_unet(config.seed, 2, size.features, momentum=size.momentum)
-    loop = TrainingLoop(model, scene.noisy, scene.psf, config, torch.device("cpu"))
-    run = loop.run
+    method = Noise2SameD.of_tier(tier, 2, {"weights": weights})
+    config = dataclasses.replace(method.config, noise=scene.noise)
+    model = seeded_unet(config.seed, 2, method.features, momentum=method.momentum)
+    problem = Problem.as_it_is(scene.noisy, scene.psf, device="cpu")
+    run = SiameseTraining(model, problem, config)
     stops = {*(step for step in steps if step < config.steps), config.steps}
 
     def look() -> Frame:
-        state = loop.generator.get_state()
-        loop.finish()  # the average's batch statistics; the patches for them are drawn apart
-        how = {"average_flips": size.average_flips, "calibrate": size.calibrate}
+        run.settle()
+        how = {"average_flips": method.average_flips, "calibrate": method.calibrate}
         estimate = predict(run, scene.noisy, scene.psf, **how)
-        loop.generator.set_state(state)
-        run.model.train(), run.average.train()
         return scene.frame(estimate, describe(weights, run.step))
 
     while run.step < config.steps and not run.interrupted:
         try:
-            loop.take_step()
+            run.take_step()
             if callback is not None:
                 callback(run)
             frame = look() if run.step in stops else None

@@ -1,18 +1,88 @@
-"""Restoration without learning: Lucy-Richardson and Wiener, two of the honest opponents."""
+"""Restoration without learning: Lucy-Richardson and Wiener, two of the classical baselines."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
+from siamdecon.expect import expect, expect_counts
 from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
+from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution, Workspace, around_origin
-from siamdecon.microscope.kernel import check_image, check_iterations, check_psf, check_unit_range
+from siamdecon.network.training import Watch
+from siamdecon.problem import Problem
+from siamdecon.tiles import Estimator
 
-Start = str | np.ndarray
 Callback = Callable[[int, np.ndarray], None]
+_PREFILTERS = {None: lambda y: y, "median": partial(median_filter, size=3)}
+_STARTS = ("mean", "image")
+
+
+@dataclass(frozen=True)
+class RichardsonLucy(Method):
+    """Lucy-Richardson; the options are the arguments of `richardson_lucy`.
+
+    `clip` None cuts to [0, 1] where the source fills that.
+    """
+
+    name: ClassVar = "richardson_lucy"
+    in_windows: ClassVar = True
+
+    iterations: int = 5
+    start: str | np.ndarray = "mean"
+    padding: str = "symmetric"
+    prefilter: str | Callable[[np.ndarray], np.ndarray] | None = None
+    clip: bool | None = None
+
+    def __post_init__(self):
+        known = callable(self.prefilter) or self.prefilter in _PREFILTERS
+        expect(known, "prefilter", "'median', a function or None", self.prefilter)
+        named = not isinstance(self.start, str) or self.start in _STARTS
+        expect(named, "start", "'mean', 'image' or an array", self.start)
+        check_iterations(self.iterations, self.padding)
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Return the iterations; there is nothing to train."""
+        if not isinstance(self.start, str):
+            right = np.shape(self.start) == problem.shape
+            expect(right, "start", f"the image's shape {problem.shape}", np.shape(self.start))
+            expect(np.isfinite(self.start).all(), "start", "finite values", "NaN or infinity")
+        clip = self.clips(problem)
+        restore = partial(self.restored, psf=problem.psf, clip=clip, watch=watch)
+        # light may come from half a kernel away, twice in each iteration; what comes from further than
+        # three kernels weighs nothing: 2e-6 of the range after 20 iterations
+        reach = 2 * max(n // 2 for n in problem.psf.shape) * self.iterations
+        halo = min(reach, 3 * max(problem.psf.shape)) + (self.prefilter == "median")
+        # a function or an array means something else in every window
+        same = not callable(self.prefilter) and isinstance(self.start, str)
+        return Estimator(restore, halo if same else None, core=160, used=self.record(clip=clip))
+
+    def restored(
+        self, x: Tensor, psf: np.ndarray, clip: bool, watch: Watch | None = None
+    ) -> Tensor:
+        """Restore a window, shape (1, 1, [z,] y, x)."""
+        keep_freed_memory()
+        image = to_array(x)  # ([z,] y, x)
+        prefilter = self.prefilter if callable(self.prefilter) else _PREFILTERS[self.prefilter]
+        y = to_tensor(prefilter(image), x.device).clamp(min=0)  # (1, 1, [z,] y, x)
+        if isinstance(self.start, str):
+            x = torch.full_like(y, y.mean().item()) if self.start == "mean" else y.clone()
+        else:
+            x = to_tensor(self.start, y.device)
+        g = PSFConvolution(psf, image.ndim, self.padding, Workspace())
+        with torch.inference_mode():
+            for i in range(self.iterations):
+                ratio = g(x).clamp_(min=1e-12).reciprocal_().mul_(y)
+                x.mul_(g.correlate(ratio)).clamp_(min=0)  # the FFT rounds to either side of 0
+                if watch and watch.callback:
+                    watch.report(i + 1, to_array(x, clip))
+        del g, ratio  # their volumes go before the result comes
+        return x.clamp(0, 1) if clip else x
 
 
 def richardson_lucy(
@@ -20,7 +90,7 @@ def richardson_lucy(
     psf: np.ndarray,
     iterations: int = 5,
     *,
-    start: Start = "mean",
+    start: str | np.ndarray = "mean",
     padding: str = "symmetric",
     prefilter: str | Callable[[np.ndarray], np.ndarray] | None = None,
     clip: bool = True,
@@ -79,26 +149,45 @@ def richardson_lucy(
     >>> bool(richardson_lucy(blurred, k, 20).max() > 2 * blurred.max())
     True
     """
-    image = check_image(image)
-    if clip:
-        check_unit_range(image, mend=", or pass clip=False")
-    filters = {None: lambda y: y, "median": lambda y: median_filter(y, size=3)}
-    if not callable(prefilter) and prefilter not in filters:
-        raise ValueError(f"prefilter: expected 'median', a function or None, got {prefilter!r}")
-    check_iterations(iterations, padding)
-    keep_freed_memory()
-    filtered = (prefilter if callable(prefilter) else filters[prefilter])(image)
-    g = PSFConvolution(psf, image.ndim, padding, Workspace())
-    y = to_tensor(filtered, device).clamp(min=0)  # (1, 1, [z,] y, x)
-    x = _start(start, image, y)
-    with torch.inference_mode():
-        for i in range(iterations):
-            ratio = g(x).clamp_(min=1e-12).reciprocal_().mul_(y)
-            x.mul_(g.correlate(ratio)).clamp_(min=0)  # the FFT rounds to either side of 0
-            if callback is not None:
-                callback(i + 1, to_array(x, clip))
-    del g, ratio  # their volumes go before the result comes
-    return to_array(x, clip)
+    method = RichardsonLucy(iterations, start, padding, prefilter, clip)
+    mend = ", or pass clip=False"
+    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=mend)
+    return method.restore(problem, Watch(callback))
+
+
+@dataclass(frozen=True)
+class Wiener(Method):
+    """Division in Fourier space; the options are the arguments of `wiener`."""
+
+    name: ClassVar = "wiener"
+
+    balance: float = 2.0
+    clip: bool | None = None
+
+    def __post_init__(self):
+        expect(0 < self.balance < np.inf, "balance", "a positive number", self.balance)
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Return the division; there is nothing to train."""
+        clip = self.clips(problem)
+
+        def restore(y: Tensor) -> Tensor:
+            x = divide(y, problem.psf, self.balance)
+            return x.clamp(0, 1) if clip else x
+
+        return Estimator(restore, used=self.record(clip=clip))
+
+
+def divide(y: Tensor, psf: np.ndarray, balance: float = 2.0) -> Tensor:
+    """Restore by the quotient of `wiener`, (1, 1, [z,] y, x) to the same shape."""
+    shape = y.shape[2:]
+    widths = [(n, n) for n in psf.shape]
+    y = to_tensor(np.pad(to_array(y), widths, mode="symmetric"), y.device)[0, 0]  # ([z,] y, x)
+    transfer, prior = _spectrum(psf, y), _spectrum(_laplacian(y.ndim), y)
+    gain = transfer.conj() / (transfer.abs().square() + balance * prior.abs().square())
+    x = torch.fft.irfftn(gain * torch.fft.rfftn(y), s=y.shape)
+    inside = tuple(slice(n, n + m) for n, m in zip(psf.shape, shape, strict=True))
+    return x[inside][None, None]
 
 
 def wiener(
@@ -149,19 +238,23 @@ def wiener(
     >>> bool(abs(wiener(ramp, np.ones((3, 3)) / 9) - ramp)[:, 5:-5].max() < 0.01)
     True
     """
-    image = check_image(image)
-    if clip:
-        check_unit_range(image, mend=", or pass clip=False")
-    if not 0 < balance < np.inf:
-        raise ValueError(f"balance: expected a positive number, got {balance!r}")
-    psf = check_psf(psf, image.ndim)
-    widths = [(n, n) for n in psf.shape]
-    y = to_tensor(np.pad(image, widths, mode="symmetric"), device)[0, 0]  # ([z,] y, x)
-    transfer, prior = _spectrum(psf, y), _spectrum(_laplacian(y.ndim), y)
-    gain = transfer.conj() / (transfer.abs().square() + balance * prior.abs().square())
-    x = torch.fft.irfftn(gain * torch.fft.rfftn(y), s=y.shape)
-    inside = tuple(slice(n, n + m) for n, m in zip(psf.shape, image.shape, strict=True))
-    return to_array(x[inside][None, None], clip)
+    mend = ", or pass clip=False"
+    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=mend)
+    return Wiener(balance, clip).restore(problem, Watch())
+
+
+def check_iterations(iterations: int, padding: str) -> None:
+    """Raise ValueError unless an iteration can be run that often, and keeps the image's size.
+
+    Examples
+    --------
+    >>> check_iterations(5, "valid")
+    Traceback (most recent call last):
+    ...
+    ValueError: padding: expected one that keeps the image's size, got 'valid'
+    """
+    expect_counts(iterations=iterations)
+    expect(padding != "valid", "padding", "one that keeps the image's size", padding)
 
 
 def _laplacian(n_dim: int) -> np.ndarray:
@@ -180,15 +273,3 @@ def _spectrum(kernel: np.ndarray, like: Tensor) -> Tensor:
     for axis, size in enumerate(like.shape):
         grid = around_origin(grid, axis, size)
     return torch.fft.rfftn(grid.to(like))
-
-
-def _start(start: Start, image: np.ndarray, y: Tensor) -> Tensor:
-    if isinstance(start, str):
-        if start not in ("mean", "image"):
-            raise ValueError(f"start: expected 'mean', 'image' or an array, got {start!r}")
-        return torch.full_like(y, y.mean().item()) if start == "mean" else y.clone()
-    if np.shape(start) != image.shape:
-        raise ValueError(f"start: expected the image's shape {image.shape}, got {np.shape(start)}")
-    if not np.isfinite(start).all():
-        raise ValueError("start: expected finite values, got NaN or infinity")
-    return to_tensor(start, y.device)

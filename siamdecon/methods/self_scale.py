@@ -2,53 +2,57 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.ndimage import affine_transform, gaussian_filter
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from siamdecon.hardware import keep_freed_memory, pick_device, to_array
-from siamdecon.methods.classical import Callback, wiener
-from siamdecon.methods.coarser_scales import BALANCES, SMALLEST, Lesson, match_coarse
-from siamdecon.methods.total_variation import total_variation
-from siamdecon.microscope.convolution import reconvolve
-from siamdecon.microscope.kernel import check_counts, check_image, check_psf, check_unit_range
-from siamdecon.microscope.noise import PILE_UP, Noise, estimate_noise, fit_noise, overfits_noise
-from siamdecon.network.run import History, moving_average
-from siamdecon.network.unet import seeded_unet
+from siamdecon.expect import expect, expect_counts
+from siamdecon.hardware import channels_last, precision_used, to_array, to_tensor
+from siamdecon.methods.base import Method
+from siamdecon.methods.classical import RichardsonLucy, divide
+from siamdecon.methods.total_variation import minimise
+from siamdecon.microscope.convolution import PSFConvolution, reconvolve
+from siamdecon.microscope.noise import (
+    PILE_UP,
+    Noise,
+    add_noise,
+    estimate_noise,
+    fit_noise,
+    mean_response,
+    overfits_noise,
+)
+from siamdecon.network.inference import average_turns, check_not_diverged
+from siamdecon.network.patches import random_patches, symmetries
+from siamdecon.network.training import History, Training, Watch, moving_average
+from siamdecon.network.unet import BATCH_NORM, seeded_unet
+from siamdecon.problem import Problem
+from siamdecon.tiles import TILE, Estimator, blend
 
-#: What is not given, by number of dimensions; of the patches, what two cores have time for.
-DEFAULTS = {
+#: Weights of the Wiener estimates that the network sees.
+BALANCES = (0.5, 2.0, 8.0)
+#: Pixels at a patch's border that the loss leaves out: what would explain them lies outside.
+MARGIN = 8
+#: Side in pixels below which a coarser copy shows too little to learn from.
+SMALLEST = 24
+#: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
+BASE = {2: 2, 3: 4}
+_MEDIAN_LR = RichardsonLucy(prefilter="median")
+#: What two cores have time for.
+_LAB = {
     2: {"scales": ((2, 3), (1.5,)), "batch_size": 4, "patch_size": 96},
     3: {"scales": ((1.5, 2), (1.5,)), "batch_size": 2, "patch_size": 32},
 }
+_TEST = {"scales": ((1.5,),), "steps": 2, "features": 4, "patch_size": 32}
 
 
-def self_scale(
-    image: np.ndarray,
-    psf: np.ndarray,
-    *,
-    scales: Sequence[Sequence[float]] | None = None,
-    steps: int = 300,
-    features: int = 16,
-    batch_size: int | None = None,
-    patch_size: int | None = None,
-    learning_rate: float = 2e-3,
-    copies: int = 4,
-    coarse: float = 8.0,
-    start: str = "auto",
-    noise: Noise | str = "auto",
-    seed: int = 0,
-    clip: bool = True,
-    voxel_size: tuple[float | None, ...] | None = None,
-    callback: Callback | None = None,
-    history: History | None = None,
-    progress: bool = False,
-    device: str | torch.device | None = None,
-) -> np.ndarray:
-    r"""Restore by a network that learns to deblur coarser copies of the image's own estimate.
+@dataclass(frozen=True)
+class SelfScale(Method):
+    r"""A network that learns to deblur coarser copies of the image's own estimate.
 
     An estimate of the image, made s times smaller, is a picture of the same scene that is sharper and
     cleaner at its own pixel scale. Degraded with the known kernel and the noise, it becomes a training
@@ -64,11 +68,11 @@ def self_scale(
     targets come from that; f goes on with the same weights. The first estimate has to be made much smaller
     to be sharp; the next one is better, and copies closer to the image's own scale look more like it.
 
+    The callback is called with 0 and the start, then after each round with its number and the estimate.
+    KeyboardInterrupt ends the run early and returns that of the last whole round, or the start.
+
     Parameters
     ----------
-    image : ndarray, shape ([z,] y, x)
-        The noisy image, in [0, 1].
-    psf : ndarray, shape ([z,] y, x)
     scales : sequence of (sequence of float), optional
         The factors s, 1 or more, of each round: ((2, 3), (1.5,)) in 2D, ((1.5, 2), (1.5,)) in 3D unless
         given. One that leaves a side of fewer than 24 pixels is left out.
@@ -90,30 +94,14 @@ def self_scale(
         has explained noise as specimen, as it does behind a narrow kernel.
     noise : Noise or "auto"
         The noise to degrade the targets with; "auto" estimates it from the image (`fit_noise`).
-    seed : int
-        Of weights, patches, places and noise.
-    clip : bool
-        Cut the result to [0, 1]. Without, it may reach 2: blur lowers peaks.
-    voxel_size : tuple of (float or None), optional
-        um along each axis; see `symmetries`.
-    callback : callable, optional
-        Called with 0 and the start, then after each round with its number and the estimate.
-    history : History, optional
-        Takes the loss of each step of a whole round, as "total".
-    progress : bool
-        Show a progress bar.
-    device : str, optional
-        "cpu" or "cuda"; the best one there is unless given.
-
-    Returns
-    -------
-    estimate : ndarray of float32, shape as `image`
-        KeyboardInterrupt ends the run early and returns that of the last whole round, or the start.
+    clip : bool, optional
+        Cut the result to [0, 1]; without, it may reach 2: blur lowers peaks. None cuts where the source
+        fills [0, 1].
 
     Raises
     ------
     ValueError
-        If image and kernel don't fit each other, an option is out of range, or the image is too small.
+        If an option is out of range, or the image is too small.
     FloatingPointError
         If the training has diverged.
 
@@ -122,56 +110,265 @@ def self_scale(
     Shocher, Cohen, Irani, "Zero-shot super-resolution using deep internal learning", CVPR (2018);
     Scanvic, Davies, Abry, Tachella, "Self-supervised learning for image super-resolution and deblurring",
     arXiv:2312.11232 (2023).
+    """
+
+    name: ClassVar = "self_scale"
+    sizes: ClassVar = {
+        "test": {n_dim: {**lab, **_TEST} for n_dim, lab in _LAB.items()},
+        "lab": _LAB,
+        "full": {n_dim: {**lab, "steps": 600, "features": 32} for n_dim, lab in _LAB.items()},
+    }
+
+    scales: Sequence[Sequence[float]]
+    steps: int = 300
+    features: int = 16
+    batch_size: int = 4
+    patch_size: int = 96
+    learning_rate: float = 2e-3
+    copies: int = 4
+    coarse: float = 8.0
+    start: str = "auto"
+    noise: Noise | str = "auto"
+    clip: bool | None = None
+
+    def __post_init__(self):
+        known = self.noise == "auto" or isinstance(self.noise, Noise)
+        expect(known, "noise", "'auto' or a Noise", self.noise)
+        counts = ("steps", "features", "copies", "batch_size", "patch_size")
+        expect_counts(**{name: getattr(self, name) for name in counts})
+        named = self.start in ("auto", "total_variation", "wiener")
+        expect(named, "start", "'auto', 'total_variation' or 'wiener'", self.start)
+        try:
+            rounds = [list(factors) for factors in self.scales]
+            good = rounds and all(s and all(1 <= x < math.inf for x in s) for s in rounds)
+        except TypeError:
+            good = False
+        form = "factors of 1 or more, a sequence of them for each round, such as ((2, 3), (1.5,))"
+        expect(good, "scales", form, self.scales)
+        expect(0 <= self.coarse < math.inf, "coarse", "0 or more pixels", self.coarse)
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Train the network in rounds; what restores the image returns the last estimate."""
+        least = max(min(factors) for factors in self.scales)
+        mend = "wiener takes any size"
+        sides = (
+            f"{SMALLEST * least:g} or more pixels along y and x, so that a copy {least:g} times smaller "
+            "shows something"
+        )
+        large = min(problem.shape[-2:]) >= SMALLEST * least
+        expect(large, "image", sides, problem.shape, mend)
+        x, psf, clip = problem.whole, problem.psf, self.clips(problem)  # x: (1, 1, [z,] y, x)
+        noise = find_noise_in(x, psf) if isinstance(self.noise, str) else self.noise
+        # the work is done in [0, 1]; an image that is not cut off above needs room there
+        room = 1.0 if clip or float((x >= 1).double().mean()) > PILE_UP else 2.0
+        x = x / room
+        seen = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
+        estimate = self._first_estimate(x, psf, seen)
+        watch.report(0, to_array(estimate) * np.float32(room))
+        run, history = ScalePairs(problem, self, seen), History()
+        with watch.bar(len(self.scales) * self.steps, self.name) as bar:
+            for i, factors in enumerate(self.scales):
+                try:
+                    run.prepare(to_array(estimate), factors)
+                    run.run(self.steps, Watch(lambda run: bar.update()))
+                    if run.interrupted:
+                        break
+                    run.keep_statistics()
+                    estimate = run.restore(x)
+                    if self.coarse:
+                        estimate = to_tensor(
+                            match_coarse(to_array(estimate), to_array(x), psf, seen, self.coarse),
+                            x.device,
+                        )
+                    history.extend(run.history)
+                    watch.report(i + 1, to_array(estimate) * np.float32(room))
+                except KeyboardInterrupt:
+                    break
+        done = len(history)
+        used = self.record(noise=noise, clip=clip) | {
+            "precision": precision_used(problem.device, scaled=False),
+            "steps_done": done,
+            "interrupted": done < self.steps * len(self.scales),
+        }
+        # it has looked at the whole image already
+        return Estimator(lambda _: estimate * room, used=used, noise=noise, history=history)
+
+    def _first_estimate(self, x: Tensor, psf: np.ndarray, noise: Noise) -> Tensor:
+        """Return where the first targets come from, (1, 1, [z,] y, x)."""
+        if self.start != "wiener":
+            estimate = minimise(x, PSFConvolution(psf, padding="symmetric"), noise)
+            if self.start == "total_variation":
+                return estimate
+            blurred = to_array(reconvolve(to_array(estimate), psf, x.device))
+            if not overfits_noise(to_array(x), blurred, noise):
+                return estimate
+        return divide(x, psf).clamp(0, 1)
+
+
+class ScalePairs(Training):
+    """Pairs of coarser copies, degraded and sharp, and how a network learns from them."""
+
+    def __init__(self, problem: Problem, method: SelfScale, noise: Noise):
+        network = seeded_unet(
+            problem.seed, problem.ndim, method.features, channels=2 + len(BALANCES), momentum=0.1
+        ).to(problem.device)
+        torch.nn.init.zeros_(
+            network.head[-1].weight
+        )  # it begins with the estimate that it corrects
+        average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
+        super().__init__(network, average, device=problem.device, seed=problem.seed)
+        self.psf, self.noise, self.method = problem.psf, noise, method
+        self.g = PSFConvolution(problem.psf, padding="symmetric")
+        self.turns = symmetries(problem.psf, problem.voxel_size)
+        self.rng = np.random.default_rng(problem.seed)
+
+    def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
+        """Begin a round: make the training pairs from copies of an estimate, shape ([z,] y, x)."""
+        self.pairs = []  # (channels + 1, [z,] y, x) each: what the network sees, then the truth
+        for scale in scales:
+            if min(n / scale for n in estimate.shape[-2:]) < SMALLEST:
+                continue
+            for _ in range(self.method.copies):
+                target = downsample(estimate, scale, self.rng.uniform(0, scale, estimate.ndim))
+                # a thin structure has lost its brightness to its surroundings
+                target *= estimate.max() / max(target.max(), 1e-3)
+                blurred = to_array(self.g(to_tensor(target, self.device)))
+                noisy = add_noise(blurred, self.noise, self.rng)
+                seen = self.channels(to_tensor(noisy, self.device))[0]
+                truth = torch.from_numpy(target[None]).to(self.device)
+                self.pairs.append(torch.cat((seen, truth)))
+        self.sides = [min(sides) for sides in zip(*(p.shape[1:] for p in self.pairs), strict=True)]
+        # larger copies are drawn more often
+        self.shares = torch.tensor([float(pair[0].numel()) for pair in self.pairs])
+        self.adam = torch.optim.Adam(
+            self.model.parameters(), self.method.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self.model.train()
+        self.step, self.history = 0, History()
+
+    def channels(self, x: Tensor) -> Tensor:
+        """Return what the network sees of an image: itself and classical estimates, (1, c, [z,] y, x)."""
+        stack = [x, *(divide(x, self.psf, balance).clamp(-0.5, 1.5) for balance in BALANCES)]
+        stack.append(_MEDIAN_LR.restored(x, self.psf, clip=True))
+        return torch.cat(stack, dim=1)
+
+    def rate(self) -> float:
+        """Let the rate fall along a cosine in each round."""
+        falling = math.cos(math.pi * self.step / self.method.steps)
+        return self.method.learning_rate * (0.52 + 0.48 * falling)
+
+    def terms(self) -> dict[str, Tensor]:
+        """Compare the restored copies with the truth."""
+        if self.step == self.method.steps // 2:
+            _freeze_statistics(self.model)
+        batch = self.batch()  # (n, c + 1, [z,] y, x)
+        difference = _cut(self.corrected(self.model, batch[:, :-1])) - batch[:, -1:]
+        return {"total": _inner(difference).square().mean()}
+
+    def batch(self) -> Tensor:
+        """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 1, [z,] y, x)."""
+        shape, n_dim = [min(self.method.patch_size, side) for side in self.sides], self.psf.ndim
+        drawn = torch.multinomial(
+            self.shares, self.method.batch_size, replacement=True, generator=self.generator
+        )
+        draw = (shape, 1, self.generator, self.turns, n_dim)
+        return torch.cat([random_patches(self.pairs[i], *draw) for i in drawn])
+
+    def corrected(self, network: torch.nn.Module, seen: Tensor) -> Tensor:
+        """Return one of the estimates, corrected by the network, shape (n, 1, [z,] y, x)."""
+        x = ((seen - 0.5) / 0.25).contiguous(memory_format=channels_last(seen.ndim - 2))
+        with self.autocast():
+            correction = network(x)
+        base = BASE[seen.ndim - 2]
+        return seen[:, base : base + 1] + 0.25 * correction.float()
+
+    def keep_statistics(self) -> None:
+        """End a round: the average takes the batch statistics of the network."""
+        for mean, last in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
+            mean.copy_(last)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Restore (1, 1, [z,] y, x), averaged over the turns that leave the kernel as it is."""
+        self.average.eval()
+
+        def f(seen: Tensor) -> Tensor:
+            return average_turns(
+                lambda turned: self.corrected(self.average, turned), seen, self.turns
+            )
+
+        with torch.inference_mode():
+            estimate = blend(f, self.channels(x), TILE[x.ndim - 2])
+            return check_not_diverged(estimate).clamp(0, 1)
+
+
+def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:
+    """Make an image `scale` times smaller, blurred first so that it has no detail too fine for that.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    scale : float
+        1 or more.
+    corner : sequence of float
+        Where the first pixel lies in the image, in its pixels, along each axis: another phase of the same
+        scene.
+
+    Returns
+    -------
+    ndarray of float32, shape (n - 1) // scale along an axis of n
 
     Examples
     --------
-    Introduced in notebook 10.
-
-    >>> image = np.random.rand(64, 64)
-    >>> self_scale(image, np.ones((3, 3)) / 9, scales=[(2,)], steps=2, features=2).shape
-    (64, 64)
+    >>> downsample(np.tile(np.arange(30.0), (30, 1)), 3, (0, 1.5))[4, 1:5].round(1).tolist()
+    [4.5, 7.5, 10.5, 13.5]
     """
-    image = check_image(image)
-    if clip:
-        check_unit_range(image)
-    psf, device = check_psf(psf, image.ndim), pick_device(device)
-    given = {"scales": scales, "batch_size": batch_size, "patch_size": patch_size}
-    sizes = {name: DEFAULTS[image.ndim][name] if v is None else v for name, v in given.items()}
-    scales = sizes.pop("scales")
-    numbers = {"steps": steps, "features": features, "copies": copies, **sizes}
-    _check(image, scales, start, noise, coarse, numbers)
-    keep_freed_memory()
-    if noise == "auto":
-        noise = find_noise(image, psf, device=device)
-    # the work is done in [0, 1]; blur lowers peaks, so an image that is not cut off above needs room there
-    room = 1.0 if clip or np.mean(image >= 1) > PILE_UP else 2.0
-    image = image / np.float32(room)
-    noise = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
-    lesson = Lesson(psf, noise, copies, seed, voxel_size, device)
-    report = (lambda i, x: callback(i, x * room)) if callback else lambda i, x: None
-    estimate = _first_estimate(start, image, psf, noise, device)
-    report(0, estimate)
-    network = seeded_unet(seed, image.ndim, features, channels=2 + len(BALANCES), momentum=0.1).to(
-        device
+    smooth = gaussian_filter(image, 0.5 * math.sqrt(scale**2 - 1), mode="nearest")
+    shape = tuple(max(1, int((n - 1) // scale)) for n in image.shape)
+    small = affine_transform(
+        smooth, [scale] * image.ndim, corner, output_shape=shape, order=1, mode="nearest"
     )
-    torch.nn.init.zeros_(network.head[-1].weight)  # it begins with the estimate that it corrects
-    average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
-    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+    return small.astype(np.float32)
 
-    total, history = len(scales) * steps, History() if history is None else history
-    with (
-        tqdm(total=total, desc="self_scale", unit="step", disable=not progress) as bar,
-        suppress(KeyboardInterrupt),
-    ):
-        for i, factors in enumerate(scales):
-            lesson.prepare(estimate, factors)
-            losses = lesson.teach(network, average, steps, learning_rate, sizes, bar.update)
-            restored = lesson.restore(average, image)
-            estimate = match_coarse(restored, image, psf, noise, coarse) if coarse else restored
-            for loss in losses:
-                history.record({"total": loss})
-            report(i + 1, estimate)
-    return estimate * np.float32(room)
+
+def match_coarse(
+    estimate: np.ndarray,
+    image: np.ndarray,
+    psf: np.ndarray,
+    noise: Noise | None,
+    width: float = 8.0,
+) -> np.ndarray:
+    r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
+
+    .. math:: \hat x + \frac{G * (m' r)}{G * m'^2}, \qquad r = y - m(\hat x * k)
+
+    with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
+    measurement changes with the signal: little where it is clipped. The average over a Gaussian's area
+    leaves no noise to speak of.
+
+    Parameters
+    ----------
+    estimate, image : ndarray, shape ([z,] y, x)
+    psf : ndarray, shape ([z,] y, x)
+    noise : Noise or None
+    width : float
+        Standard deviation of G in pixels.
+
+    Returns
+    -------
+    ndarray of float32, in [0, 1]
+
+    Examples
+    --------
+    >>> grey, k = np.full((40, 40), 0.4), np.ones((1, 1))
+    >>> round(float(match_coarse(grey - 0.1, grey, k, None)[0, 0]), 3)
+    0.4
+    """
+    m, reconvolved = mean_response(noise), reconvolve(estimate, psf)  # (1, 1, [z,] y, x)
+    # an impulse says nothing about the coarse structures
+    left = (np.asarray(image) - to_array(m(reconvolved))).clip(-0.3, 0.3)
+    slope = to_array((m(reconvolved + 0.01) - m(reconvolved - 0.01)) / 0.02).clip(0.05)
+    change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
+    return (estimate + change).clip(0, 1).astype(np.float32)
 
 
 def find_noise(
@@ -199,42 +396,33 @@ def find_noise(
     >>> round((noise.gaussian**2 + 0.5 * noise.poisson) ** 0.5, 2)
     0.05
     """
-    first = total_variation(image, psf, noise=estimate_noise(image), device=device)
-    return fit_noise(image, to_array(reconvolve(first, psf, device)))
+    problem = Problem.as_it_is(image, psf, device=device)
+    return find_noise_in(problem.whole, problem.psf)
 
 
-def _first_estimate(start: str, image: np.ndarray, psf, noise: Noise, device) -> np.ndarray:
-    if start != "wiener":
-        estimate = total_variation(image, psf, noise=noise, device=device)
-        if start == "total_variation":
-            return estimate
-        if not overfits_noise(image, to_array(reconvolve(estimate, psf, device)), noise):
-            return estimate
-    return wiener(image, psf, device=device)
+def find_noise_in(x: Tensor, psf: np.ndarray) -> Noise:
+    """Do the work of `find_noise` on a checked measurement, shape (1, 1, [z,] y, x)."""
+    image = to_array(x)  # ([z,] y, x)
+    first = minimise(x, PSFConvolution(psf, padding="symmetric"), estimate_noise(image))
+    return fit_noise(image, to_array(reconvolve(to_array(first), psf, x.device)))
 
 
-def _check(
-    image: np.ndarray, scales, start: str, noise, coarse: float, numbers: dict[str, int]
-) -> None:
-    if noise != "auto" and not isinstance(noise, Noise):
-        raise ValueError(f"noise: expected 'auto' or a Noise, got {noise!r}")
-    check_counts(**numbers)
-    if start not in ("auto", "total_variation", "wiener"):
-        raise ValueError(f"start: expected 'auto', 'total_variation' or 'wiener', got {start!r}")
-    try:
-        good = len(scales) and all(len(s) and all(1 <= x < math.inf for x in s) for s in scales)
-    except TypeError:
-        good = False
-    if not good:
-        raise ValueError(
-            "scales: expected factors of 1 or more, a sequence of them for each round, such as "
-            f"((2, 3), (1.5,)), got {scales!r}"
-        )
-    if not 0 <= coarse < math.inf:
-        raise ValueError(f"coarse: expected 0 or more pixels, got {coarse!r}")
-    needed = max(min(factors) for factors in scales)
-    if min(image.shape[-2:]) < SMALLEST * needed:
-        raise ValueError(
-            f"image: expected {SMALLEST * needed:g} or more pixels along y and x, so that a copy "
-            f"{needed:g} times smaller shows something, got {image.shape}; wiener takes any size"
-        )
+def _freeze_statistics(network: torch.nn.Module) -> None:
+    """Let the batch normalisation use its running statistics from here on, in training as later at work.
+
+    The few patches of a batch differ from each other more than the image does from its copies.
+    """
+    for module in network.modules():
+        if isinstance(module, tuple(BATCH_NORM.values())):
+            module.eval()
+
+
+def _cut(x: Tensor) -> Tensor:
+    """Cut to [0, 1], with the derivative of the identity: what fell below black can come back."""
+    return x + (x.clamp(0, 1) - x).detach()
+
+
+def _inner(x: Tensor) -> Tensor:
+    """Cut the margin off, shape (n, 1, [z,] y, x); at most a quarter of a side, for small patches."""
+    cuts = [min(MARGIN, n // 4) for n in x.shape[2:]]
+    return x[(..., *(slice(c, n - c) for c, n in zip(cuts, x.shape[2:], strict=True)))]

@@ -1,26 +1,22 @@
 """Self-Supervised Inversion (SSI), the learned baseline of the paper's Tables 2 and 4, for comparison."""
 
-from contextlib import suppress
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from siamdecon.hardware import autocast_dtype, keep_freed_memory, pick_device, to_array, to_tensor
-from siamdecon.methods.classical import Callback
+from siamdecon.expect import expect_counts
+from siamdecon.hardware import precision_used, to_array
+from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import (
-    check_counts,
-    check_image,
-    check_not_diverged,
-    check_psf,
-    check_unit_range,
-)
+from siamdecon.network.inference import check_not_diverged
 from siamdecon.network.losses import mean_square
 from siamdecon.network.patches import random_patches, symmetries
-from siamdecon.network.run import History, count_step
+from siamdecon.network.training import Training, Watch
 from siamdecon.network.unet import CONV, seeded
-from siamdecon.tiles import TILE, blend
+from siamdecon.problem import Problem
+from siamdecon.tiles import TILE, Estimator, blend
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 #: Share of hidden pixels, and deviation of the noise added to the input: at the first step and at the last.
@@ -28,11 +24,11 @@ MASK_DENSITY, INPUT_NOISE = (0.5, 0.05), (0.2, 0.0)
 #: Deviation of the noise added to a gradient, as a share of its own root mean square, at the first step.
 GRADIENT_NOISE = 0.2
 LAMBDA_BOUNDS = 0.1
-#: What is not given, by number of dimensions, for two cores: convolutions of 5 x 5 x 5 take their time.
-DEFAULTS = {
-    2: {"features": 16, "batch_size": 8, "patch_size": 64},
-    3: {"features": 8, "batch_size": 2, "patch_size": 32},
-}
+#: For two cores: convolutions of 5 x 5 x 5 take their time.
+_PLANE = {"features": 16, "batch_size": 8, "patch_size": 64}
+_VOLUME = {"features": 8, "batch_size": 2, "patch_size": 32}
+#: The paper's.
+_FULL = {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128}
 
 
 class SmallUNet(nn.Module):
@@ -85,24 +81,9 @@ class SmallUNet(nn.Module):
         return self.head(x)[(..., *(slice(m) for m in size))]
 
 
-def ssi(
-    image: np.ndarray,
-    psf: np.ndarray,
-    *,
-    steps: int = 400,
-    features: int | None = None,
-    batch_size: int | None = None,
-    patch_size: int | None = None,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    clip: bool = True,
-    voxel_size: tuple[float | None, ...] | None = None,
-    callback: Callback | None = None,
-    history: History | None = None,
-    progress: bool = False,
-    device: str | torch.device | None = None,
-) -> np.ndarray:
-    r"""Restore by a network that predicts hidden pixels through the PSF (Kobayashi et al. 2020).
+@dataclass(frozen=True)
+class SSI(Method):
+    r"""A network that predicts hidden pixels through the PSF (Kobayashi et al. 2020).
 
     .. math:: L = E\,\|g(f(\tilde x))_J - x_J\|^2 / |J| + 0.1\, E\,(\max(0, -f) + \max(0, f - 1))
 
@@ -112,42 +93,22 @@ def ssi(
     gradients carry noise. Adam, and half the rate where the loss has stalled.
 
     Written from the paper's description, in the sizes of this package's lab tier; neither numbers nor code
-    are the authors'.
+    are the authors'. The callback is called after every 50 steps with the step and the estimate so far.
+    KeyboardInterrupt ends the training early and returns what it has reached.
 
     Parameters
     ----------
-    image : ndarray, shape ([z,] y, x)
-        The noisy image, in [0, 1].
-    psf : ndarray, shape ([z,] y, x)
     steps : int
-    features, batch_size, patch_size : int, optional
-        16, 8 and 64 in 2D, 8, 2 and 32 in 3D unless given.
+    features, batch_size, patch_size : int
     learning_rate : float
         Where Adam starts.
-    seed : int
-        Of weights, patches, masks and noise.
-    clip : bool
-        Cut the result to [0, 1].
-    voxel_size : tuple of (float or None), optional
-        um along each axis; see `symmetries`.
-    callback : callable, optional
-        Called after every 50 steps with the step and the estimate so far.
-    history : History, optional
-        Takes the loss of each step, as "total".
-    progress : bool
-        Show a progress bar.
-    device : str, optional
-        "cpu" or "cuda"; the best one there is unless given.
-
-    Returns
-    -------
-    estimate : ndarray of float32, shape as `image`
-        KeyboardInterrupt ends the training early and returns what it has reached.
+    clip : bool, optional
+        Cut the result to [0, 1]; None does so where the source fills that.
 
     Raises
     ------
     ValueError
-        If image and kernel don't fit each other, or a number is out of range.
+        If a number is out of range.
     FloatingPointError
         If the training has diverged.
 
@@ -155,58 +116,108 @@ def ssi(
     ----------
     Kobayashi, Solak, Batson, Royer, "Image deconvolution via noise-tolerant self-supervised inversion",
     arXiv:2006.06156 (2020).
-
-    Examples
-    --------
-    >>> ssi(np.random.rand(40, 50), np.ones((3, 3)) / 9, steps=2, features=2).shape
-    (40, 50)
     """
-    image = check_unit_range(check_image(image))
-    psf, device = check_psf(psf, image.ndim), pick_device(device)
-    given = {"features": features, "batch_size": batch_size, "patch_size": patch_size}
-    sizes = {name: DEFAULTS[image.ndim][name] if v is None else v for name, v in given.items()}
-    check_counts(steps=steps, **sizes)
-    keep_freed_memory()
-    g, turns = PSFConvolution(psf, image.ndim), symmetries(psf, voxel_size)
-    x, draw = to_tensor(image, device), (sizes["patch_size"], sizes["batch_size"])
-    generator = torch.Generator().manual_seed(seed)
-    f = seeded(seed, SmallUNet, image.ndim, sizes["features"]).to(device)
-    adam = torch.optim.Adam(f.parameters(), learning_rate)
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        adam, factor=0.5, patience=max(10, steps // 10)
-    )
-    smoothed = None  # patches differ more from each other than steps do
-    from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-    dtype = autocast_dtype(device, scaled=False)
-    with suppress(KeyboardInterrupt):
-        for step in tqdm(
-            range(steps), desc="ssi", unit="step", disable=not progress, mininterval=0.25
-        ):
-            left = 1 - step / steps
-            target = random_patches(x[0, 0], *draw, generator, turns)
-            mask = _like(target, generator, torch.rand) < _between(MASK_DENSITY, left)
-            hidden = hide(target, mask) + _between(INPUT_NOISE, left) * _like(
-                target, generator, torch.randn
-            )
-            with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                estimate = f(hidden)
-            loss = mean_square(g(estimate.float()), target, mask) + LAMBDA_BOUNDS * bounds(estimate)
-            adam.zero_grad()
-            loss.backward()
-            for p in f.parameters():
-                noise = _like(p.grad, generator, torch.randn)
-                p.grad += GRADIENT_NOISE * left * p.grad.square().mean().sqrt() * noise
-            adam.step()
-            count_step()
-            if history is not None:
-                history.record({"total": loss})
-            value = loss.item()
-            smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
-            plateau.step(smoothed)
-            if callback is not None and ((step + 1) % 50 == 0 or step + 1 == steps):
-                callback(step + 1, to_array(_whole(f, x, dtype), clip))
-    return to_array(check_not_diverged(_whole(f, x, dtype)), clip)
+    name: ClassVar = "ssi"
+    sizes: ClassVar = {
+        "test": {
+            2: {**_PLANE, "steps": 4, "features": 4},
+            3: {**_VOLUME, "steps": 4, "features": 4},
+        },
+        "lab": {2: _PLANE, 3: _VOLUME},
+        "full": {2: _FULL, 3: _FULL},
+    }
+
+    steps: int = 400
+    features: int = 16
+    batch_size: int = 8
+    patch_size: int = 64
+    learning_rate: float = 1e-3
+    clip: bool | None = None
+
+    def __post_init__(self):
+        counts = ("steps", "features", "batch_size", "patch_size")
+        expect_counts(**{name: getattr(self, name) for name in counts})
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Train the network."""
+        clip, run = self.clips(problem), SSITraining(problem, self)
+
+        def restore(x: Tensor) -> Tensor:
+            y = check_not_diverged(run.estimate(x))
+            return y.clamp(0, 1) if clip else y
+
+        with watch.bar(self.steps, self.name) as bar:
+
+            def moved(run: Training) -> None:
+                bar.update()
+                if watch.callback and (run.step % 50 == 0 or run.step == self.steps):
+                    y = run.estimate(problem.whole)
+                    watch.report(run.step, to_array(y, clip))
+
+            run.run(self.steps, Watch(moved))
+        used = self.record(clip=clip) | {
+            "precision": precision_used(problem.device, scaled=False),
+            "steps_done": run.step,
+            "interrupted": run.interrupted,
+        }
+        return Estimator(restore, used=used, history=run.history)
+
+
+class SSITraining(Training):
+    """The training of `SSI`."""
+
+    def __init__(self, problem: Problem, method: SSI):
+        f = seeded(problem.seed, SmallUNet, problem.ndim, method.features).to(problem.device)
+        super().__init__(f, device=problem.device, seed=problem.seed)
+        self.x, self.method = problem.x, method
+        self.g = PSFConvolution(problem.psf, problem.ndim)
+        self.turns = symmetries(problem.psf, problem.voxel_size)
+        self.adam = torch.optim.Adam(f.parameters(), method.learning_rate)
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.adam, factor=0.5, patience=max(10, method.steps // 10)
+        )
+        self.smoothed: float | None = None  # patches differ more from each other than steps do
+
+    @property
+    def left(self) -> float:
+        """Share of the training that is still to be done."""
+        return 1 - self.step / self.method.steps
+
+    def rate(self) -> float:
+        """Halve the rate where the loss has stalled."""
+        if self.step:
+            value = self.last.item()
+            first = self.smoothed is None
+            self.smoothed = value if first else 0.95 * self.smoothed + 0.05 * value
+            self.plateau.step(self.smoothed)
+        return super().rate()
+
+    def terms(self) -> dict[str, Tensor]:
+        """Hide pixels, and predict them through the PSF."""
+        draw = (self.method.patch_size, self.method.batch_size, self.generator, self.turns)
+        target = random_patches(self.x, *draw)  # (n, 1, [z,] y, x)
+        mask = self._like(target, torch.rand) < _between(MASK_DENSITY, self.left)
+        noise = _between(INPUT_NOISE, self.left) * self._like(target, torch.randn)
+        with self.autocast():
+            estimate = self.model(hide(target, mask) + noise)
+        data = mean_square(self.g(estimate.float()), target, mask)
+        self.last = data + LAMBDA_BOUNDS * bounds(estimate)
+        return {"total": self.last}
+
+    def on_gradients(self) -> None:
+        """Add noise to the gradients, less and less of it."""
+        for p in self.model.parameters():
+            noise = self._like(p.grad, torch.randn)
+            p.grad += GRADIENT_NOISE * self.left * p.grad.square().mean().sqrt() * noise
+
+    def estimate(self, x: Tensor) -> Tensor:
+        """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
+        with torch.inference_mode(), self.autocast():
+            return blend(lambda part: self.model(part).float(), x, TILE[x.ndim - 2])
+
+    def _like(self, x: Tensor, draw) -> Tensor:
+        return draw(x.shape, generator=self.generator).to(x.device)
 
 
 def bounds(estimate: Tensor) -> Tensor:
@@ -243,13 +254,3 @@ def hide(x: Tensor, mask: Tensor) -> Tensor:
 
 def _between(ends: tuple[float, float], left: float) -> float:
     return ends[1] + left * (ends[0] - ends[1])
-
-
-def _like(x: Tensor, generator: torch.Generator, draw) -> Tensor:
-    return draw(x.shape, generator=generator).to(x.device)
-
-
-def _whole(f: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return f of the whole image, shape (1, 1, [z,] y, x), in tiles where it is large."""
-    with torch.inference_mode(), torch.autocast(x.device.type, dtype, enabled=dtype is not None):
-        return blend(lambda part: f(part).float(), x, TILE[x.ndim - 2])

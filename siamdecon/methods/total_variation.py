@@ -1,20 +1,89 @@
-"""Restoration by the flattest image that explains the data: the strongest classical opponent."""
+"""Restoration by the flattest image that explains the data: the strongest classical baseline."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
 
+from siamdecon.expect import expect
 from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
+from siamdecon.methods.base import Method, noise_seen
+from siamdecon.methods.classical import Callback, check_iterations
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import check_image, check_iterations, check_unit_range
 from siamdecon.microscope.noise import Noise, mean_response, noise_level
+from siamdecon.network.training import Watch
+from siamdecon.problem import Problem
+from siamdecon.tiles import Estimator
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.
 TV_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class TotalVariation(Method):
+    """Total variation; the options are the arguments of `total_variation`, and `noise` may be "auto"."""
+
+    name: ClassVar = "total_variation"
+
+    weight: float | None = None
+    iterations: int = 100
+    noise: Noise | str | None = None
+    padding: str = "symmetric"
+
+    def __post_init__(self):
+        check_iterations(self.iterations, self.padding)
+        positive = self.weight is None or 0 < self.weight < np.inf
+        expect(positive, "weight", "a positive number", self.weight)
+        self.check_noise()
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Return the minimisation; there is nothing to train."""
+        noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
+
+        def each(i: int, x: Tensor) -> None:
+            if watch.callback is not None:
+                watch.report(i, to_array(x))
+
+        def restore(y: Tensor) -> Tensor:
+            g = PSFConvolution(problem.psf, problem.ndim, self.padding)
+            return minimise(y, g, noise, self.weight, self.iterations, each)
+
+        return Estimator(restore, used=self.record(noise=noise), noise=noise)
+
+
+def minimise(
+    y: Tensor,
+    g: PSFConvolution,
+    noise: Noise | None = None,
+    weight: float | None = None,
+    iterations: int = 100,
+    each: Callable[[int, Tensor], None] = lambda i, x: None,
+) -> Tensor:
+    """Minimise the objective of `total_variation` by Adam, (1, 1, [z,] y, x) to the same shape."""
+    keep_freed_memory()
+    image, m = to_array(y), mean_response(noise)  # image: ([z,] y, x)
+    if weight is None:
+        # an image without noise needs some weight, too
+        weight = TV_WEIGHT * max(noise_level(image), 1e-3)
+    with torch.inference_mode(False), torch.enable_grad():
+        y = to_tensor(image, y.device)
+        x = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1).requires_grad_()
+        adam = torch.optim.Adam([x], betas=(0.9, 0.99))
+        for i in range(iterations):
+            adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / iterations))
+            data = torch.nn.functional.huber_loss(m(g(x)), y, delta=0.1)
+            adam.zero_grad()
+            (data + weight * _variation(x)).backward()
+            adam.step()
+            with torch.no_grad():
+                x.clamp_(0, 1)
+            each(i + 1, x)
+    return x.detach()
 
 
 def total_variation(
@@ -25,7 +94,7 @@ def total_variation(
     iterations: int = 100,
     noise: Noise | None = None,
     padding: str = "symmetric",
-    callback: Callable[[int, np.ndarray], None] | None = None,
+    callback: Callback | None = None,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
     r"""Restore the image with the least total variation that explains the data robustly.
@@ -78,30 +147,8 @@ def total_variation(
     >>> bool(abs(estimate - step).max() < 0.05)
     True
     """
-    image = check_unit_range(check_image(image))
-    check_iterations(iterations, padding)
-    keep_freed_memory()
-    g = PSFConvolution(psf, image.ndim, padding)
-    if weight is None:
-        # an image without noise needs some weight, too
-        weight = TV_WEIGHT * max(noise_level(image), 1e-3)
-    if not 0 < weight < np.inf:
-        raise ValueError(f"weight: expected a positive number, got {weight!r}")
-    m = mean_response(noise)
-    y = to_tensor(image, device)  # (1, 1, [z,] y, x)
-    x = to_tensor(median_filter(image, size=3), device).clamp(0, 1).requires_grad_()
-    adam = torch.optim.Adam([x], betas=(0.9, 0.99))
-    for i in range(iterations):
-        adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / iterations))
-        data = torch.nn.functional.huber_loss(m(g(x)), y, delta=0.1)
-        adam.zero_grad()
-        (data + weight * _variation(x)).backward()
-        adam.step()
-        with torch.no_grad():
-            x.clamp_(0, 1)
-        if callback is not None:
-            callback(i + 1, to_array(x, clip=False))
-    return to_array(x, clip=False)
+    problem = Problem.as_it_is(image, psf, device=device)
+    return TotalVariation(weight, iterations, noise, padding).restore(problem, Watch(callback))
 
 
 def _variation(x: Tensor) -> Tensor:

@@ -74,9 +74,7 @@ def check_psf_fits(psf: np.ndarray, shape: tuple[int, ...]) -> None:
     if any(n > m for n, m in zip(psf.shape, shape, strict=True)):
         kept = [min(n, m - (m - n) % 2) for n, m in zip(psf.shape, shape, strict=True)]
         pairs = zip(psf.shape, kept, strict=True)
-        crop = ", ".join(
-            f"{(n - k) // 2}:{n - (n - k) // 2}" if k < n else ":" for n, k in pairs
-        )
+        crop = ", ".join(f"{(n - k) // 2}:{n - (n - k) // 2}" if k < n else ":" for n, k in pairs)
         mend = f"crop it around its centre, psf[{crop}], and check that little light is cut off"
         expect(False, "psf", f"at most the image's shape {shape}", psf.shape, mend)
     mend = (
@@ -85,9 +83,7 @@ def check_psf_fits(psf: np.ndarray, shape: tuple[int, ...]) -> None:
     )
     enough = psf.ndim == 2 or psf.shape[0] >= 3
     expect(enough, "psf", "3 planes or more for a volume", Words(f"shape {psf.shape}"), mend)
-    mend = (
-        "shift it there with numpy.roll, or with numpy.fft.fftshift if its centre lies in the corner"
-    )
+    mend = "shift it there with numpy.roll, or with numpy.fft.fftshift if its centre lies in the corner"
     for axis, n, off in zip("zyx"[-psf.ndim :], psf.shape, _off_centre(psf), strict=True):
         found = Words(f"it {off:+.1f} pixels off along {axis} in shape {psf.shape}")
         expect(abs(off) <= n / 4, "psf", "its light around the middle", found, mend)

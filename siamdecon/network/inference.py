@@ -7,20 +7,20 @@ import numpy as np
 import torch
 from scipy.optimize import curve_fit
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from siamdecon.hardware import autocast_dtype, channels_last, to_array, to_tensor
+from siamdecon.expect import expect, expect_one_of
+from siamdecon.hardware import channels_last, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import check_image, check_not_diverged
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.patches import symmetries
-from siamdecon.network.run import Training
+from siamdecon.network.training import Training
 from siamdecon.network.unet import receptive_field
-from siamdecon.tiles import blend, exact
+from siamdecon.problem import Problem
+from siamdecon.tiles import STITCHES, Estimator
 
 #: Features that one pass holds at a time, in units of the first layer's, measured on the U-Net.
 _LAYERS_ALIVE = 8
-STITCHES = ("blend", "exact")
-SMALLEST_TILE = 32
 
 
 def predict(
@@ -79,22 +79,44 @@ def predict(
     >>> predict(train(UNet(features=2), image, psf, config), image, psf).shape
     (40, 50)
     """
-    if psf is None and (average_flips or calibrate):
-        raise ValueError("psf: expected the kernel, to average flips and to calibrate with")
-    if stitch not in STITCHES:
-        raise ValueError(f"stitch: expected one of {', '.join(STITCHES)}, got {stitch!r}")
-    x = to_tensor(check_image(image), next(run.average.parameters()).device)  # (1, 1, [z,] y, x)
+    needed = average_flips or calibrate
+    kernel = "the kernel, to average flips and to calibrate with"
+    expect(psf is not None or not needed, "psf", kernel, psf)
+    psf = np.ones((1,) * np.ndim(image)) if psf is None else psf
+    device = next(run.average.parameters()).device
+    problem = Problem.as_it_is(image, psf, device=device, limited=False)
+    estimator = estimator_of(run, problem, average_flips, calibrate, tile, stitch)
     with torch.inference_mode():
-        f = estimator(run, psf if average_flips else None)
-        in_tiles = _stitcher(run.model, x.ndim - 2, stitch)
-        estimate = _with_room(in_tiles, f, x, tile or tile_side(run, x.ndim - 2))
-    if calibrate:
-        scale, offset = fit_contrast(estimate, image, psf, mean_response(run.config.noise))
-        estimate = scale * estimate + offset
-    return to_array(estimate)
+        return to_array(estimator.whole(problem.whole))
 
 
-def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
+def estimator_of(
+    run: Training,
+    problem: Problem,
+    average_flips: bool,
+    calibrate: bool,
+    tile: int | None = None,
+    stitch: str = "blend",
+    **described,
+) -> Estimator:
+    """Return what restores windows of an image with a network trained on it; see `predict`."""
+    expect_one_of(STITCHES, stitch=stitch)
+    halo, stride = halo_of(run.model, problem.ndim)
+    side = tile or tile_side(run.model, problem.ndim)
+    m = mean_response(run.config.noise)
+    return Estimator(
+        restorer(run, problem.psf if average_flips else None),
+        halo,
+        stride,
+        side,
+        max(stride, side - 2 * halo),
+        stitch,
+        (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None,
+        **described,
+    )
+
+
+def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
     """Return the function that restores an image, or a part of it, with a trained network.
 
     Parameters
@@ -109,46 +131,85 @@ def estimator(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor]
         Maps (1, 1, [z,] y, x) to the same shape, both in units of the image.
     """
     network, stride = run.average, getattr(run.model, "stride", 1)
-    device = next(network.parameters()).device
-    dtype = autocast_dtype(device, run.config.precision)
+    turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
 
     def f(x: Tensor) -> Tensor:
         was_training = network.training
         network.eval()
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with run.autocast():
             y = network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
         network.train(was_training)
         return y
 
-    turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
-
     def restore(image: Tensor) -> Tensor:
-        x = (image.to(device) - run.mean) / run.std  # (1, 1, [z,] y, x)
+        x = (image.to(run.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
         # whole strides, so that the network halves an image at the same places whichever way it is turned
         fill = [w for m in reversed(x.shape[2:]) for w in (0, -m % stride)]
         padded = nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
-        if turns is None:
-            y = f(padded)
-        else:
-            y = sum(turn.undo(f(turn(padded))) for turn in turns) / len(turns)
+        y = average_turns(f, padded, turns) if turns else f(padded)
         y = y[(..., *(slice(m) for m in x.shape[2:]))]  # (1, 1, [z,] y, x)
         return check_not_diverged(y * run.std + run.mean)
 
     return restore
 
 
-def _stitcher(model: nn.Module, n_dim: int, stitch: str) -> Callable[..., Tensor]:
-    """Return what applies a function to a tensor in tiles of a given side."""
-    if stitch == "blend":
-        return lambda f, x, tile: blend(f, x, tile, min(32, tile // 2))
-    halo, stride = halo_of(model, n_dim)
+def average_turns(f: Callable[[Tensor], Tensor], x: Tensor, turns: list) -> Tensor:
+    """Average f over turns of `x`, each turned back, shape (n, c, [z,] y, x)."""
+    return sum(turn.undo(f(turn(x))) for turn in turns) / len(turns)
 
-    def in_exact_tiles(f: Callable[[Tensor], Tensor], x: Tensor, tile: int) -> Tensor:
-        if max(x.shape[2:]) <= tile:
-            return f(x)
-        return exact(f, x, max(stride, tile - 2 * halo), halo, stride)
 
-    return in_exact_tiles
+def guess(run: Training, part: np.ndarray) -> np.ndarray:
+    """Restore a part of the image with a network in training, and leave the training as it is.
+
+    The running batch statistics lag behind the weights until a training ends, so the network takes the
+    statistics of the part itself.
+
+    Parameters
+    ----------
+    run : Training
+    part : ndarray, shape ([z,] y, x)
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of float32, shape as `part`
+
+    Examples
+    --------
+    >>> from siamdecon import TrainingConfig, UNet, train
+    >>> image, psf = np.random.rand(32, 32), np.ones((3, 3)) / 9
+    >>> seen = []
+    >>> run = train(UNet(features=2), image, psf, TrainingConfig(steps=1, batch_size=1, patch_size=32),
+    ...             callback=lambda run: seen.append(guess(run, image)))
+    >>> seen[0].shape
+    (32, 32)
+    """
+    network, was_training = run.average, run.average.training
+    x = (to_tensor(part, run.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
+    # batch normalisation writes its running statistics: into a copy of them
+    buffers = {name: b.clone() for name, b in network.named_buffers()}
+    with torch.inference_mode():
+        estimate = functional_call(network.train(), buffers, (x,))
+    network.train(was_training)
+    return to_array(estimate * run.std + run.mean)
+
+
+def check_not_diverged(estimate: Tensor) -> Tensor:
+    """Return what a trained network gives, or raise FloatingPointError if any of it is NaN or infinite.
+
+    Examples
+    --------
+    >>> check_not_diverged(Tensor([0.5, float("nan")]))
+    Traceback (most recent call last):
+    ...
+    FloatingPointError: the network's estimate is not finite: the training has diverged; try another ...
+    """
+    if not estimate.isfinite().all():
+        raise FloatingPointError(
+            "the network's estimate is not finite: the training has diverged; try another seed, or in "
+            "Python a smaller learning_rate"
+        )
+    return estimate
 
 
 def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
@@ -162,20 +223,6 @@ def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
     """
     stride = getattr(model, "stride", 1)
     return receptive_field(model, n_dim, stride), stride
-
-
-def _with_room(in_tiles: Callable[..., Tensor], f, x: Tensor, tile: int) -> Tensor:
-    """Return f(x) by tiles of a side that a GPU's memory has room for."""
-    try:
-        return in_tiles(f, x, tile)
-    except torch.cuda.OutOfMemoryError:
-        if tile < 2 * SMALLEST_TILE:
-            raise
-        torch.cuda.empty_cache()
-        warnings.warn(
-            f"not enough GPU memory: tiles of {tile // 2} in place of {tile}", stacklevel=3
-        )
-    return _with_room(in_tiles, f, x, tile // 2)
 
 
 def fit_contrast(
@@ -222,22 +269,21 @@ def fit_contrast(
     return float(scale), float(offset)
 
 
-def tile_side(run: Training, n_dim: int) -> int:
+def tile_side(model: nn.Module, n_dim: int) -> int:
     """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half.
 
     Examples
     --------
-    >>> from siamdecon import TrainingConfig, UNet
-    >>> model = UNet(n_dim=3, features=16)
-    >>> tile_side(Training(model, model, TrainingConfig(), 0.0, 1.0), 3)
+    >>> from siamdecon import UNet
+    >>> tile_side(UNet(n_dim=3, features=16), 3)
     96
     """
-    device = next(run.model.parameters()).device
+    device = next(model.parameters()).device
     budget = 2**29
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what training has left cached counts as taken
         budget = min(torch.cuda.mem_get_info(device)[0] // 2, 2**33)
-    widths = [p.shape[0] for p in run.model.parameters() if p.ndim > 2 and p.shape[1] == 1]
+    widths = [p.shape[0] for p in model.parameters() if p.ndim > 2 and p.shape[1] == 1]
     features = max(widths, default=64)
     pixels = budget / (4 * features * _LAYERS_ALIVE)
     return max(64, int(pixels ** (1 / n_dim)) // 32 * 32)

@@ -1,246 +1,234 @@
-"""Train f on one image: draw patches, hide pixels, compare guesses, take a step of Adam."""
+"""The one training loop: it takes steps of Adam and knows nothing of the network or the loss."""
 
-import hashlib
 from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, update_bn
 
-from siamdecon.files.atomic import check_writable, write_atomically
-from siamdecon.files.on_disk import LargeImage
-from siamdecon.hardware import (
-    autocast_dtype,
-    channels_last,
-    keep_freed_memory,
-    pick_device,
-    to_tensor,
-)
-from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import check_counts, check_image, check_unit_range
-from siamdecon.microscope.noise import mean_response
-from siamdecon.network.losses import Outputs, composition_loss
-from siamdecon.network.patches import random_patches, stratified_mask, symmetries
-from siamdecon.network.run import History, Training, TrainingConfig, count_step, moving_average
+from siamdecon.hardware import autocast_dtype, keep_freed_memory
+
+_taken = 0
 
 
-def train(
-    model: nn.Module,
-    image: np.ndarray,
-    psf: np.ndarray,
-    config: TrainingConfig | None = None,
-    *,
-    callback: Callable[[Training], None] | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 100,
-    device: str | torch.device | None = None,
-) -> Training:
-    """Train a network on a single noisy image by minimising Eq. 1 (Section 2, "Training").
+def steps_taken() -> int:
+    """Return how many training steps this process has taken; a notebook's budget is held against it.
+
+    Examples
+    --------
+    >>> steps_taken() >= 0
+    True
+    """
+    return _taken
+
+
+@dataclass
+class Watch:
+    """The one hook of all methods: a progress bar, the caller's callback, and where to save a training.
+
+    Parameters
+    ----------
+    callback : callable, optional
+        Called with the `Training` after each step, or with a number and the estimate so far.
+    progress : bool
+        Show a progress bar.
+    checkpoint : path, optional
+        File that a training is saved to, and goes on from.
+    checkpoint_every : int
+        Number of steps between two saves.
+
+    Examples
+    --------
+    >>> Watch(callback=print).report(1, "an estimate")
+    1 an estimate
+    """
+
+    callback: Callable | None = None
+    progress: bool = False
+    checkpoint: str | Path | None = None
+    checkpoint_every: int = 100
+
+    def report(self, *seen) -> None:
+        """Hand what has been reached to the caller's callback."""
+        if self.callback is not None:
+            self.callback(*seen)
+
+    @contextmanager
+    def bar(self, total: int, name: str | None, unit: str = "step"):
+        """Yield a progress bar, which stays unseen unless it is asked for."""
+        from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
+
+        off = not self.progress
+        with tqdm(total=total, desc=name, unit=unit, disable=off, mininterval=0.25) as bar:
+            yield bar
+
+
+class History:
+    """Every loss term by name, one value a step.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.record({"total": torch.tensor(3.0), "rec": torch.tensor(1.0)})
+    >>> len(history), history["rec"].tolist()
+    (1, [1.0])
+    """
+
+    def __init__(self, terms: dict[str, Tensor] | None = None):
+        # tensors, turned into numbers only when looked at: asking a GPU at each step would stall it
+        self._terms = {name: list(values.unbind()) for name, values in (terms or {}).items()}
+
+    def record(self, terms: dict[str, Tensor]) -> None:
+        """Append one step's terms."""
+        for name, value in terms.items():
+            self._terms.setdefault(name, []).append(value.detach())
+
+    def extend(self, other: "History") -> None:
+        """Append the steps of another history."""
+        for name, values in other._terms.items():
+            self._terms.setdefault(name, []).extend(values)
+
+    def __len__(self) -> int:
+        return len(next(iter(self._terms.values()), ()))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.state()[name].numpy()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the recorded terms, "total" first."""
+        return tuple(self._terms)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the terms as tensors on the CPU, for a checkpoint."""
+        return {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
+
+
+class Training:
+    """A run in progress, as a callback sees it, and its result when it is done.
+
+    A subclass says what is trained: it makes `adam` and defines `terms`, and may define `rate` and
+    `on_gradients`.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (n, 1, [z,] y, x) to the same shape; trained in place.
-    image : ndarray or LargeImage, shape ([z,] y, x)
-        The noisy image, in [0, 1], the range that the boundary losses hold the estimate to. Of one on
-        disk only the patches are read.
-    psf : ndarray, shape ([z,] y, x)
-        The known kernel.
-    config : TrainingConfig, optional
-        The paper's settings for 2D unless given.
-    callback : callable, optional
-        Called with the `Training` after each step.
-    checkpoint : path, optional
-        File that the run is saved to every `checkpoint_every` steps and at its end. Where the file
-        exists, the run goes on from it: on a CPU, to bit-identical weights.
-    checkpoint_every : int
-        See `checkpoint`.
-    device : str, optional
-        "cpu" or "cuda"; the best one there is unless given.
+        The network that is trained; its last weights.
+    average : nn.Module, optional
+        The network to restore with: a moving average of the weights; `model` itself unless given.
+    device : torch.device
+    precision : str
+        See `siamdecon.hardware.autocast_dtype`.
+    scaled : bool
+        Whether the loss is scaled where convolutions run in float16.
+    seed : int
+        Of the patches and masks.
 
-    Returns
-    -------
-    Training
-        With the networks in evaluation mode. KeyboardInterrupt ends the run early and returns what
-        has been reached.
-
-    Raises
-    ------
-    ValueError
-        If the image is not finite or constant, the kernel does not fit it, or the checkpoint belongs to
-        another run.
+    Attributes
+    ----------
+    history : History
+    step : int
+        Number of steps done.
+    interrupted : bool
+        Whether KeyboardInterrupt ended the run early.
 
     Examples
     --------
-    Introduced in notebook 04.
-
-    >>> from siamdecon.network.unet import UNet
-    >>> config = TrainingConfig(steps=2, batch_size=1, patch_size=32)
-    >>> run = train(UNet(features=2), np.random.rand(40, 40), np.ones((3, 3)) / 9, config)
-    >>> run.step, run.history.names()
-    (2, ('total', 'rec', 'inv_d', 'bound_d'))
+    >>> class Halving(Training):
+    ...     def __init__(self, model):
+    ...         super().__init__(model, device=torch.device("cpu"))
+    ...         self.adam = torch.optim.Adam(model.parameters(), 0.1)
+    ...     def terms(self):
+    ...         return {"total": self.model.weight.square().sum()}
+    >>> run = Halving(nn.Linear(1, 1))
+    >>> run.run(steps=3, watch=Watch(lambda run: print(run.step, end=" ")))
+    1 2 3
     """
-    device = pick_device(device)
-    check_counts(checkpoint_every=checkpoint_every)
-    if checkpoint is not None:
-        check_writable(checkpoint, overwrite=True)
-    if not isinstance(image, LargeImage):  # that was checked when it was looked through
-        image = check_unit_range(check_image(image))
-    loop = TrainingLoop(model, image, psf, config or TrainingConfig(), device)
-    if checkpoint is not None and Path(checkpoint).exists():
-        loop.load(Path(checkpoint))
-    run = loop.run
-    try:
-        while run.step < run.config.steps:
-            loop.take_step()
-            if checkpoint is not None and (
-                run.step % checkpoint_every == 0 or run.step == run.config.steps
-            ):
-                loop.save(Path(checkpoint))
-            if callback is not None:
-                callback(run)
-    except KeyboardInterrupt:
-        run.interrupted = True
-    loop.finish()
-    return run
 
+    adam: torch.optim.Optimizer
 
-class TrainingLoop:
-    """The moving parts of a run: optimiser, random numbers, precision."""
-
-    def __init__(self, model, image: np.ndarray, psf, config: TrainingConfig, device: torch.device):
+    def __init__(
+        self,
+        model: nn.Module,
+        average: nn.Module | None = None,
+        *,
+        device: torch.device,
+        precision: str = "auto",
+        scaled: bool = False,
+        seed: int = 0,
+    ):
         keep_freed_memory()
-        large = isinstance(image, LargeImage)
-        self.x = image if large else to_tensor(image, device)[0, 0]  # ([z,] y, x)
-        mean, std = float(self.x.mean()), float(self.x.std())
-        self.device, self.config = device, config
-        self.g = PSFConvolution(psf, image.ndim, config.padding)
-        self.m = mean_response(config.noise)
-        self.turns = symmetries(self.g.psf.numpy(), config.voxel_size)
-        self.layout = channels_last(image.ndim)
-        model.to(device, memory_format=self.layout).train()
-        self.f = torch.compile(model) if config.compile and device.type == "cuda" else model
-        average = model
-        if config.ema_decay:
-            average = AveragedModel(model, multi_avg_fn=moving_average(config.ema_decay))
-        self.run = Training(model, average, config, mean, std)
-        self.dtype = autocast_dtype(device, config.precision)
-        self.adam = torch.optim.Adam(
-            model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
-        )
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        sizes = [tuple(p.shape) for p in model.parameters()]
-        self.key = hashlib.sha256(
-            (image.sha256.encode() if large else image.tobytes())
-            + self.g.psf.numpy().tobytes()
-            + repr((config, config.voxel_size, sizes)).encode()
-        ).hexdigest()
+        self.model, self.average, self.device = model, average or model, device
+        self.dtype = autocast_dtype(device, precision, scaled)
+        half = scaled and self.dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.history, self.step, self.interrupted = History(), 0, False
+
+    def terms(self) -> dict[str, Tensor]:
+        """Draw a batch and return the terms of the loss, "total" first."""
+        raise NotImplementedError
+
+    def rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return self.adam.param_groups[0]["lr"]
+
+    def on_gradients(self) -> None:
+        """Change the gradients before Adam sees them."""
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network computes."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
     def take_step(self) -> None:
-        """Draw patches, compute the terms of Eq. 1, and let Adam take a step."""
-        config, run, weights = self.config, self.run, self.config.weights
+        """Compute the loss and its gradients, and let Adam take a step."""
+        global _taken
         for group in self.adam.param_groups:
-            group["lr"] = config.learning_rate_at(run.step)
-        x = self.patches()  # (n, 1, [z,] y, x)
-        unmasked = masked = mask = None
-        if weights.needs_unmasked:
-            unmasked = self.forward(x)
-        if weights.needs_masked:
-            mask, x_masked = self.hide(x)  # (n, 1, [z,] y, x) each
-            masked = self.forward(x_masked, blur=weights.needs_masked_blur)
-            mask = self.g.interior(mask)
-        x = self.g.interior(x)
-        terms = composition_loss(weights, x, mask, unmasked, masked, run.mean, run.std)
+            group["lr"] = self.rate()
+        terms = self.terms()
         self.adam.zero_grad()
         self.scaler.scale(terms["total"]).backward()
+        self.on_gradients()
         self.scaler.step(self.adam)
         self.scaler.update()
-        if run.average is not run.model:
-            run.average.update_parameters(run.model)
-        run.history.record(terms)
-        run.step += 1
-        count_step()
+        if self.average is not self.model:
+            self.average.update_parameters(self.model)
+        self.history.record(terms)
+        self.step += 1
+        _taken += 1
 
-    def patches(self) -> Tensor:
-        """Draw a standardised batch, shape (n, 1, [z,] y, x)."""
-        config = self.config
-        patches = random_patches(
-            self.x, config.patch_size, config.batch_size, self.generator, self.turns
-        )
-        return (patches.to(self.device) - self.run.mean) / self.run.std
+    def run(self, steps: int, watch: Watch, after: Callable[[], None] = lambda: None) -> None:
+        """Train until `steps` steps are done; `after` is called after each, before the callback.
 
-    def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""
-        mask = stratified_mask(tuple(x.shape), self.config.mask_percent, self.generator)
-        noise = torch.zeros(mask.shape)
-        noise[mask] = self.config.mask_sigma * torch.randn(
-            int(mask.sum()), generator=self.generator
-        )
-        mask = mask.to(x.device)
-        return mask, torch.where(mask, noise.to(x.device), x)
-
-    def forward(self, x: Tensor, blur: bool = True) -> Outputs:
-        """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
-        x = x.contiguous(memory_format=self.layout)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            deconvolved = self.f(x)
-        deconvolved = deconvolved.float()
-        if not blur:
-            return Outputs(self.g.interior(deconvolved), None)
-        mean, std = self.run.mean, self.run.std
-        reconvolved = self.g(deconvolved)
-        expected = (self.m(reconvolved * std + mean) - mean) / std  # m: identity for unknown noise
-        return Outputs(self.g.interior(deconvolved), reconvolved, expected)
-
-    def finish(self) -> None:
-        """Give the averaged weights batch statistics of their own, and leave training mode."""
-        average = self.run.average
-        if average is not self.run.model and self.run.step:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                update_bn((self.patches() for _ in range(16)), average)
-        self.run.model.eval(), average.eval()
-
-    def state(self) -> dict:
-        """Return all that a run needs to go on, as tensors, numbers and strings."""
-        run = self.run
-        return {
-            "key": self.key,
-            "step": run.step,
-            "model": run.model.state_dict(),
-            "average": run.average.state_dict(),
-            "adam": self.adam.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "generator": self.generator.get_state(),
-            "history": run.history.state(),
-        }
-
-    def save(self, path: Path) -> None:
-        """Write the state; a killed run leaves the last whole file."""
-        write_atomically(path, lambda part: torch.save(self.state(), part))
-
-    def load(self, path: Path) -> None:
-        """Take up a saved state of the same run."""
+        KeyboardInterrupt ends the run early.
+        """
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"checkpoint: {path} can't be read; delete it to start anew"
-            ) from error
-        if not isinstance(state, dict) or state.get("key") != self.key:
-            raise ValueError(
-                f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
-                "name another file, or delete it to start anew"
-            )
-        run = self.run
-        run.step, run.history = state["step"], History(state["history"])
-        run.model.load_state_dict(state["model"])
-        run.average.load_state_dict(state["average"])
-        self.adam.load_state_dict(state["adam"])
-        if state["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(state["scaler"])
-        self.generator.set_state(state["generator"].cpu())
+            while self.step < steps:
+                self.take_step()
+                after()
+                watch.report(self)
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+
+def moving_average(decay: float) -> Callable:
+    """Return an update for `AveragedModel`: an exponential moving average that starts short.
+
+    A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
+    it grows like (1 + n) / (10 + n) up to `decay` instead.
+
+    Examples
+    --------
+    >>> averaged, current = [torch.zeros(1)], [torch.ones(1)]
+    >>> moving_average(0.99)(averaged, current, 8)
+    >>> averaged
+    [tensor([0.5000])]
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = float(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,0 +1,494 @@
+"""The paper's method: a network trained on one image by the composition loss, in three weightings."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from siamdecon.expect import expect, expect_counts, expect_one_of
+from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.hardware import PRECISIONS, channels_last, precision_used
+from siamdecon.methods.base import Method, noise_seen, plain, tier_name
+from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
+from siamdecon.microscope.noise import Noise, mean_response
+from siamdecon.network.inference import estimator_of
+from siamdecon.network.losses import LossWeights, Outputs, composition_loss
+from siamdecon.network.patches import random_patches, stratified_mask, symmetries
+from siamdecon.network.training import History, Training, Watch, moving_average
+from siamdecon.network.unet import seeded_unet
+from siamdecon.problem import Problem
+from siamdecon.tiles import STITCHES, Estimator, check_tile
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides how a network is trained; the defaults are the paper's for 2D.
+
+    Parameters
+    ----------
+    weights : LossWeights
+        The lambdas of Eq. 1.
+    steps, batch_size, patch_size : int
+        Number of Adam steps, patches in each, and pixels along a patch's side (an image's shorter axis
+        is covered whole).
+    learning_rate : float
+        Where the schedule starts.
+    beta2 : float
+        Adam's memory of squared gradients; short runs need a shorter one.
+    schedule : str
+        "step" multiplies the rate by 0.5 every `halve_every` steps (the paper's); "cosine" lets it
+        fall to a tenth along a cosine, which suits short runs.
+    halve_every : int
+        See `schedule`.
+    mask_percent, mask_sigma : float
+        Share of pixels hidden, and the standard deviation of the noise put in their place, in units of
+        the standardised image.
+    padding : str
+        What g takes to lie beyond a patch's border; see `PSFConvolution`. With "valid" the losses see
+        only the pixels whose blur lies wholly in the patch.
+    noise : Noise, optional
+        An improvement on the paper: if the noise is known, the losses compare its mean, m(g(f(x))), with
+        the measurement, since clipping at black and white shifts what is measured (`Noise.mean`).
+    ema_decay : float
+        Decay of the moving average of the weights that the result carries; 0 keeps the last weights.
+        The average starts short and grows: of n steps it sees the last tenth at most.
+    precision : str
+        See `siamdecon.hardware.autocast_dtype`.
+    seed : int
+        Seed of the patches and masks. (The network's own weights are drawn by whoever builds it.)
+    voxel_size : tuple of (float or None), optional
+        um along each axis: patches are not turned in a plane of unequal sizes.
+
+    Raises
+    ------
+    ValueError
+        If a value can't be trained with; the message names the field.
+
+    Examples
+    --------
+    >>> TrainingConfig(steps=1000, halve_every=500).learning_rate_at(999)
+    0.0002
+    """
+
+    weights: LossWeights = field(default_factory=LossWeights.noise2same_d)
+    steps: int = 3000
+    batch_size: int = 16
+    patch_size: int = 128
+    learning_rate: float = 4e-4
+    beta2: float = 0.999
+    schedule: str = "step"
+    halve_every: int = 500
+    mask_percent: float = 0.5
+    mask_sigma: float = 0.2
+    padding: str = "replicate"
+    noise: Noise | None = None
+    ema_decay: float = 0.0
+    precision: str = "auto"
+    seed: int = 0
+    voxel_size: tuple[float | None, ...] | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        expect_one_of(PADDINGS, padding=self.padding)
+        expect_one_of(PRECISIONS, precision=self.precision)
+        share = 0 < self.mask_percent <= 100
+        expect(share, "mask_percent", "a share up to 100", self.mask_percent)
+        counts = ("steps", "batch_size", "patch_size", "halve_every")
+        expect_counts(**{name: getattr(self, name) for name in counts})
+        rate = self.learning_rate
+        expect(0 < rate < math.inf, "learning_rate", "a positive number", rate)
+        steps = self.schedule in ("step", "cosine")
+        expect(steps, "schedule", "'step' or 'cosine'", self.schedule)
+        for name in ("ema_decay", "beta2"):
+            value = getattr(self, name)
+            expect(0 <= value < 1, name, "a number in [0, 1)", value)
+        expect(0 <= self.mask_sigma < math.inf, "mask_sigma", "0 or more", self.mask_sigma)
+        known = self.noise is None or isinstance(self.noise, Noise)
+        expect(known, "noise", "a Noise or None", self.noise)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        if self.schedule == "step":
+            return self.learning_rate * 0.5 ** (step // self.halve_every)
+        return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / self.steps))
+
+    def key(self) -> str:
+        """Return what tells settings apart in a checkpoint's key, in the form of version 0.1."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        # a field of that version which is gone; without it, checkpoints of then would be refused
+        before = [f"{name}={value!r}" for name, value in values.items()]
+        before.insert(-1, "compile=False")
+        return f"TrainingConfig({', '.join(before)})"
+
+
+class SiameseTraining(Training):
+    """A training by Eq. 1, as a callback sees it, and its result when it is done.
+
+    Parameters
+    ----------
+    model : nn.Module
+    problem : Problem
+    config : TrainingConfig
+
+    Attributes
+    ----------
+    config : TrainingConfig
+    mean, std : float
+        What standardisation took from the image: image = x * std + mean.
+    """
+
+    def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
+        self.layout = channels_last(problem.ndim)
+        model.to(problem.device, memory_format=self.layout).train()
+        average = model
+        if config.ema_decay:
+            average = AveragedModel(model, multi_avg_fn=moving_average(config.ema_decay))
+        how = {"precision": config.precision, "scaled": True, "seed": config.seed}
+        super().__init__(model, average, device=problem.device, **how)
+        self.config, self.x = config, problem.x
+        self.mean, self.std = float(problem.x.mean()), float(problem.x.std())
+        self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
+        self.m = mean_response(config.noise)
+        self.turns = symmetries(problem.psf, config.voxel_size)
+        self.adam = torch.optim.Adam(
+            model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
+        )
+        sizes = [tuple(p.shape) for p in model.parameters()]
+        settings = f"({config.key()}, {config.voxel_size!r}, {sizes!r})"
+        self.key = hashlib.sha256(
+            problem.identity() + self.g.psf.numpy().tobytes() + settings.encode()
+        ).hexdigest()
+
+    def rate(self) -> float:
+        """Return the learning rate of the schedule."""
+        return self.config.learning_rate_at(self.step)
+
+    def terms(self) -> dict[str, Tensor]:
+        """Draw patches, hide pixels, and compute the terms of Eq. 1."""
+        weights, unmasked, masked, mask = self.config.weights, None, None, None
+        x = self.patches()  # (n, 1, [z,] y, x)
+        if weights.needs_unmasked:
+            unmasked = self.forward(x)
+        if weights.needs_masked:
+            mask, x_masked = self.hide(x)  # (n, 1, [z,] y, x) each
+            masked = self.forward(x_masked, blur=weights.needs_masked_blur)
+            mask = self.g.interior(mask)
+        x = self.g.interior(x)
+        return composition_loss(weights, x, mask, unmasked, masked, self.mean, self.std)
+
+    def patches(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw a standardised batch, shape (n, 1, [z,] y, x)."""
+        size = (self.config.patch_size, self.config.batch_size)
+        patches = random_patches(self.x, *size, generator or self.generator, self.turns)
+        return (patches.to(self.device) - self.mean) / self.std
+
+    def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""
+        mask = stratified_mask(tuple(x.shape), self.config.mask_percent, self.generator)
+        noise = torch.zeros(mask.shape)
+        noise[mask] = self.config.mask_sigma * torch.randn(
+            int(mask.sum()), generator=self.generator
+        )
+        mask = mask.to(x.device)
+        return mask, torch.where(mask, noise.to(x.device), x)
+
+    def forward(self, x: Tensor, blur: bool = True) -> Outputs:
+        """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
+        with self.autocast():
+            deconvolved = self.model(x.contiguous(memory_format=self.layout))
+        deconvolved = deconvolved.float()
+        if not blur:
+            return Outputs(self.g.interior(deconvolved), None)
+        reconvolved = self.g(deconvolved)
+        # m: identity for unknown noise
+        expected = (self.m(reconvolved * self.std + self.mean) - self.mean) / self.std
+        return Outputs(self.g.interior(deconvolved), reconvolved, expected)
+
+    def settle(self) -> None:
+        """Give the averaged weights batch statistics of their own; the training goes on as it would."""
+        if self.average is not self.model and self.step:
+            apart = torch.Generator().manual_seed(0)
+            apart.set_state(self.generator.get_state())
+            with self.autocast():
+                update_bn((self.patches(apart) for _ in range(16)), self.average)
+
+    def finish(self) -> None:
+        """Leave training mode, and let go of what only a training needs."""
+        self.settle()
+        self.model.eval(), self.average.eval()
+        self.x = self.adam = None
+
+    def save(self, path: Path) -> None:
+        """Write all that a run needs to go on; a killed run leaves the last whole file."""
+        state = {
+            "key": self.key,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "adam": self.adam.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": self.history.state(),
+        }
+        write_atomically(path, lambda part: torch.save(state, part))
+
+    def load(self, path: Path) -> None:
+        """Take up a saved state of the same run."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"checkpoint: {path} can't be read; delete it to start anew"
+            ) from error
+        if not isinstance(state, dict) or state.get("key") != self.key:
+            raise ValueError(
+                f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
+                "name another file, or delete it to start anew"
+            )
+        self.step, self.history = state["step"], History(state["history"])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.adam.load_state_dict(state["adam"])
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.generator.set_state(state["generator"].cpu())
+
+
+def train(
+    model: nn.Module,
+    image: np.ndarray,
+    psf: np.ndarray,
+    config: TrainingConfig | None = None,
+    *,
+    callback: Callable[[Training], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 100,
+    device: str | torch.device | None = None,
+) -> SiameseTraining:
+    """Train a network on a single noisy image by minimising Eq. 1 (Section 2, "Training").
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (n, 1, [z,] y, x) to the same shape; trained in place.
+    image : ndarray, shape ([z,] y, x)
+        The noisy image, in [0, 1], the range that the boundary losses hold the estimate to.
+    psf : ndarray, shape ([z,] y, x)
+        The known kernel.
+    config : TrainingConfig, optional
+        The paper's settings for 2D unless given.
+    callback : callable, optional
+        Called with the `Training` after each step.
+    checkpoint : path, optional
+        File that the run is saved to every `checkpoint_every` steps and at its end. Where the file
+        exists, the run goes on from it: on a CPU, to bit-identical weights.
+    checkpoint_every : int
+        See `checkpoint`.
+    device : str, optional
+        "cpu" or "cuda"; the best one there is unless given.
+
+    Returns
+    -------
+    Training
+        With the networks in evaluation mode. KeyboardInterrupt ends the run early and returns what
+        has been reached.
+
+    Raises
+    ------
+    ValueError
+        If the image is not finite or constant, the kernel does not fit it, or the checkpoint belongs to
+        another run.
+
+    Examples
+    --------
+    Introduced in notebook 04.
+
+    >>> from siamdecon import UNet
+    >>> config = TrainingConfig(steps=2, batch_size=1, patch_size=32)
+    >>> run = train(UNet(features=2), np.random.rand(40, 40), np.ones((3, 3)) / 9, config)
+    >>> run.step, run.history.names()
+    (2, ('total', 'rec', 'inv_d', 'bound_d'))
+    """
+    expect_counts(checkpoint_every=checkpoint_every)
+    problem = Problem.as_it_is(image, psf, device=device)
+    watch = Watch(callback, False, checkpoint, checkpoint_every)
+    return _train(model, problem, config or TrainingConfig(), watch)
+
+
+def _train(
+    model: nn.Module, problem: Problem, config: TrainingConfig, watch: Watch
+) -> SiameseTraining:
+    path = watch.checkpoint and Path(watch.checkpoint)
+    if path:
+        check_writable(path, overwrite=True)
+    run = SiameseTraining(model, problem, config)
+    if path and path.exists():
+        run.load(path)
+
+    def keep() -> None:
+        if path and (run.step % watch.checkpoint_every == 0 or run.step == config.steps):
+            run.save(path)
+
+    run.run(config.steps, watch, keep)
+    run.finish()
+    return run
+
+
+#: Of short runs, and what the paper does not do at inference.
+_SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
+_PAPER = {"average_flips": False, "calibrate": False, "noise": None}
+
+
+def _size(features: int, momentum: float = 0.003, **options) -> dict:
+    """Return options of `Siamese`, those of the training put together."""
+    own = {name: options.pop(name) for name in _PAPER if name in options}
+    return {"features": features, "momentum": momentum, "config": TrainingConfig(**options), **own}
+
+
+@dataclass(frozen=True)
+class Siamese(Method):
+    """A network that is trained on the image alone by Eq. 1.
+
+    Its options are `features`, `noise` and the fields of `TrainingConfig`; what else there is says how the
+    network restores.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    features : int
+        Of the U-Net's first convolution.
+    momentum : float
+        Of the batch normalisation; short runs need a larger one.
+    noise : Noise, "auto" or None
+        "auto" models the clipping of the measurement, an improvement on the paper (`estimate_noise`).
+    average_flips, calibrate, tile, stitch
+        See `siamdecon.network.predict`; the first two are improvements on the paper.
+    tier : str
+        For the record.
+    """
+
+    choices: ClassVar = ("average_flips", "calibrate", "tile", "stitch", "checkpoint")
+    in_windows: ClassVar = True
+    sizes: ClassVar = {
+        "test": {
+            2: _size(4, steps=4, batch_size=2, patch_size=32, **_SHORT),
+            3: _size(4, steps=2, batch_size=1, patch_size=32, **_SHORT),
+        },
+        "lab": {
+            2: _size(16, 0.02, steps=400, patch_size=64, learning_rate=4e-3, **_SHORT),
+            3: _size(
+                16,
+                0.02,
+                steps=300,
+                batch_size=2,
+                patch_size=32,
+                learning_rate=1e-3,
+                # half of a 32-pixel patch's side, an eighth of its voxels, would be left of "valid"
+                **{**_SHORT, "padding": "replicate"},
+            ),
+        },
+        "full": {
+            2: _size(96, **_PAPER),
+            3: _size(48, steps=15000, batch_size=4, patch_size=64, halve_every=2000, **_PAPER),
+        },
+    }
+
+    config: TrainingConfig
+    features: int
+    momentum: float
+    noise: Noise | str | None = "auto"
+    average_flips: bool = True
+    calibrate: bool = True
+    tile: int | None = None
+    stitch: str = "blend"
+    tier: str = ""
+
+    def __post_init__(self):
+        self.check_noise()
+        check_tile(self.tile)
+        one = f"one of {', '.join(STITCHES)}, or None"
+        expect(self.stitch in STITCHES, "stitch", one, self.stitch)
+
+    @classmethod
+    def option_names(cls) -> set[str]:
+        """Return the names of the training's settings, and two of the network's."""
+        training = {f.name for f in fields(TrainingConfig)} - {"seed", "voxel_size"}
+        return training | {"features", "noise"}
+
+    @classmethod
+    def of_tier(cls, tier: str | None, n_dim: int, options: dict) -> "Siamese":
+        """Return the method with a tier's sizes, and what is given in their place."""
+        size, options = cls.size(tier, n_dim), cls.checked(options)
+        own = {f.name for f in fields(cls)}
+        training = {name: options.pop(name) for name in set(options) - own}
+        config = replace(size["config"], **{"weights": cls.weights(), **training})
+        return cls(**{**size, **options, "config": config, "tier": tier_name(tier)})
+
+    def fit(self, problem: Problem, watch: Watch) -> Estimator:
+        """Train the network."""
+        noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
+        config = replace(self.config, noise=noise, voxel_size=problem.voxel_size, seed=problem.seed)
+        config = _fitted(config, problem.shape, problem.psf.shape)
+        network = {"n_dim": problem.ndim, "features": self.features, "momentum": self.momentum}
+        model = seeded_unet(problem.seed, **network)
+        with watch.bar(config.steps, self.name) as bar:
+
+            def moved(run: Training) -> None:
+                bar.update(run.step - bar.n)
+                watch.report(run)
+
+            run = _train(model, problem, config, replace(watch, callback=moved))
+        how = {"average_flips": self.average_flips, "calibrate": self.calibrate}
+        estimator = estimator_of(run, problem, **how, tile=self.tile, stitch=self.stitch)
+        estimator.noise, estimator.run, estimator.history = noise, run, run.history
+        estimator.used = {
+            "tier": self.tier,
+            **how,
+            "tile": estimator.tile,
+            "stitch": self.stitch,
+            "features": self.features,
+            "training": plain(asdict(config)),
+            "precision": precision_used(problem.device, config.precision),
+            "steps_done": run.step,
+            "interrupted": run.interrupted,
+        }
+        return estimator
+
+
+class Noise2Self(Siamese):
+    """Eq. 2: the blind-spot loss alone."""
+
+    name, weights = "noise2self", LossWeights.noise2self
+
+
+class Noise2Same(Siamese):
+    """Eq. 3: invariance after the PSF."""
+
+    name, weights = "noise2same", LossWeights.noise2same
+
+
+class Noise2SameD(Siamese):
+    """Eq. 4: invariance before the PSF."""
+
+    name, weights = "noise2same_d", LossWeights.noise2same_d
+
+
+def _fitted(config: TrainingConfig, image: tuple[int, ...], psf: tuple[int, ...]) -> TrainingConfig:
+    """Check that a network can be trained on an image, and change the padding where the kernel is wide."""
+    smallest = (4, 16, 16)[-len(image) :]  # a stack may have few planes
+    large = all(m >= n for m, n in zip(image, smallest, strict=True))
+    planes = ", and 4 or more planes," if len(image) == 3 else ""
+    sides = f"16 or more pixels along y and x{planes} to train a network on"
+    expect(large, "image", sides, image, "a classical method takes any size")
+    sides = [min(config.patch_size, m) for m in image]
+    # a wide kernel would leave a small patch next to no pixel to learn from
+    narrow = any(side - n + 1 < side // 2 for side, n in zip(sides, psf, strict=True))
+    return replace(config, padding="replicate") if config.padding == "valid" and narrow else config
