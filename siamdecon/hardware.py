@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siamdecon.expect import expect_one_of
+
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -63,9 +65,8 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    mallopt(mmap_threshold, 2**24)
-    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(-3, 2**24)  # M_MMAP_THRESHOLD of malloc.h
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
@@ -154,16 +155,14 @@ def autocast_dtype(
     >>> autocast_dtype(torch.device("cpu"), "float32") is None
     True
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    expect_one_of(PRECISIONS, precision=precision)
     if precision == "float16" and device.type == "cpu":
         raise ValueError("precision: float16 needs a GPU; use 'bfloat16', 'float32' or 'auto'")
     if precision != "auto":
         return None if precision == "float32" else getattr(torch, precision)
     if device.type == "cuda":
-        # torch says yes also where it only emulates bfloat16, slower than float16
-        native = torch.version.hip or torch.cuda.get_device_capability(device)[0] >= 8
-        if native:
+        # torch.cuda.is_bf16_supported is true even where bfloat16 is emulated, slower than float16
+        if torch.version.hip or torch.cuda.get_device_capability(device)[0] >= 8:
             return torch.bfloat16
         return torch.float16 if scaled else None
     return torch.bfloat16 if _cpu_has_bfloat16() else None
@@ -183,8 +182,6 @@ def precision_used(device: str, precision: str = "auto", scaled: bool = True) ->
 
 def _cpu_has_bfloat16() -> bool:
     """Tell whether the CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
-    probes = (
-        "_is_avx512_bf16_supported",
-        "_is_amx_tile_supported",
-    )  # which of them differs by version
+    # which of them exist depends on the version of torch
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

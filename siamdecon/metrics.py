@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.fft import dctn
 from scipy.signal.windows import hann
+from scipy.stats import entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from siamdecon.expect import expect_unit_range
+from siamdecon.expect import Words, expect, expect_unit_range
 
 
 def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -40,29 +41,16 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     >>> {name: round(value, 2) for name, value in score(clean, clean + 0.1).items() if name != "smi"}
     {'psnr': 20.3, 'ssim': 0.93, 'rmse': 0.1, 'mi': 0.8}
     """
-    clean, estimate = np.asarray(clean, dtype=np.float32), np.asarray(estimate, dtype=np.float32)
-    if clean.shape != estimate.shape:
-        raise ValueError(
-            f"estimate: expected the shape of the clean image {clean.shape}, got {estimate.shape}"
-        )
-    if clean.ndim not in (2, 3) or min(clean.shape) < 7:
-        raise ValueError(
-            f"expected images (y, x) or (z, y, x) of 7 or more pixels along every axis, the side of "
-            f"the window of SSIM; got {clean.shape}"
-        )
-    if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
-        raise ValueError("expected finite values in both images, got NaN or infinity")
+    clean, estimate = _comparable(clean, estimate, np.float32)
+    expected = (
+        "(y, x) or (z, y, x) of 7 or more pixels along every axis, the side of the SSIM window"
+    )
+    expect(clean.ndim in (2, 3) and min(clean.shape) >= 7, "clean", expected, clean.shape)
     expect_unit_range(clean, "clean")
     estimate = estimate.clip(0, 1)
-    with np.errstate(divide="ignore"):  # an estimate without error has an infinite PSNR
-        psnr = float(peak_signal_noise_ratio(clean, estimate, data_range=1))
-    return {
-        "psnr": psnr,
-        "ssim": float(structural_similarity(clean, estimate, data_range=1)),
-        "rmse": float(np.sqrt(np.mean((clean - estimate) ** 2, dtype=np.float64))),
-        "mi": mutual_information(clean, estimate),
-        "smi": mutual_information(_spectrum(clean), _spectrum(estimate)),
-    }
+    mi = mutual_information(clean, estimate)
+    smi = mutual_information(_spectrum(clean), _spectrum(estimate))
+    return {**_pixel_scores(clean, estimate), "mi": mi, "smi": smi}
 
 
 def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -107,28 +95,33 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     >>> flat["psnr"] == flat["floor"]
     True
     """
-    clean, estimate = np.asarray(clean, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
-    if clean.shape != estimate.shape:
-        raise ValueError(
-            f"estimate: expected the shape of the clean image {clean.shape}, got {estimate.shape}"
-        )
-    if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
-        raise ValueError("expected finite values in both images, got NaN or infinity")
+    clean, estimate = _comparable(clean, estimate, np.float64)
     low, high = np.percentile(clean, (0.1, 99.9))
-    if low == high:
-        raise ValueError("clean: expected an image with contrast, got one that is flat")
+    expect(low != high, "clean", "an image with contrast", Words("one that is flat"))
     t = (clean - low) / (high - low)
     t, e = t - t.mean(), estimate - estimate.mean()
     energy = np.vdot(e, e)
     fitted = e * (np.vdot(e, t) / energy) if energy > 1e-12 * e.size else np.zeros_like(e)
+    return {**_pixel_scores(t, fitted), "floor": float(-20 * np.log10(t.std()))}
+
+
+def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return both images in one dtype, or say why no score compares them."""
+    clean, estimate = np.asarray(clean, dtype=dtype), np.asarray(estimate, dtype=dtype)
+    same = clean.shape == estimate.shape
+    expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
+    if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
+        raise ValueError("expected finite values in both images, got NaN or infinity")
+    return clean, estimate
+
+
+def _pixel_scores(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
+    """Return PSNR, SSIM and RMSE for a data range of 1."""
     with np.errstate(divide="ignore"):  # an estimate without error has an infinite PSNR
-        psnr = float(peak_signal_noise_ratio(t, fitted, data_range=1))
-    return {
-        "psnr": psnr,
-        "ssim": float(structural_similarity(t, fitted, data_range=1)),
-        "rmse": float(np.sqrt(np.mean((t - fitted) ** 2))),
-        "floor": float(-20 * np.log10(t.std())),
-    }
+        psnr = peak_signal_noise_ratio(clean, estimate, data_range=1)
+    ssim = structural_similarity(clean, estimate, data_range=1)
+    rmse = np.sqrt(np.mean((clean - estimate) ** 2, dtype=np.float64))
+    return {"psnr": float(psnr), "ssim": float(ssim), "rmse": float(rmse)}
 
 
 def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = 256) -> float:
@@ -159,14 +152,10 @@ def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = 256) -> float:
     >>> round(mutual_information(ramp, -ramp), 6)
     1.0
     """
-    joint = np.histogram2d(a.ravel(), b.ravel(), bins=bins)[0] / a.size
-    h_joint, h_a, h_b = _entropy(joint), _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+    joint = np.histogram2d(a.ravel(), b.ravel(), bins=bins)[0]
+    counts = (joint.ravel(), joint.sum(axis=1), joint.sum(axis=0))
+    h_joint, h_a, h_b = (entropy(n, base=2) for n in counts)
     return float(np.clip((h_a + h_b - h_joint) / h_joint, 0, 1)) if h_joint > 0 else 1.0
-
-
-def _entropy(p: np.ndarray) -> float:
-    p = p[p > 0]
-    return -np.sum(p * np.log2(p))
 
 
 def _spectrum(image: np.ndarray) -> np.ndarray:
@@ -271,10 +260,8 @@ def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:
     if len(shape) != 2:
         raise ValueError(f"expected an image (y, x), got shape {shape}")
     if min(shape) < 2 * bins:
-        raise ValueError(
-            f"expected {2 * bins} or more pixels along both axes for {bins} rings, got {shape}; "
-            "pass fewer bins"
-        )
+        least = f"{2 * bins} or more pixels along both axes for {bins} rings"
+        raise ValueError(f"expected {least}, got {shape}; pass fewer bins")
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     ring = np.minimum((radius * 2 * bins).astype(int), bins)
     return ring, (np.arange(bins) + 0.5) / (2 * bins)

@@ -1,6 +1,5 @@
 """Files appear whole or not at all, what is in their way is said before the work, and checksums."""
 
-import hashlib
 import os
 import secrets
 import tempfile
@@ -42,16 +41,14 @@ def check_writable(path, overwrite=False, suffixes=()):
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"cannot write {path.name}: there is no folder {path.parent}; make it first"
-        )
+        missing = f"there is no folder {path.parent}"
+        raise FileNotFoundError(f"cannot write {path.name}: {missing}; make it first")
     try:  # permission bits say too little: the disk may be full or mounted read-only
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise PermissionError(
-            f"cannot write {path.name}: the folder {path.parent} takes no new "
-            f"files ({error.strerror}); choose another folder"
-        ) from error
+        refused = f"the folder {path.parent} takes no new files ({error.strerror})"
+        mend = "choose another folder"
+        raise PermissionError(f"cannot write {path.name}: {refused}; {mend}") from error
 
 
 def write_atomically(path, write):
@@ -100,19 +97,6 @@ def check_suffix(path, suffixes):
         raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")
 
 
-def sha256(path):
-    """Return the SHA-256 of a file.
-
-    Examples
-    --------
-    >>> path = Path(tempfile.mkdtemp(), "empty")
-    >>> path.touch()
-    >>> sha256(path)[:8]
-    'e3b0c442'
-    """
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def check_sha256(path, expected, mend):
     """Raise unless a file is there and has this SHA-256; `mend` says what to do about it.
 
@@ -122,10 +106,10 @@ def check_sha256(path, expected, mend):
     Traceback (most recent call last):
     FileNotFoundError: gone.tif is missing; get it anew
     """
+    from pooch import file_hash  # imported here: slow, and few runs need it
+
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {mend}")
-    if (digest := sha256(path)) != expected:
-        raise ValueError(
-            f"{path} has SHA-256 {digest}, expected {expected}: the file is damaged "
-            f"or was changed; {mend}"
-        )
+    if (digest := file_hash(path)) != expected:
+        found = f"{path} has SHA-256 {digest}, expected {expected}"
+        raise ValueError(f"{found}: the file is damaged or was changed; {mend}")

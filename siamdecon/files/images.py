@@ -46,16 +46,12 @@ class Image:
 
     def __post_init__(self):
         if self.axes not in ("YX", "ZYX") or len(self.axes) != self.ndim:
-            raise ValueError(
-                f"axes {self.axes!r} do not fit data of shape {self.shape}: "
-                "say 'YX' for a plane (y, x) or 'ZYX' for a stack (z, y, x)"
-            )
+            mend = "say 'YX' for a plane (y, x) or 'ZYX' for a stack (z, y, x)"
+            raise ValueError(f"axes {self.axes!r} do not fit data of shape {self.shape}: {mend}")
         sizes = (None,) * self.ndim if self.voxel_size is None else tuple(self.voxel_size)
         if len(sizes) != self.ndim or not all(size is None or _is_length(size) for size in sizes):
-            raise ValueError(
-                f"voxel_size {self.voxel_size} does not fit axes {self.axes}: give "
-                "one positive length in um per axis, None where it is unknown"
-            )
+            mend = "give one positive length in um per axis, None where it is unknown"
+            raise ValueError(f"voxel_size {self.voxel_size} does not fit axes {self.axes}: {mend}")
         sizes = tuple(None if size is None else float(size) for size in sizes)
         object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
 
@@ -66,10 +62,8 @@ class Image:
 
     def __repr__(self):
         size = f"{self.voxel_size} um" if self.voxel_size else "unknown"
-        return (
-            f"Image({' x '.join(map(str, self.shape))} {self.dtype}, axes {self.axes}, "
-            f"voxel size {size})"
-        )
+        shape = " x ".join(map(str, self.shape))
+        return f"Image({shape} {self.dtype}, axes {self.axes}, voxel size {size})"
 
 
 def read_image(path, *, memmap=False):
@@ -112,17 +106,14 @@ def read_image(path, *, memmap=False):
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
     check_suffix(path, SUFFIXES)
     try:
-        if path.suffix.lower() == ".png":
-            data, axes, sizes = _read_png(path)
-        else:
-            data, axes, sizes = read_tiff(path, memmap)
+        data, axes, sizes = _read_png(path) if _is_png(path) else read_tiff(path, memmap)
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # the decoders raise nearly every type there is
-        raise ValueError(
-            f"cannot read {path}: {error}. If the file is whole and of the kind its "
-            "name says, open it in Fiji and save it as TIFF"
-        ) from error
+        mend = (
+            "If the file is complete and its extension right, open it in Fiji and save it as TIFF"
+        )
+        raise ValueError(f"cannot read {path}: {error}. {mend}") from error
     data, axes = _spatial(path, data, axes)
     if not memmap:  # Fiji writes big-endian files; torch takes the machine's own byte order only
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
@@ -174,7 +165,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
     image = Image(data, axes, voxel_size)
     check_storable(path, data.dtype, data.shape)
-    if path.suffix.lower() == ".png":
+    if _is_png(path):
         return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
     return write_atomically(path, lambda part: write_tiff(part, data, axes, image.voxel_size))
 
@@ -189,14 +180,15 @@ def check_storable(path, dtype, shape):
     Traceback (most recent call last):
     ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
     """
-    png = path.suffix.lower() == ".png"
-    if dtype not in (("u1", "u2") if png else ("u1", "u2", "f4")) or 0 in shape:
-        raise ValueError(
-            f"{path.name} cannot hold {dtype} of shape {shape}: convert it, "
-            "with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
-        )
-    if png and len(shape) == 3:
+    if dtype not in (("u1", "u2") if _is_png(path) else ("u1", "u2", "f4")) or 0 in shape:
+        mend = "convert it, with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
+        raise ValueError(f"{path.name} cannot hold {dtype} of shape {shape}: {mend}")
+    if _is_png(path) and len(shape) == 3:
         raise ValueError(f"a PNG holds one plane, not shape {shape}: write {path.stem}.tif")
+
+
+def _is_png(path):
+    return path.suffix.lower() == ".png"
 
 
 def _is_length(size):
@@ -213,10 +205,9 @@ def _spatial(path, data, axes):
         colours = data.shape[-1] - (data.shape[-1] in (2, 4))
         opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
         if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
-            raise ValueError(
-                f"{arrived}, a colour image: pick one channel (in Fiji, Image > "
-                "Color > Split Channels) or convert it to grey (Image > Type)"
-            )
+            split, convert = "in Fiji, Image > Color > Split Channels", "Image > Type"
+            mend = f"pick one channel ({split}) or convert it to grey ({convert})"
+            raise ValueError(f"{arrived}, a colour image: {mend}")
         data = data[..., 0]
     kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
     data, axes = data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
@@ -238,15 +229,12 @@ def _read_png(path):
         if depth == b"\x10":
             if len(picture.getbands()) > 1:  # Pillow would halve the bits
                 shape = (*picture.size[::-1], len(picture.getbands()))
+                mend = "pick one channel or convert it to grey"
                 raise ValueError(
-                    f"it is a colour image, shape {shape}, of 16 bits a channel; pick "
-                    "one channel or convert it to grey"
+                    f"it is a colour image, shape {shape}, of 16 bits a channel; {mend}"
                 )
             return np.array(picture).astype(np.uint16), "YX", {}
         if picture.mode == "L":
             return np.array(picture), "YX", {}
-        return (
-            np.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")),
-            "YXS",
-            {},
-        )
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        return np.array(picture.convert(mode)), "YXS", {}

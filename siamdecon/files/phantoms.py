@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
+from siamdecon.expect import expect
+
 
 def filaments(shape, seed=0):
     """Draw a network of thin curved tubes that cross, such as microtubules.
@@ -189,11 +191,9 @@ def _check(shape):
         size = np.array([operator.index(n) for n in shape])
     except TypeError:
         size = np.array([])
-    if len(size) not in (2, 3) or size.min() < 1 or size[-2:].min() < 16:
-        raise ValueError(
-            f"shape {shape!r}: expected (y, x) or (z, y, x) in whole pixels, with y "
-            "and x at least 16, for example (128, 128) or (32, 128, 128)"
-        )
+    expected = "(y, x) or (z, y, x) in whole pixels, with y and x at least 16"
+    valid = len(size) in (2, 3) and size.min() >= 1 and size[-2:].min() >= 16
+    expect(valid, "shape", expected, shape, "for example (128, 128) or (32, 128, 128)")
     return size
 
 

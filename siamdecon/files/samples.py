@@ -3,6 +3,7 @@
 `python -m siamdecon.files.samples` draws the generated ones anew and writes data/manifest.json.
 """
 
+import functools
 import json
 import os
 import re
@@ -12,37 +13,15 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from siamdecon.expect import Words, expect
 from siamdecon.files import phantoms
-from siamdecon.files.atomic import check_sha256, sha256, write_atomically
+from siamdecon.files.atomic import check_sha256, write_atomically
 from siamdecon.files.images import read_image
 
 BENCHMARK_URL = (
     "https://raw.githubusercontent.com/royerlab/ssi-code/master/"
     "ssi/benchmark/images/generic_2d_all/gt/"
 )
-
-# name: what it shows. Drawn by the function of this name in `phantoms`, kept in data/.
-_GENERATED = {
-    "filaments": "a network of thin curved tubes, such as microtubules",
-    "nuclei": "nuclei with mottled chromatin and dark nucleoli",
-    "membranes": "thin walls between close-packed cells",
-    "vesicles": "dots and hollow rings in a dim cytoplasm",
-}
-_GENERATED_SHAPE, _GENERATED_SEED = (384, 384), 1
-
-# name: (function in skimage.data, licence as its docstring gives it, what it shows). The files
-# come with scikit-image, so none is copied here and none needs a network.
-_FROM_SKIMAGE = {
-    "cell": ("cell", "CC0", "a cell floating in saline, by digital holography"),
-    "histology": (
-        "immunohistochemistry",
-        "no known copyright restrictions",
-        "colonic glands, grey",
-    ),
-    "retina": ("retina", "CC0", "the fundus of an eye, grey"),
-    "microaneurysms": ("microaneurysms", "CC0", "a small detail of a retina with lesions"),
-    "hubble": ("hubble_deep_field", "public domain (NASA)", "galaxies in deep space, grey"),
-}
 
 
 def sample_names():
@@ -53,7 +32,7 @@ def sample_names():
     >>> sample_names()[:4]
     ('filaments', 'nuclei', 'membranes', 'vesicles')
     """
-    return (*_GENERATED, *_FROM_SKIMAGE)
+    return tuple(_manifest())
 
 
 def load_sample(name):
@@ -81,12 +60,15 @@ def load_sample(name):
     >>> image.shape, float(image.min()), float(image.max())
     ((384, 384), 0.0, 1.0)
     """
-    if name in _FROM_SKIMAGE:
-        return _from_skimage(name)
-    if name not in _GENERATED:
-        raise ValueError(f"there is no sample {name!r}; there are {', '.join(sample_names())}")
-    manifest = json.loads((data_folder() / "manifest.json").read_text())
-    entry = next(entry for entry in manifest if entry["name"] == name)
+    manifest = _manifest()
+    if name not in manifest:
+        raise ValueError(f"there is no sample {name!r}; there are {', '.join(manifest)}")
+    entry = manifest[name]
+    if "file" not in entry:
+        from skimage import color, data  # imported here: slow
+
+        image = getattr(data, entry["source"].removeprefix("skimage.data."))()
+        return stretched(color.rgb2gray(image) if image.ndim == 3 else image)
     path = data_folder() / entry["file"]
     check_sha256(path, entry["sha256"], "run `python -m siamdecon.files.samples` to draw it again")
     return stretched(read_image(path))
@@ -178,17 +160,15 @@ def load_volume(path=None):
     if not path:
         return phantoms.filaments((128, 256, 512))
     volume = read_image(path)
-    if volume.ndim != 3:
-        raise ValueError(
-            f"{path}: expected a volume (z, y, x), got a plane of shape {volume.shape}"
-        )
+    got = Words(f"a plane of shape {volume.shape}")
+    expect(volume.ndim == 3, path, "a volume (z, y, x)", got)
     if volume.data.min() == volume.data.max():
         raise ValueError(f"{path}: every voxel is {volume.data.min()}")
     return stretched(volume)
 
 
 def write_samples(folder=None):
-    """Draw the generated samples and list all samples in manifest.json.
+    """Draw the generated samples anew, and write manifest.json with their new checksums.
 
     Parameters
     ----------
@@ -212,39 +192,17 @@ def write_samples(folder=None):
     ...     len(json.loads(write_samples(folder).read_text()))
     9
     """
-    folder = data_folder() if folder is None else Path(folder)
-    manifest = []
-    for name, description in _GENERATED.items():
-        image = getattr(phantoms, name)(_GENERATED_SHAPE, _GENERATED_SEED)
-        pixels = np.rint(255 * image).astype(np.uint8)
-        path = write_atomically(
-            folder / f"{name}.tif",
-            lambda temporary, pixels=pixels: tifffile.imwrite(
-                temporary, pixels, photometric="minisblack", compression="zlib"
-            ),
-        )
-        manifest.append(
-            {
-                "name": name,
-                "description": description,
-                "shape": pixels.shape,
-                "file": path.name,
-                "sha256": sha256(path),
-                "generator": f"siamdecon.files.phantoms.{name}",
-                "seed": _GENERATED_SEED,
-            }
-        )
-    for name, (function, licence, description) in _FROM_SKIMAGE.items():
-        manifest.append(
-            {
-                "name": name,
-                "description": description,
-                "shape": _from_skimage(name).shape,
-                "source": f"skimage.data.{function}",
-                "licence": licence,
-            }
-        )
-    text = "[\n" + ",\n".join(map(json.dumps, manifest)) + "\n]\n"
+    from pooch import file_hash  # imported here: slow, and few runs need it
+
+    folder, manifest = data_folder() if folder is None else Path(folder), _manifest()
+    for name, entry in manifest.items():
+        if "generator" in entry:
+            image = getattr(phantoms, name)(entry["shape"], entry["seed"])
+            pixels = np.rint(255 * image).astype(np.uint8)
+            options = {"photometric": "minisblack", "compression": "zlib"}
+            write = functools.partial(tifffile.imwrite, data=pixels, **options)
+            entry["sha256"] = file_hash(write_atomically(folder / entry["file"], write))
+    text = "[\n" + ",\n".join(map(json.dumps, manifest.values())) + "\n]\n"
     return write_atomically(folder / "manifest.json", lambda path: path.write_text(text))
 
 
@@ -273,11 +231,10 @@ def stretched(image):
     return ((image - image.min()) / np.ptp(image)).astype(np.float32)
 
 
-def _from_skimage(name):
-    from skimage import color, data  # only here: a slow import
-
-    image = getattr(data, _FROM_SKIMAGE[name][0])()
-    return stretched(color.rgb2gray(image) if image.ndim == 3 else image)
+def _manifest():
+    """Return the entries of data/manifest.json by the name of the sample."""
+    entries = json.loads((data_folder() / "manifest.json").read_text())
+    return {entry["name"]: entry for entry in entries}
 
 
 def _find(name, registry):
@@ -286,10 +243,9 @@ def _find(name, registry):
     fits = [file for file in registry if name in forms[file]]
     fits = fits or [file for file in registry if file.startswith(name)]
     if len(fits) != 1:
-        raise ValueError(
-            f"{name!r} fits {', '.join(fits) or 'none'}; expected a name that fits "
-            f"one of {', '.join(Path(file).stem for file in registry)}"
-        )
+        known = ", ".join(Path(file).stem for file in registry)
+        found = f"{name!r} fits {', '.join(fits) or 'none'}"
+        raise ValueError(f"{found}; expected a name that fits one of {known}")
     return fits[0]
 
 
@@ -298,25 +254,22 @@ def _local(folder, files, registry, partly):
     files = present if partly else files
     missing = [file for file in files if file not in present]
     if missing or not files:
-        raise FileNotFoundError(
-            f"the benchmark folder {folder} lacks {', '.join(missing) or 'all images'}; of the "
-            f"benchmark it holds {', '.join(present) or 'none'}. Name another with the argument "
-            f"folder or with SIAMDECON_BENCHMARK, or leave both out to download"
-        )
+        lacks, holds = ", ".join(missing) or "all images", ", ".join(present) or "none"
+        found = f"the benchmark folder {folder} lacks {lacks}; of the benchmark it holds {holds}"
+        mend = "Name another with folder= or SIAMDECON_BENCHMARK, or leave both out to download"
+        raise FileNotFoundError(f"{found}. {mend}")
     for file in files:
         check_sha256(folder / file, registry[file], f"get it anew from {BENCHMARK_URL}")
     return [folder / file for file in files]
 
 
 def _downloaded(files, registry, url, progress):
-    import pooch  # only here: whoever never downloads does not need it
+    import pooch  # imported here: slow, and few runs need it
     from tqdm.auto import tqdm
 
     cache = pooch.create(pooch.os_cache("siamdecon"), url.rstrip("/") + "/", registry=registry)
-    by_hand = (
-        "Try again, or get the files by hand and name their folder with the argument "
-        "folder or with the environment variable SIAMDECON_BENCHMARK"
-    )
+    ways = "the argument folder or with the environment variable SIAMDECON_BENCHMARK"
+    by_hand = f"Try again, or get the files by hand and name their folder with {ways}"
     try:
         return [cache.fetch(file) for file in tqdm(files, disable=not progress)]
     except ValueError as error:

@@ -45,28 +45,26 @@ def read_tiff(path, memmap=False):
     >>> read_tiff(path)[2]["Z"]
     0.3
     """
-    with _heeding_the_log(), tifffile.TiffFile(path) as tif:
+    with _raising_logged_errors(), tifffile.TiffFile(path) as tif:
         if len(tif.series) != 1:
-            raise ValueError(
-                f"it holds {len(tif.series)} images of different shape or kind; save "
-                "the one you want as a file of its own"
-            )
+            found = f"it holds {len(tif.series)} images of different shape or kind"
+            raise ValueError(f"{found}; save the one you want as a separate file")
         series = tif.series[0]
         return series.asarray(out="memmap" if memmap else None), series.axes, _voxel_size(tif)
 
 
 @contextmanager
-def _heeding_the_log():
-    """Tifffile only logs that pages or tags are cut off, and goes on with those it finds."""
-    complaints, handler = [], logging.Handler(logging.ERROR)
-    handler.emit = lambda record: complaints.append(record.getMessage())
-    logging.getLogger("tifffile").addHandler(handler)
+def _raising_logged_errors():
+    """Raise what tifffile only logs: it ignores truncated pages or tags and returns what is left."""
+    errors, logger, handler = [], logging.getLogger("tifffile"), logging.Handler(logging.ERROR)
+    handler.emit = lambda record: errors.append(record.getMessage())
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        logging.getLogger("tifffile").removeHandler(handler)
-    if complaints:
-        raise ValueError(complaints[0])
+        logger.removeHandler(handler)
+    if errors:
+        raise ValueError(errors[0])
 
 
 def _voxel_size(tif):

@@ -8,6 +8,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
+from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.hardware import to_tensor
 from siamdecon.microscope.kernel import check_psf
 
@@ -41,10 +42,8 @@ class Workspace:
     def __init__(self):
         self._kept: dict[str, Tensor] = {}
 
-    def take(
-        self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device
-    ) -> Tensor:
-        """Return the memory of that name, with whatever it holds; what had it before loses it."""
+    def take(self, name: str, shape: Sequence[int], dtype, device: torch.device) -> Tensor:
+        """Return the memory of that name with its old content; an earlier result in it is overwritten."""
         kept = self._kept.get(name)
         if kept is None or (kept.shape, kept.dtype, kept.device) != (tuple(shape), dtype, device):
             self._kept.pop(name, None)  # the old goes before the new comes
@@ -91,19 +90,11 @@ class PSFConvolution(nn.Module):
     tensor([[[[1., 1., 2., 1.]]]])
     """
 
-    def __init__(
-        self,
-        psf,
-        n_dim: int | None = None,
-        padding: str = "replicate",
-        workspace: Workspace | None = None,
-    ):
+    def __init__(self, psf, n_dim: int | None = None, padding="replicate", workspace=None):
         super().__init__()
-        if padding not in PADDINGS:
-            raise ValueError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
+        expect_one_of(PADDINGS, padding=padding)
         psf = check_psf(psf, n_dim)
-        if psf.ndim not in (2, 3):
-            raise ValueError(f"psf: expected 2 or 3 axes, got shape {psf.shape}")
+        expect(psf.ndim in (2, 3), "psf", "2 or 3 axes", Words(f"shape {psf.shape}"))
         self.padding, self.n_dim, self.workspace = padding, psf.ndim, workspace
         # neither a buffer nor a parameter: .half() must not round it, and checkpoints need not hold it
         self.psf = torch.from_numpy(psf)
@@ -149,15 +140,9 @@ class PSFConvolution(nn.Module):
         """Cut from `x`, shape (n, c, [z,] y, x), the pixels that g(x) has; all but for "valid"."""
         if self.padding != "valid":
             return x
-        return x[
-            (
-                ...,
-                *(
-                    slice(n // 2, m - (n - 1) // 2)
-                    for n, m in zip(self.psf.shape, x.shape[2:], strict=True)
-                ),
-            )
-        ]
+        before, after = self._reach()
+        inside = [slice(b, m - a) for b, m, a in zip(before, x.shape[2:], after, strict=True)]
+        return x[(..., *inside)]
 
     def transfer_function(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Return F(k) on a grid of `shape`, the kernel's centre at its origin, from a cache.
@@ -215,13 +200,9 @@ class PSFConvolution(nn.Module):
         mode, size = PADDINGS[self.padding], x.shape[axis] - sum(width)
         if mode is None:
             return x
+        source = torch.from_numpy(np.pad(np.arange(size), width, mode=mode)).to(x.device)
         shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
-        return x.new_zeros(shape).index_add(axis, self._source(size, width, x.device), x)
-
-    def _source(self, size: int, width: tuple[int, int], device: torch.device) -> Tensor:
-        """Return which pixel stands at each place of an extended axis."""
-        index = np.pad(np.arange(size), width, mode=PADDINGS[self.padding])
-        return torch.from_numpy(index).to(device)
+        return x.new_zeros(shape).index_add(axis, source, x)
 
     def _blur(self, padded: Tensor, first: list[int], conjugate: bool) -> Tensor:
         """Filter, and cut out what needs nothing beyond the border, the pixels from `first` on."""
@@ -231,22 +212,13 @@ class PSFConvolution(nn.Module):
             return self._filter(padded, grid, zeros, zeros, out, conjugate)
         out = [m - n + 1 for m, n in sizes]
         if min(out) < 1:
-            raise ValueError(
-                f"padding 'valid' needs an image at least as large as the kernel "
-                f"{tuple(self.psf.shape)}, got {tuple(padded.shape[2:])}"
-            )
+            kernel, image = tuple(self.psf.shape), tuple(padded.shape[2:])
+            least = f"an image at least as large as the kernel {kernel}"
+            raise ValueError(f"padding 'valid' needs {least}, got {image}")
         return self._filter(padded, padded.shape[2:], zeros, first, out, conjugate)
 
-    def _filter(
-        self,
-        x: Tensor,
-        sizes: Sequence[int],
-        place: list[int],
-        first: list[int],
-        out: list[int],
-        conjugate: bool,
-    ) -> Tensor:
-        """Multiply by the transfer function on a periodic grid of `sizes` or a little more."""
+    def _filter(self, x: Tensor, sizes, place, first, out, conjugate: bool) -> Tensor:
+        """Multiply by the transfer function on a periodic grid of `sizes` or slightly larger."""
         shape = tuple(next_fast_len(m, real=True) for m in sizes)
         with torch.autocast(x.device.type, enabled=False):
             transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from siamdecon.expect import Words, expect
 from siamdecon.hardware import to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import PAPER_2D, Noise, add_noise, mean_response
@@ -100,17 +101,12 @@ def degrade(
     ((64, 64), dtype('float32'), True)
     """
     clean = np.asarray(clean, dtype=np.float32)
-    if clean.ndim not in (2, 3):
-        raise ValueError(
-            f"clean: expected an image (y, x) or a volume (z, y, x), got {clean.shape}"
-        )
-    if not np.isfinite(clean).all():
-        raise ValueError("clean: expected finite values, got NaN or infinity")
-    if clean.min() < -1e-4 or clean.max() > 1 + 1e-4:
-        raise ValueError(
-            f"clean: expected values in [0, 1], got {clean.min():.4g} to {clean.max():.4g}; "
-            "the noise is given in units of that range, so scale the image first"
-        )
-    blurred = blur(clean, psf)
-    rng = np.random.RandomState(seed)  # the protocol's generator, in the protocol's order
-    return add_noise(blurred, noise, rng)
+    expected = "an image (y, x) or a volume (z, y, x)"
+    expect(clean.ndim in (2, 3), "clean", expected, clean.shape)
+    expect(np.isfinite(clean).all(), "clean", "finite values", Words("NaN or infinity"))
+    low, high = clean.min(), clean.max()
+    got = Words(f"{low:.4g} to {high:.4g}")
+    mend = "the noise is given in units of that range, so scale the image first"
+    expect(low >= -1e-4 and high <= 1 + 1e-4, "clean", "values in [0, 1]", got, mend)
+    # the generator of the paper's code, and its order of draws
+    return add_noise(blur(clean, psf), noise, np.random.RandomState(seed))

@@ -12,6 +12,8 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from siamdecon.expect import expect
+
 #: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
 PILE_UP = 0.005
 #: Standard deviations beyond which a value is an impulse.
@@ -52,16 +54,12 @@ class Noise:
 
     def __post_init__(self):
         for name in ("poisson", "gaussian", "salt_and_pepper"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(
-                    f"{name}: expected a number of 0 or more, got {getattr(self, name)!r}"
-                )
-        if self.salt_and_pepper > 1:
-            raise ValueError(
-                f"salt_and_pepper: expected a share up to 1, got {self.salt_and_pepper}"
-            )
-        if self.bits is not None and (type(self.bits) is not int or not 1 <= self.bits <= 16):
-            raise ValueError(f"bits: expected 1 to 16, or None, got {self.bits!r}")
+            value = getattr(self, name)
+            expect(0 <= value < np.inf, name, "a number of 0 or more", value)
+        share, bits = self.salt_and_pepper, self.bits
+        expect(share <= 1, "salt_and_pepper", "a share up to 1", share)
+        valid = bits is None or (type(bits) is int and 1 <= bits <= 16)
+        expect(valid, "bits", "1 to 16, or None", bits)
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
         r"""Return the expected measurement for a noise-free one, shape as `blurred`.
@@ -107,8 +105,7 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     """
     if noise is None:
         return lambda x: x
-    if not isinstance(noise, Noise):
-        raise ValueError(f"noise: expected a Noise or None, got {noise!r}")
+    expect(isinstance(noise, Noise), "noise", "a Noise or None", noise)
     low, high, bins = -0.5, 1.5, 2000
     table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
 
@@ -186,12 +183,12 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     """
     if not _is_clipped(image):
         return None
-    sigma = noise_level(image)
-    local = uniform_filter(np.asarray(image, dtype=np.float64), size=5)
+    sigma, pixels = noise_level(image), np.asarray(image, dtype=np.float64)
+    local = uniform_filter(pixels, size=5)
     for _ in range(2):  # the first estimate decides which places are far enough from the ends
         free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
         if free.sum() < 1000:
-            sigma = _background_noise(np.asarray(image, dtype=np.float64), local)
+            sigma = _background_noise(pixels, local)
             break
         sigma = noise_level(image, free)
     return Noise(gaussian=sigma) if sigma > 1e-3 else None  # next to no noise shifts no mean
@@ -262,10 +259,9 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
-    outlying = np.mean(np.abs(residual) > _FAR * deviation) - 2 * ndtr(-_FAR)
-    seen = 1 - np.mean(
-        (signal + _FAR * deviation).clip(0, 1) - (signal - _FAR * deviation).clip(0, 1)
-    )
+    reach = _FAR * deviation
+    outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
+    seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
     return Noise(
         poisson=float(slope),

@@ -6,12 +6,14 @@ calls "Richards & Wolf"; `richards_wolf` is the vectorial model that really bear
 """
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import j0, j1, jv
+
+from siamdecon.expect import expect
 
 
 @dataclass(frozen=True)
@@ -71,51 +73,31 @@ class Microscope:
     depth: float = 0.0
 
     def __post_init__(self):
-        lengths = ("wavelength", "pixel_size", "z_step", "magnification")
-        for name in (*lengths, "na", "index", "defocus", "depth", "sample_index"):
-            value = getattr(self, name)
-            if name == "sample_index" and value is None:
-                continue
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
-                raise ValueError(f"{name}: expected a finite number, got {value!r}")
-        for name in lengths:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            if name in ("size", "planes"):
+                odd = isinstance(value, Integral) and value is not True and value > 0 and value % 2
+                expected = "an odd number of samples, so that the kernel has a centre"
+                expect(odd, name, expected, value)
+            elif name != "sample_index" or value is not None:
+                number = isinstance(value, Real) and not isinstance(value, bool)
+                expect(number and math.isfinite(value), name, "a finite number", value)
+        for name in ("wavelength", "pixel_size", "z_step", "magnification"):
+            expect(getattr(self, name) > 0, name, "a positive number", getattr(self, name))
         for name in ("wavelength", "pixel_size"):
-            if getattr(self, name) > 20:
-                raise ValueError(
-                    f"{name}: expected micrometres, got {getattr(self, name)}; is this in nanometres?"
-                )
-        if self.index < 1:
-            raise ValueError(f"index: expected a refractive index of at least 1, got {self.index}")
-        if self.sample_index is not None and self.sample_index < 1:
-            raise ValueError(f"sample_index: expected at least 1, got {self.sample_index}")
-        if self.depth < 0:
-            raise ValueError(f"depth: expected 0 or more micrometres, got {self.depth}")
-        limit = min(self.index, self.sample_index or self.index)
-        if not 0 < self.na < limit:
-            raise ValueError(
-                f"na: expected a numerical aperture between 0 and the refractive index {limit}, "
-                f"got {self.na}; is the immersion (1.0 air, 1.33 water, 1.518 oil) the right one?"
-            )
-        for name in ("size", "planes"):
             value = getattr(self, name)
-            if (
-                not isinstance(value, numbers.Integral)
-                or value is True
-                or value < 1
-                or value % 2 == 0
-            ):
-                raise ValueError(
-                    f"{name}: expected an odd number of samples, so that the kernel has a centre, "
-                    f"got {value!r}"
-                )
+            expect(value <= 20, name, "micrometres", value, "is this in nanometres?")
+        sample_index = self.index if self.sample_index is None else self.sample_index
+        expect(self.index >= 1, "index", "a refractive index of at least 1", self.index)
+        expect(sample_index >= 1, "sample_index", "at least 1", sample_index)
+        expect(self.depth >= 0, "depth", "0 or more micrometres", self.depth)
+        limit = min(self.index, sample_index)
+        expected = f"a numerical aperture between 0 and the refractive index {limit}"
+        mend = "is the immersion (1.0 air, 1.33 water, 1.518 oil) the right one?"
+        expect(0 < self.na < limit, "na", expected, self.na, mend)
 
     def z_positions(self, n_dim: int) -> np.ndarray:
         """Distance of each plane of an `n_dim` kernel from the focus, in um, shape (planes,)."""
-        if n_dim not in (2, 3):
-            raise ValueError(f"n_dim: expected 2 or 3, got {n_dim!r}")
+        expect(n_dim in (2, 3), "n_dim", "2 or 3", n_dim)
         planes = self.planes if n_dim == 3 else 1
         return self.defocus + self.z_step * (np.arange(planes) - planes // 2)
 
@@ -173,7 +155,7 @@ def gibson_lanni(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     path = z[:, None] * in_immersion + m.depth * (in_sample - n / n_s * in_immersion)  # (z, rho)
     pupil = np.exp(1j * k * path) * rho * weight  # (z, rho)
     intensity = np.abs(pupil @ j0(k * aperture * np.outer(rho, r))) ** 2  # (z, r)
-    return _kernel(m, n_dim, [lambda radii, row=row: np.interp(radii, r, row) for row in intensity])
+    return _kernel(m, n_dim, lambda radii, plane: np.interp(radii, r, plane), intensity)
 
 
 def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
@@ -216,21 +198,16 @@ def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
 
     unit, weight = _quadrature(k * (m.radii().max() + np.abs(z).max()))
     theta = alpha * unit
-    common = np.sqrt(np.cos(theta)) * np.sin(theta) * alpha * weight  # (theta,)
-    phase = np.exp(1j * k * z[:, None] * np.cos(theta)) * common  # (z, theta)
-    terms = ((1, 1 + np.cos(theta)), (2, np.sin(theta)), (1, 1 - np.cos(theta)))
+    cos, sin = np.cos(theta), np.sin(theta)
+    common = np.sqrt(cos) * sin * alpha * weight  # (theta,)
+    phase = np.exp(1j * k * z[:, None] * cos) * common  # (z, theta)
 
     def intensity(radii: np.ndarray, plane: np.ndarray) -> np.ndarray:
-        argument = k * np.outer(np.sin(theta), radii)  # (theta, r)
-        bessel = (j0(argument), j1(argument), jv(2, argument))
-        return sum(
-            count * np.abs((plane * w) @ bessel_j) ** 2
-            for (count, w), bessel_j in zip(terms, bessel, strict=True)
-        )
+        x = k * np.outer(sin, radii)  # (theta, r)
+        terms = ((1, 1 + cos, j0(x)), (2, sin, j1(x)), (1, 1 - cos, jv(2, x)))
+        return sum(count * np.abs((plane * w) @ bessel) ** 2 for count, w, bessel in terms)
 
-    return _kernel(
-        m, n_dim, [lambda radii, plane=plane: intensity(radii, plane) for plane in phase]
-    )
+    return _kernel(m, n_dim, intensity, phase)
 
 
 def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
@@ -267,10 +244,10 @@ def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     m, k = microscope, 2 * np.pi / microscope.wavelength
     sigma_r = math.sqrt(2) / (k * m.na)
     sigma_z = 2 * math.sqrt(6) * m.index / (k * m.na**2)
-    z = m.z_positions(n_dim) if n_dim == 3 else np.zeros_like(m.z_positions(n_dim))
+    z = m.z_positions(n_dim) * (n_dim == 3)
     lateral = np.exp(-0.5 * (m.radii() / sigma_r) ** 2)
     stack = np.exp(-0.5 * (z / sigma_z) ** 2)[:, None, None] * lateral
-    return _normalised(stack if n_dim == 3 else stack[0])
+    return _normalised(stack, n_dim)
 
 
 def paper_psf(n_dim: int = 2) -> np.ndarray:
@@ -296,9 +273,7 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
     >>> psf.shape, round(float(psf.max()), 3)
     ((17, 17), 0.041)
     """
-    if n_dim == 3:
-        return gibson_lanni(Microscope(defocus=0.203), n_dim=3)
-    return gibson_lanni(Microscope(defocus=-3.045), n_dim=n_dim)
+    return gibson_lanni(Microscope(defocus=0.203 if n_dim == 3 else -3.045), n_dim)
 
 
 def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:
@@ -307,12 +282,14 @@ def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
-def _kernel(m: Microscope, n_dim: int, profiles: list[Callable]) -> np.ndarray:
-    """Turn one radial profile a plane into a kernel, evaluating each distinct radius once."""
+def _kernel(m: Microscope, n_dim: int, profile: Callable, planes: np.ndarray) -> np.ndarray:
+    """Turn a radial profile, a function of (radii, plane), into a kernel; each radius is evaluated once."""
     radii, where = np.unique(m.radii().round(9), return_inverse=True)
-    planes = [profile(radii)[where].reshape(m.size, m.size) for profile in profiles]
-    return _normalised(np.stack(planes) if n_dim == 3 else planes[0])
+    shape = m.size, m.size
+    return _normalised(np.stack([profile(radii, p)[where].reshape(shape) for p in planes]), n_dim)
 
 
-def _normalised(kernel: np.ndarray) -> np.ndarray:
+def _normalised(stack: np.ndarray, n_dim: int) -> np.ndarray:
+    """Return a stack, or in 2D its only plane, with sum 1."""
+    kernel = stack if n_dim == 3 else stack[0]
     return kernel / kernel.sum()
