@@ -1,11 +1,11 @@
 """Derive the notebooks from their sources: edit notebooks/source/*.py, then run `make notebooks`.
 
-Each percent source becomes two notebooks without outputs: the learner's in notebooks/, which lacks the
-cells tagged "solution", and the solved one in notebooks/solutions/, which lacks those tagged "task".
+Each percent source gives two notebooks without outputs: the learner's in notebooks/, without the
+cells tagged "solution", and the solved one in notebooks/solutions/, without those tagged "task".
 Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
-`--figures` runs the solved notebooks and takes the pictures of cells tagged "figure:NAME" to docs/NAME.png.
+`--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
-notebooks/equations.toml becomes docs/notation.md.
+docs/notation.md is derived from notebooks/equations.toml.
 """
 
 import argparse
@@ -75,11 +75,11 @@ def notation() -> str:
     """Return the page of notation: each equation, and where it is computed, shown and tested."""
     parts = [
         "# Notation and equations\n",
-        "Made from `notebooks/equations.toml` by `make notebooks`. $x$ is the measurement that the network "
-        "sees ($y$ where a classical method restores $x$ from it), $f$ the network, $g$ the "
+        "Made from `notebooks/equations.toml` by `make notebooks`. $x$ is the network's input, the "
+        "measurement ($y$ where a classical method restores $x$ from it), $f$ the network, $g$ the "
         "convolution with the PSF $k$, $J$ the masked pixels, $m$ the number of all pixels; $min = 0$ "
-        "and $max = 1$. With an argument, $m(\\cdot)$ is what a camera measures on average where there would "
-        "be so much without noise, and $m'$ its derivative; $n(\\cdot)$ adds the noise, $c(\\cdot)$ cuts to "
+        "and $max = 1$. With an argument, $m(\\cdot)$ is the mean that a camera measures for a given "
+        "noise-free value, and $m'$ its derivative; $n(\\cdot)$ adds the noise, $c(\\cdot)$ clips to "
         "[0, 1], $D_s$ makes a copy $s$ times smaller, $G$ is a Gaussian, $\\hat x$ an estimate.\n",
     ]
     for entry in equations():

@@ -7,7 +7,7 @@
 #
 # | | |
 # |---|---|
-# | After it you can | restore an image with `siamdecon.deconvolve`, compare methods by score and residual, say what the result can't know |
+# | After it you can | restore an image with `siamdecon.deconvolve`, compare methods by score and residual, say which detail can't be restored |
 # | Before it | some Python and NumPy |
 # | Reading | 10 minutes |
 # | Running | 70 seconds and 400 training steps, on two CPU cores |
@@ -35,7 +35,7 @@ noisy = degrade(clean, psf, seed=0)
 
 # %%
 gallery(
-    {"clean": clean, "noisy: all that the methods see": noisy},
+    {"clean": clean, "noisy: the only input": noisy},
     zoom=(180, 180, 128),
     alt="A tissue section beside its blurred, noisy version; the enlarged part has lost its fine lines.",
 )
@@ -44,12 +44,12 @@ gallery(
 # ## Two restorations
 #
 # Lucy-Richardson is the classical method: it sharpens step by step and amplifies the noise as it goes.
-# Here it gets the number of iterations that suits this image best, which nobody could know without the
+# Here it runs for the number of iterations that is best for this image, which can't be known without the
 # clean image. "Best" is the highest peak signal-to-noise ratio (PSNR), which is the smallest mean square error.
 #
 # ### Exercise 1: the best of several
 #
-# Write the choice: from the clean image and a list of estimates to the index of the best one.
+# Write a function that takes the clean image and a list of estimates and returns the index of the best one.
 
 
 # %% tags=["task"]
@@ -68,7 +68,7 @@ def best_estimate(clean, candidates):
 checks.best_estimate(best_estimate)
 
 # %% [markdown] tags=["solution"]
-# Only a simulation has the clean image. Notebooks 07 and 08 are about choosing without it.
+# The clean image is known only in a simulation. Notebooks 07 and 08 show how to choose without it.
 
 # %%
 richardson = max(
@@ -77,13 +77,13 @@ richardson = max(
 )
 
 # %% [markdown]
-# `noise2same_d` is the paper's method (Eq. 4). A network $f$ guesses the sharp image, the known PSF $g$
-# blurs the guess, and the result must look like the measurement. A second pass, with some pixels
-# replaced by noise, must give the same guess: that keeps the network from copying the noise.
+# `noise2same_d` is the paper's method (Eq. 4). A network $f$ estimates the sharp image, the known PSF $g$
+# blurs the estimate, and the result must match the measurement. A second pass, with some pixels
+# replaced by noise, must give the same estimate: this keeps the network from copying the noise.
 #
-# One thing is added to the paper here: the image is clipped at black and white, so that a black pixel
-# measures 0.044 on average. The blurred guess passes through that clipping before it is compared.
-# `noise=None` would leave it out.
+# The package adds one thing to the paper's method. The camera clips values at black and white, so a black
+# pixel measures 0.044 on average. The blurred estimate passes through the same clipping before the
+# comparison. `noise=None` leaves this out.
 
 # %%
 network = deconvolve(noisy, psf, "noise2same_d", seed=0)
@@ -101,18 +101,18 @@ gallery(
 )
 
 # %% [markdown]
-# The loss terms by name: the reconstruction loss $L_{rec}$ falls to the level of the noise and must
-# not fall further; the invariance loss $L_{inv (d)}$ compares the two guesses.
+# The curves show the loss terms. The reconstruction loss $L_{rec}$ falls to the level of the noise and must
+# not fall further; the invariance loss $L_{inv (d)}$ compares the two estimates.
 
 # %%
 loss_curves(network.history)
 
 # %% [markdown]
-# ## Honest opponents
+# ## Classical baselines
 #
-# A 3 x 3 median filter before Lucy-Richardson, a Wiener filter, and the flattest image that explains the
-# data (total variation) take seconds and need no training. Total variation is told of the clipping, as
-# the network is. No comparison in this course leaves them out.
+# A 3 x 3 median filter before Lucy-Richardson, a Wiener filter, and total variation (the flattest image
+# that explains the data) take seconds and need no training. Total variation models the clipping, as the
+# network does. No comparison in this course leaves them out.
 
 # %%
 winner = Question(
@@ -125,7 +125,7 @@ winner = Question(
         "Noise2Same (d)",
     ],
     answer=4,
-    because="But not by much: the table shows by how little.",
+    because="But the margin is small, as the table shows.",
 )
 winner
 
@@ -147,7 +147,7 @@ scores |= {name: score(clean, result.image) for name, result in estimates.items(
 Markdown(score_table(scores))
 
 # %% tags=["hide-cell"]
-# What this notebook says must hold: the tests run this cell.
+# The tests run this cell to check what the notebook says.
 psnr = {name: row["psnr"] for name, row in scores.items()}
 assert (
     psnr["Noise2Same (d), clipping modelled"]
@@ -158,13 +158,13 @@ assert (
 # %% [markdown]
 # ## Look at the residual
 #
-# The residual is the measurement minus the blurred estimate: what the estimate leaves unexplained. If
-# it looks like noise, the estimate is *consistent* with the measurement. If it shows the specimen, the
-# estimate lacks that structure or has invented some.
+# The residual is the measurement minus the blurred estimate: the part that the estimate does not explain.
+# If it looks like noise, the estimate is *consistent* with the measurement. If it shows structure of the
+# specimen, the estimate lacks that structure or contains false structure.
 #
 # ### Exercise 2: the residual
 #
-# Write it. `g` is a function that blurs an image with the PSF.
+# Write the residual. `g` is a function that blurs an image with the PSF.
 
 
 # %% tags=["task"]
@@ -181,7 +181,7 @@ def residual(noisy, estimate, g):
 checks.residual(residual)
 
 # %% [markdown] tags=["solution"]
-# The estimate of a perfect method would leave the noise behind, all of it and nothing else.
+# The residual of a perfect estimate would be the noise: all of it, and nothing else.
 
 # %%
 winner.reveal(
@@ -194,11 +194,11 @@ winner.reveal(
 )
 
 # %% [markdown]
-# ## What the result can't know
+# ## Detail that can't be restored
 #
-# Consistent does not mean true. The PSF passes little or nothing of some spatial frequencies: whatever
-# an estimate shows there did not come from the measurement. Here a fine stripe pattern is added to the
-# clean image; after the PSF, next to nothing of it is left.
+# Consistent does not mean true. The PSF passes little or nothing of some spatial frequencies: detail that
+# an estimate shows there did not come from the measurement. Here a fine stripe pattern is blurred with
+# the PSF; almost nothing of it is left.
 
 # %%
 stripes = 0.25 * np.sin(2 * np.pi * 0.268 * np.arange(clean.shape[1])) * np.ones_like(clean)
@@ -209,7 +209,7 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 
 # %% [markdown]
 # Two images that differ by those stripes give the same measurement, up to the noise. No method can tell
-# them apart, and one that shows such detail has guessed. Notebook 07 comes back to this.
+# them apart, and a method that shows such detail has guessed it. Notebook 07 returns to this.
 
 # %% [markdown]
 # ## Your own image
@@ -224,7 +224,7 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 # ```
 #
 # `save` writes a TIFF with the axes and the voxel size of the source, and beside it a JSON file with
-# every setting, seed and version. The same without Python:
+# every setting, seed and version. The same from the command line:
 #
 # ```
 # siamdecon cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 --defocus 1.0 -o restored.tif
@@ -232,9 +232,9 @@ print(f"amplitude after it       {np.ptp(blurred_stripes[:, 50:-50]) / 2:.3f}")
 #
 # ## Summary
 #
-# - `deconvolve(image, psf, method)` is the one call; `noise2same_d` is the paper's method.
-# - The network learns from the one noisy image and the PSF, from nothing else.
-# - Score where you have the truth, look at the residual where you don't.
+# - `deconvolve(image, psf, method)` runs every method; `noise2same_d` is the paper's.
+# - The network learns from one noisy image and the PSF, and nothing else.
+# - Compute scores where the clean image is known; otherwise look at the residual.
 # - What the PSF has removed can't be restored, only guessed.
 
 # %%

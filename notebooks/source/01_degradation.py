@@ -1,8 +1,8 @@
 # %% [markdown]
-# # Degradation: what a microscope does to a picture
+# # Degradation: what a microscope does to an image
 #
 # A measurement is the specimen, blurred by the point-spread function (PSF), plus noise, rounded and
-# clipped by a camera. Whoever wants to undo this must first be able to do it.
+# clipped by a camera. To reverse this, one must first be able to simulate it.
 #
 # | | |
 # |---|---|
@@ -65,8 +65,8 @@ checks.defocus_phase(defocus_phase)
 # it *differs* across the pupil: a phase that all rays share changes no intensity.
 
 # %% [markdown]
-# With that line and a sum over the pupil, a PSF takes four more. Beside it stands what the package
-# computes, with more careful sampling.
+# With that line, a PSF takes four more lines for the sum over the pupil. The package's PSF, which is
+# sampled more carefully, is shown for comparison.
 
 # %%
 from scipy.special import j0
@@ -88,12 +88,12 @@ gallery(
 )
 
 # %% tags=["hide-cell"]
-# Half-pixel sampling of the profile, which the paper's numbers rest on, makes the small difference.
+# The small difference comes from half-pixel sampling of the profile, which the paper's numbers need.
 assert np.abs(by_hand - psf).max() < 0.1 * psf.max()
 
 # %% [markdown]
 # In focus one pixel holds most of the light: the image is hardly blurred, and restoring it would be
-# easy. The paper takes the plane 3 µm below the focus, a ring 17 pixels wide.
+# easy. The paper uses the plane 3 µm below the focus, where the kernel is a ring 17 pixels wide.
 
 # %%
 focus = Question(
@@ -117,11 +117,11 @@ focus.reveal(
 )
 
 # %% [markdown]
-# ### All the optics, under your hands
+# ### Explorer: the optics
 #
-# Left the kernel, right an image behind it, below what passes: $|F(k)|$, the share of each spatial
-# frequency that survives. Where it touches zero, that detail is gone. Try: defocus 3 to 0. Then an NA of
-# 1.2 in air (index 1).
+# Left: the kernel. Right: an image blurred by it. Below: $|F(k)|$, the share of each spatial frequency
+# that the kernel passes. Where it reaches zero, that detail is lost. Try lowering the defocus from 3 to 0,
+# then an NA of 1.2 in air (index 1).
 
 # %%
 optics_explorer()
@@ -138,8 +138,8 @@ assert "no such objective" in explorer.frame.text
 # %% [markdown]
 # ### Two models
 #
-# The paper's kernel is scalar: light as a number. At a high numerical aperture light's direction of
-# oscillation matters too, and the vectorial model of Richards and Wolf is more accurate. (The paper
+# The paper's kernel is scalar: it ignores the polarisation of light. At a high numerical aperture
+# polarisation matters, and the vectorial model of Richards and Wolf is more accurate. (The paper
 # calls its scalar kernel "Richards & Wolf"; here each has its own name.)
 
 # %%
@@ -175,8 +175,8 @@ gallery(steps, zoom=(180, 180, 96), alt="A tissue section, blurred, with grain, 
 # %% [markdown]
 # ### Exercise 2: the camera
 #
-# Write the noise: from the blurred image and `rnd`, standard normal numbers of the same shape, to what the
-# camera delivers: values in steps of 1/1024, none below 0 or above 1. (Impulses are left out.)
+# Write a function that takes the blurred image and `rnd`, standard normal numbers of the same shape, and
+# returns the camera's image: values in steps of 1/1024, none below 0 or above 1. (Impulses are left out.)
 
 
 # %% tags=["task"]
@@ -195,15 +195,15 @@ def camera(blurred, rnd, alpha, sigma):
 checks.camera(camera)
 
 # %% [markdown] tags=["solution"]
-# Variances of independent noise add, standard deviations don't. Clipping comes last, and it is the one
-# step that is not fair: it cuts only one side of the noise of a black pixel.
+# Variances of independent noise add, standard deviations don't. Clipping comes last, and it is the only
+# step that changes the mean: it cuts off one side of the noise of a black pixel.
 
 # %%
 black = Question(
-    "A black pixel (0), Gaussian noise of 0.1, values clipped to [0, 1]. What does it measure on average?",
+    "A black pixel (0), Gaussian noise of 0.1, values clipped to [0, 1]. What is the mean measurement?",
     ["0", "0.01", "0.04", "0.1"],
     answer=2,
-    because="Half of the noise is cut to 0, the other half stays: the mean is 0.1 / sqrt(2 pi) = 0.04.",
+    because="Half of the noise is clipped to 0, the other half stays: the mean is 0.1 / sqrt(2 pi) = 0.04.",
 )
 black
 
@@ -236,13 +236,13 @@ assert np.abs(noisy.mean(axis=0) - Noise(gaussian=0.1).mean(level)).max() < 0.00
 assert abs(noisy[:, 0].mean() - 0.04) < 0.003
 
 # %% [markdown]
-# A method that believes the mean finds black areas grey. The network of notebook 00 is told of this; the
-# paper's is not.
+# A method that fits this mean without a correction makes black areas grey. The network of notebook 00
+# models the clipping; the paper's does not.
 #
-# ### All the noise, under your hands
+# ### Explorer: the noise
 #
-# Left the blurred image, right the measurement, below its mean. Try clipping off. Then a large Poisson
-# part: where is the grain now?
+# Left: the blurred image. Right: the measurement. Below: its mean. Try it without clipping. Then set a
+# large Poisson part: where is the noise strongest now?
 
 # %%
 noise_explorer()
@@ -259,7 +259,7 @@ assert "0.080" in explorer.frame.text
 #
 # - The PSF follows from NA, wavelength, refractive index, pixel size and defocus: `Microscope`, `gibson_lanni`.
 # - `degrade(clean, psf, noise, seed)` blurs, adds noise, rounds and clips.
-# - Clipping moves the mean of dark and bright pixels: 0.04 at black for a noise of 0.1.
+# - Clipping shifts the mean of dark and bright pixels: to 0.04 at black for a noise of 0.1.
 
 # %%
 predictions()

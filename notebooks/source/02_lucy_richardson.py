@@ -1,13 +1,14 @@
 # %% [markdown]
-# # Lucy-Richardson, and its opponents
+# # Lucy-Richardson and other classical methods
 #
-# The classical way back from a blurred, noisy image is a short update, repeated: compare the measurement
-# with the blurred estimate, and send the ratio back. This notebook derives it, watches it sharpen and
-# then ruin an image, and puts it beside a median filter, a Wiener filter and total variation.
+# The classical method for restoring a blurred, noisy image repeats a short update: divide the measurement
+# by the blurred estimate, and correct the estimate by that ratio. This notebook derives the update, shows
+# how it first sharpens and then ruins an image, and compares it with a median filter, a Wiener filter and
+# total variation.
 #
 # | | |
 # |---|---|
-# | After it you can | derive and write the update; say why it must be stopped, and when; choose its start; name its opponents and what each assumes |
+# | After it you can | derive and write the update; say why it must be stopped, and when; choose its start; name the other classical methods and what each assumes |
 # | Before it | Python and NumPy; what a convolution is, and a Fourier transform |
 # | Reading | 20 minutes |
 # | Running | 20 seconds and 0 training steps, on two CPU cores |
@@ -47,7 +48,7 @@ psf = paper_psf(2)
 clean = load_sample("histology")[128:384, 128:384]
 noisy = degrade(clean, psf, seed=0)
 gallery(
-    {"clean": clean, "noisy: all that the methods see": noisy},
+    {"clean": clean, "noisy: the only input": noisy},
     alt="A part of a tissue section, and the same part blurred and grainy.",
 )
 
@@ -60,17 +61,17 @@ gallery(
 #
 # $$\log L(x) = \sum_i y_i \log (k * x)_i - (k * x)_i.$$
 #
-# Its derivative in $x$ is $\tilde k * \frac{y}{k * x} - \tilde k * 1$, with $\tilde k$ the flipped kernel:
-# what $k$ spreads out, $\tilde k$ collects again. The kernel sums to 1, so $\tilde k * 1 = 1$. At the most
+# Its derivative with respect to $x$ is $\tilde k * \frac{y}{k * x} - \tilde k * 1$, with $\tilde k$ the flipped kernel:
+# it collects what $k$ spreads out. The kernel sums to 1, so $\tilde k * 1 = 1$. At the most
 # likely image the derivative is 0 wherever $x$ is not, so that $x = x \cdot \tilde k * \frac{y}{k * x}$.
-# Lucy and Richardson take this equation for an update:
+# Lucy and Richardson use this equation as an update:
 #
 # $$x_{i+1} = x_i \cdot \left( \tilde k * \frac{y}{k * x_i} \right).$$
 
 # %% [markdown]
 # ### Exercise 1: one update
 #
-# Write it for arrays `x` and `y`. `blur(image)` convolves with $k$, `correlate(image)` with $\tilde k$.
+# Write the update for arrays `x` and `y`. `blur(image)` convolves with $k$, `correlate(image)` with $\tilde k$.
 
 
 # %% tags=["task"]
@@ -89,17 +90,17 @@ def lucy_richardson_update(x, y, blur, correlate):
 checks.lucy_richardson_update(lucy_richardson_update)
 
 # %% [markdown] tags=["solution"]
-# Where the measurement is brighter than expected the ratio is above 1, and every pixel that could have
-# sent that light grows. There is no step size to choose, and nothing is ever subtracted.
+# Where the measurement is brighter than expected, the ratio is above 1, and every pixel that could have
+# sent that light becomes brighter. There is no step size to choose, and nothing is ever subtracted.
 
 # %% [markdown]
-# ### What it keeps, and what it raises
+# ### Properties of the update
 #
-# Three facts follow from the formula. A positive estimate stays positive, since all factors are. The
-# total light is that of the measurement after one update, since
+# Three facts follow from the formula. A positive estimate stays positive, since all factors are positive.
+# After one update the total light equals that of the measurement, since
 # $\sum x \cdot \tilde k * \frac{y}{k * x} = \sum (k * x) \cdot \frac{y}{k * x} = \sum y$. And the
-# likelihood rises, which takes a longer proof. Here are all three, in double precision, with the image
-# continued by its mirror image.
+# likelihood rises, which takes a longer proof. The next cell checks all three, in double precision, with
+# the image mirrored at its border.
 
 # %%
 g = PSFConvolution(psf, padding="symmetric")
@@ -123,10 +124,10 @@ package = richardson_lucy(noisy, psf, 50, clip=False)
 assert np.abs(x[0, 0].numpy() - package).max() < 0.01 * package.max()
 
 # %% [markdown]
-# The light is kept exactly only if `correlate` is the transpose of `blur`, border included. It is so for
-# this kernel and this border. Repeating the edge pixel breaks it a little, and cutting the result to
-# $[0, 1]$, as every method here does at the end, breaks it more, because the brightest pixels have
-# grown past 1.
+# The total light is kept exactly only if `correlate` is the transpose of `blur`, border included. This
+# holds for this kernel and this border. Repeating the edge pixel breaks it a little, and clipping the
+# result to $[0, 1]$, as every method here does at the end, breaks it more, because the brightest pixels
+# have grown past 1.
 
 # %%
 for name, options in {
@@ -143,7 +144,7 @@ assert 0.0005 < abs(replicated.sum() / noisy.sum() - 1) < 0.01
 assert 0.95 < richardson_lucy(noisy, psf, 50).sum() / noisy.sum() < 0.99
 
 # %% [markdown]
-# ## More is not better
+# ## More iterations are not always better
 #
 # So each iteration gives an image that explains the measurement better than the one before.
 
@@ -152,7 +153,7 @@ more = Question(
     "The noisy image scores a PSNR of 17.8 dB. Lucy-Richardson after 2 iterations: 22.3 dB. After 50?",
     ["About 25 dB", "About 22 dB: it has converged", "Less than the noisy image itself"],
     answer=2,
-    because="The more likely image also explains the noise, and to do so it needs a far stronger grain.",
+    because="The more likely image also fits the noise, and to do so it needs a far stronger grain.",
 )
 more
 
@@ -207,16 +208,16 @@ gallery(
 )
 
 # %% [markdown]
-# The three residuals look alike, though the estimates do not: the kernel smooths the speckle away, so the
-# measurement can't object to it. This is what *ill-posed* means. (The faint imprint after 50 iterations is
-# the light that cutting at 1 took from the bright parts.)
+# The three residuals look alike, though the estimates do not: the kernel smooths the speckle away, so it
+# does not show in the residual. Such a problem is called *ill-posed*. (The faint imprint after 50
+# iterations is the light that clipping at 1 removed from the bright parts.)
 #
 # ### When to stop
 #
-# The best iteration was found with the clean image, which nobody has. The size of the residual gives a
-# rule without it: the true image leaves exactly the noise. An estimate that leaves less has begun to
-# explain the noise, so stop at the first iteration whose residual is no larger than the noise (Morozov's
-# discrepancy principle). The noise must be known for that; here we made it.
+# The best iteration was found with the clean image, which is not available in practice. The size of the
+# residual gives a rule without it: the residual of the true image is exactly the noise. An estimate with a
+# smaller residual has begun to fit the noise, so stop at the first iteration whose residual is no larger
+# than the noise (Morozov's discrepancy principle). The noise level must be known; here we added the noise.
 
 # %%
 noise = (noisy - blur(clean, psf)).std()
@@ -230,10 +231,10 @@ assert np.all(np.diff(left) < 0)
 assert stop == 3 and max(psnr) - psnr[stop - 1] < 0.2
 
 # %% [markdown]
-# ### All of it, under your hands
+# ### Explorer: start, filter and iterations
 #
-# Left the estimate, right its residual, below PSNR against iteration. Try: 50 iterations from the mean, then
-# the median filter. Then start from the image, and go from 1 iteration to 50.
+# Left: the estimate. Right: its residual. Below: PSNR against iteration. Try 50 iterations from the mean,
+# then add the median filter. Then start from the image, and go from 1 iteration to 50.
 
 # %%
 iterations_explorer()
@@ -265,10 +266,10 @@ print(f"constant {score(clean, flat)['psnr']:.2f} dB, noisy {score(clean, noisy)
 
 # %%
 begin = Question(
-    "Two iterations from the constant, or two from the noisy image: which scores more?",
+    "Two iterations from the constant, or two from the noisy image: which has the higher PSNR?",
     ["From the noisy image, by 4 dB", "They are equal", "From the constant, by 4 dB or more"],
     answer=2,
-    because="An update changes little but what the kernel passes. The grain of the start is not such, and stays.",
+    because="An update can only change detail the kernel passes. Grain is finer, so it stays.",
 )
 begin
 
@@ -301,8 +302,8 @@ assert 4.2 < loss[2] < 5.2 and 4.2 < loss[5] < 5.2
 assert score(clean, flat)["psnr"] < start - 3
 
 # %% [markdown]
-# The factor that an update multiplies with is a blurred image, $\tilde k * \mathrm{ratio}$. It is nearly the
-# same for neighbouring pixels, and can't take away a grain in which neighbours differ.
+# An update multiplies the estimate by a blurred image, $\tilde k * \mathrm{ratio}$. It is nearly the same
+# for neighbouring pixels, so it can't remove grain, in which neighbours differ.
 
 # %%
 y = torch.from_numpy(noisy)[None, None]
@@ -315,16 +316,16 @@ for name, values in step.items():
 assert np.diff(noisy).std() > 7 * np.diff(factor).std()
 
 # %% [markdown]
-# From the constant the grain has to be built first, and stopping early prevents just that. The constant is
-# not a neutral choice but a *prior*: without evidence, the image is smooth.
+# Starting from the constant, grain has to build up first, and stopping early prevents this. The constant
+# is not a neutral choice but a *prior*: without evidence, the image is smooth.
 
 # %% [markdown]
-# ## Honest opponents
+# ## Classical baselines
 #
-# A new method is worth its trouble if it beats the cheap ones at their best. Three of them:
+# A new method is worth its cost only if it beats the simple ones at their best. Three of them:
 #
 # **A median filter first.** Each pixel becomes the median of its 3 x 3 neighbours. This removes the 1 % of
-# impulses, which Lucy-Richardson takes for light, and a good part of the grain.
+# impulses, which Lucy-Richardson treats as signal, and a good part of the grain.
 
 # %%
 filtered = []
@@ -353,7 +354,7 @@ assert abs(max(filtered) - max(psnr)) < 0.15
 assert filtered[4] > psnr[4] + 0.15 and filtered[9] > psnr[9] + 0.6 and filtered[-1] > psnr[-1] + 3
 
 # %% [markdown]
-# Here the filter hardly raises the peak. It widens it: whoever stops late loses less.
+# Here the filter hardly raises the peak. It widens it, so that stopping late costs less.
 
 # %% [markdown] tags=["equation:wiener"]
 # **Wiener's filter** needs no iterations. It looks for the $x$ that minimises
@@ -365,7 +366,7 @@ assert filtered[4] > psnr[4] + 0.15 and filtered[9] > psnr[9] + 0.6 and filtered
 # %% [markdown]
 # ### Exercise 2: the gain
 #
-# Write the fraction. `transfer` is $F(k)$, `prior` is $F(l)$, both complex arrays; `balance` is $\beta$.
+# Write this fraction without $F(y)$. `transfer` is $F(k)$, `prior` is $F(l)$, both complex arrays; `balance` is $\beta$.
 
 
 # %% tags=["task"]
@@ -385,7 +386,7 @@ checks.wiener_gain(wiener_gain)
 
 # %% [markdown] tags=["solution"]
 # Where the kernel passes much, the fraction is about $1 / F(k)$ and undoes the blur. Where it passes little,
-# $F(k)$ in the numerator wins and the frequency is given up instead of blown up.
+# $F(k)$ in the numerator makes the fraction small, and the frequency is damped instead of amplified.
 
 # %%
 frequency = np.fft.fftfreq(256)
@@ -425,18 +426,18 @@ by_balance = [score(clean, wiener(noisy, psf, balance=b))["psnr"] for b in (0.2,
 assert by_balance[0] < by_balance[1] - 1 and abs(by_balance[1] - by_balance[2]) < 0.3
 
 # %% [markdown]
-# **Total variation** assumes that an image is flat nearly everywhere, and may jump. It minimises
+# **Total variation** assumes that an image is flat nearly everywhere, with sharp edges. It minimises
 #
 # $$\overline{h\left(m(k * x) - y\right)} + \lambda\, \overline{|\nabla x|}$$
 #
 # by gradient descent, with $h$ quadratic for small arguments and linear for large ones, so that an impulse
-# pulls no harder than any outlier. $m$ is the mean that the camera reports for a noise-free value. A camera
-# that clips at 0 reports more than 0 for a black pixel, on average. `noise="auto"` estimates that from
-# the image; without it, $m$ leaves its argument as it is.
+# counts no more than any other outlier. $m$ is the mean that the camera reports for a noise-free value. A
+# camera that clips at 0 reports more than 0 for a black pixel, on average. `noise="auto"` estimates this
+# from the image; without it, $m$ is the identity.
 #
 # ### The table
 #
-# Lucy-Richardson gets the best of its iterations, chosen with the clean image. The others get their defaults.
+# Lucy-Richardson stops at its best iteration, chosen with the clean image. The others use their defaults.
 
 
 # %%
@@ -485,18 +486,18 @@ assert abs(variation - modelled) < 0.1
 
 # %% [markdown]
 # On this image all five lie within half a decibel, and modelling the clipping changes nothing: hardly a pixel is black or
-# white. Now nuclei on a dark ground, where three pixels in five are nearly black.
+# white. The next image shows nuclei on a dark background, where three pixels in five are nearly black.
 
 # %%
 who = Question(
-    "Nuclei on a black ground, same kernel and noise: which method gains most against the others?",
+    "Nuclei on a black background, same kernel and noise: which method gains most over the others?",
     [
         "Lucy-Richardson, which keeps all pixels positive",
         "Wiener, which has the smoothest prior",
         "Total variation that models the clipping",
     ],
     answer=2,
-    because="The ground is flat, and clipping has lifted its mean above black. It is the one told of both.",
+    because="The background is flat, and clipping lifts its mean above black. Only this method models both.",
 )
 who
 
@@ -514,7 +515,7 @@ who.reveal(
         },
         limits=(0, 0.5),
         zoom=(90, 90, 64),
-        alt="Nuclei: grey grainy ground by Lucy-Richardson, grey by total variation, black with clipping modelled.",
+        alt="Nuclei: the background is grey and grainy (Lucy-Richardson), grey (total variation), or black (clipping modelled).",
     )
 )
 
@@ -528,7 +529,7 @@ gallery(
     | {"clipping modelled": cells["total variation, clipping modelled"].residual},
     limits=(-0.3, 0.3),
     zoom=(90, 90, 64),
-    alt="Five residuals: noise that is one-sided on the black ground, with faint outlines of the nuclei.",
+    alt="Five residuals: noise that is one-sided on the black background, with faint outlines of the nuclei.",
 )
 
 # %% tags=["hide-cell"]
@@ -543,21 +544,21 @@ assert ssim["total variation, clipping modelled"] > 1.8 * ssim["total variation"
 assert 0.55 < np.mean(nuclei < 0.05) < 0.65 and np.mean((clean < 0.05) | (clean > 0.95)) < 0.01
 
 # %% [markdown]
-# The small rings on the black ground are impulses: Lucy-Richardson explains each by light that the kernel
-# could have sent there. The median filter removes them first, and is worth more than 1 dB here. Total
-# variation that models the clipping gains nearly 1 dB on total variation that does not, and doubles its SSIM.
+# The small rings on the black background are impulses: Lucy-Richardson explains each by light that the
+# kernel could have spread there. The median filter removes impulses first, which gains more than 1 dB here.
+# Modelling the clipping improves total variation by nearly 1 dB and doubles its SSIM.
 #
-# What wins depends on the image, and on what the method has been told. A table with one image, or without
-# these opponents, proves little.
+# The best method depends on the image, and on what the method models. A table with one image, or without
+# these baselines, proves little.
 
 # %% [markdown]
 # ## Summary
 #
-# - `richardson_lucy(image, psf, iterations)`: multiply by the ratio, sent back through the flipped kernel.
-# - The likelihood rises with every iteration; the PSNR peaks early. Stopping is the regularisation, and the
-#   size of the residual says when.
+# - `richardson_lucy(image, psf, iterations)`: multiply by the ratio, convolved with the flipped kernel.
+# - The likelihood rises with every iteration; the PSNR peaks early. Early stopping is the regularisation,
+#   and the size of the residual says when to stop.
 # - Start from the constant: the grain of a noisy start stays.
-# - Opponents: a median filter first, `wiener`, `total_variation`, with `noise="auto"` where the camera clips.
+# - Baselines: a median filter first, `wiener`, `total_variation`, with `noise="auto"` where the camera clips.
 
 # %%
 predictions()

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Convolution by Fourier transform
 #
-# Every method in this course blurs its estimate with the kernel, many times over. This notebook builds that
-# step, $g$, with the fast Fourier transform (FFT), meets the three ways to get it wrong (a kernel off
-# centre, a flipped one, borders that meet), and measures when the detour pays.
+# Every method in this course blurs its estimate with the kernel many times. This notebook builds that
+# step, $g$, with the fast Fourier transform (FFT), shows three ways to get it wrong (an off-centre kernel,
+# a flipped kernel, borders that wrap around), and measures when the FFT is faster.
 #
 # | | |
 # |---|---|
@@ -29,20 +29,20 @@ from siamdecon.lab import Question, checks, gallery, lines, predictions
 #
 # $$(x * k)_i = \sum_j k_j\, x_{i - j}.$$
 #
-# A wave $e^{2 \pi i\, u \cdot i}$ of frequency $u$ comes out as the same wave times a number, because moving a wave by $j$
+# A wave $e^{2 \pi i\, u \cdot i}$ of frequency $u$ comes out as the same wave times a number, because shifting a wave by $j$
 # only multiplies it by $e^{-2 \pi i\, u \cdot j}$. That number is $F(k)_u = \sum_j k_j e^{-2 \pi i\, u \cdot j}$, the
 # kernel's *transfer function*. The Fourier transform $F$ writes the image as a sum of waves, so that
 #
 # $$x * k = F^{-1}(F(x) \odot F(k)).$$
 #
 # (Section 2, "Fast Fourier Transform Convolution".) In the sum, $j = 0$ is the kernel's centre. In an array the
-# centre of a kernel of odd size $n$ has index $n // 2$, and what is left of it has negative $j$.
+# centre of a kernel of odd size $n$ has index $n // 2$, and the values to the left of it have negative $j$.
 
 # %% [markdown]
 # ### Exercise 1: the transfer function
 #
-# Put `kernel` on a grid of zeros of the given shape, such that its centre lies at index (0, 0), and transform. Indices
-# count round: -1 is the last row. `np.roll(array, (rows, columns), axis=(0, 1))` moves with wrap-around.
+# Put `kernel` on a grid of zeros of the given shape, so that its centre lies at index (0, 0), and transform it. Negative
+# indices count from the end: -1 is the last row. `np.roll(array, (rows, columns), axis=(0, 1))` shifts with wrap-around.
 
 
 # %% tags=["task"]
@@ -68,11 +68,11 @@ checks.transfer_function(transfer_function)
 
 # %% [markdown] tags=["solution"]
 # $F(k)$ is a complex number for each frequency: its modulus says how much of the wave is left, its phase how far the
-# wave is moved. A kernel that is symmetric about index 0 moves nothing, and its $F(k)$ is real.
+# wave is shifted. A kernel that is symmetric about index 0 shifts nothing, and its $F(k)$ is real.
 
 # %% [markdown]
-# The paper's kernel is symmetric about its centre. Left with its corner at index 0, it moves the image by half
-# its width, and nothing warns: the picture is as sharp as the right one.
+# The paper's kernel is symmetric about its centre. With its corner at index 0 instead, it shifts the image by half
+# its width, and no error is raised: the image is as sharp as the correct one.
 
 # %%
 clean, psf = load_sample("histology")[128:384, 128:384], paper_psf(2)
@@ -88,7 +88,7 @@ right = convolve(clean, psf, "circular")
 gallery(
     {"clean": clean, "centre at index 0": right, "corner at index 0": cornered},
     zoom=(100, 100, 64),
-    alt="Both blurred images are equally soft, but the second has moved down and right by 8 pixels.",
+    alt="Both blurred images are equally soft, but the second is shifted down and right by 8 pixels.",
 )
 
 # %% tags=["hide-cell"]
@@ -97,10 +97,10 @@ assert np.abs(right - cornered).max() > 0.3
 assert np.array_equal(psf, psf[::-1, ::-1])
 
 # %% [markdown]
-# ## The borders meet
+# ## Borders wrap around
 #
-# The waves of a Fourier transform are periodic: what leaves the image on the right comes back in on the left. Here are
-# three points of light, and one thing to decide before you look.
+# The waves of a Fourier transform are periodic: light that leaves the image on the right comes back in on the left. Here
+# are three points of light; predict the result before you look.
 
 # %%
 wrap = Question(
@@ -123,7 +123,7 @@ wrap.reveal(
     gallery(
         {"circular": wrapped, "dark border (zero)": cut},
         limits=(0, 0.04),
-        alt="Each point becomes a ring; the rings at the border go on at the opposite one, or are cut off.",
+        alt="Each point becomes a ring; the rings at the border continue at the opposite border, or are cut off.",
     )
 )
 
@@ -138,12 +138,12 @@ assert abs(wrapped.sum() - 3) < 1e-4 and cut.sum() < 2.8
 assert wrapped[20:44, :4].sum() > 0.1 > 1e-4 > cut[20:44, :4].sum()
 
 # %% [markdown]
-# The cure is room. An image of $m$ pixels and a kernel of $n$ give a result of $m + n - 1$. On a grid of that size, filled
-# up with zeros, nothing reaches round, and the image's own pixels can be cut out afterwards.
+# Padding prevents this. An image of $m$ pixels and a kernel of $n$ give a result of $m + n - 1$. On a grid of that size,
+# padded with zeros, nothing wraps around, and the image's own pixels can be cropped afterwards.
 #
 # ### Exercise 2: convolution with a dark border
 #
-# Convolve `x` with `k` (odd sizes, not symmetric) and return an array of the shape of `x`. `np.fft.rfft2(x, shape)` fills up with
+# Convolve `x` with `k` (odd sizes, not symmetric) and return an array of the shape of `x`. `np.fft.rfft2(x, shape)` pads with
 # zeros at the end of each axis, so the kernel's corner lies at index 0 this time: which pixels of the full
 # result are those of the image? (`rfft2` is the transform of real numbers, with half the work.)
 
@@ -170,16 +170,15 @@ def fft_convolve(x, k):
 checks.fft_convolve(fft_convolve)
 
 # %% [markdown] tags=["solution"]
-# Cutting replaces the roll of exercise 1: the full result is moved by half a kernel, and the cut moves it back. The
-# package's $g$ does the same, in two or three dimensions, with one more trick: it keeps $F(k)$ for
-# the next call.
+# Cropping replaces the roll of exercise 1: the full result is shifted by half a kernel, and the crop shifts it back. The
+# package's $g$ does the same, in two or three dimensions, and also keeps $F(k)$ for the next call.
 
 # %% [markdown]
 # ### What lies beyond the border?
 #
-# Zeros avoid the wrap, but a specimen does not end in the dark. No one knows what lies beyond; one can only guess well.
-# Here we know, since the image is a part of a larger one: blur the large image, cut the part out, and compare with
-# blurring the part under each assumption. Beyond 8 pixels from the border the kernel doesn't reach, and all agree.
+# Zeros avoid the wrap-around, but a specimen does not turn black at the border. What lies beyond is unknown and must be
+# assumed. Here it is known, since the image is a part of a larger one: blur the large image, crop the part, and compare
+# with blurring the part under each assumption. More than 8 pixels from the border, all agree: the kernel doesn't reach farther.
 
 # %%
 large = load_sample("histology")
@@ -207,15 +206,15 @@ for guess in guesses.values():
     assert np.abs(guess - truth)[~frame].max() < 1e-5
 
 # %% [markdown]
-# Going on with the edge pixel ("replicate") or a mirror image is about ten times nearer to the truth than darkness. But
+# Repeating the edge pixel ("replicate") or mirroring the image is about ten times more accurate than zeros. But
 # `degrade` uses zeros, because the paper's experiments do: its measurements are dark at the border, and a method
-# that repeats the edge is a little wrong just there.
+# that repeats the edge is slightly wrong there.
 
 # %% [markdown]
 # ## Convolution or correlation?
 #
-# A correlation reads the kernel the other way round: $\sum_j k_j\, x_{i + j}$. It is what PyTorch's `conv2d` and
-# `conv3d` compute, and for a kernel that is learned it makes no difference. Ours is given by the optics.
+# A correlation uses the flipped kernel: $\sum_j k_j\, x_{i + j}$. PyTorch's `conv2d` and `conv3d` compute a
+# correlation, and for a kernel that is learned it makes no difference. Ours is given by the optics.
 # The paper's 3D kernel is a stack of 17 planes, and the focus lies between two of them: along z it is not symmetric.
 
 # %%
@@ -223,11 +222,11 @@ flip = Question(
     "One point of light in 3D, blurred by conv3d with the paper's kernel. What comes out?",
     [
         "The kernel",
-        "The kernel, turned round",
+        "The kernel, flipped",
         "The point: a correlation undoes the blur",
     ],
     answer=1,
-    because="conv3d correlates. In this kernel only z shows it: along y and x it is symmetric.",
+    because="conv3d correlates. Only z shows it: along y and x this kernel is symmetric.",
 )
 flip
 
@@ -263,7 +262,7 @@ assert np.abs(stack - stack[:, ::-1, ::-1]).max() < 1e-12
 
 # %% [markdown]
 # (z runs down, x across; fourth roots, since the outer planes are faint.) The focus lies a little above the
-# middle of the kernel, and a little below it after `conv3d`: as if the whole stack had moved by a plane.
+# middle of the kernel, and a little below it after `conv3d`: as if the whole stack had been shifted by a plane.
 #
 # How wrong is a forward model that correlates? As a share of the blurred volume (root mean squares), for
 # separate points and for a network of filaments:
@@ -285,17 +284,17 @@ assert 0.3 < wrong["points"] < 0.38 and 0.09 < wrong["filaments"] < 0.15
 assert flat == 0
 
 # %% [markdown]
-# With the symmetric 2D kernel the mistake has no effect, and no test in 2D can find it. In 3D it is 34 % for points,
-# 12 % for filaments: a method that fits such a model to convolved data fits something that isn't there.
+# With the symmetric 2D kernel the mistake has no effect, and no test in 2D can find it. In 3D the error is 34 % for
+# points, 12 % for filaments: a method that fits such a model to convolved data fits structure that isn't there.
 #
-# ### The correlation has a use
+# ### Where the correlation is needed
 #
-# It is the way back. As a matrix, $g$ takes the light of each pixel to its neighbours; the transpose $g^T$ collects from
-# the neighbours what might have come from the pixel. That is defined by
+# It is the transpose of the convolution. As a matrix, $g$ spreads the light of each pixel over its neighbours; the
+# transpose $g^T$ collects from the neighbours the light that may have come from the pixel. It is defined by
 #
 # $$\langle g(x), y \rangle = \langle x, g^T(y) \rangle \quad \text{for all } x, y,$$
 #
-# and away from the border it is the convolution with the flipped kernel. Lucy-Richardson uses it, and so does
+# and away from the border it is the correlation with the kernel. Lucy-Richardson uses it, and so does
 # each training step, when PyTorch takes the gradient through $g$.
 
 # %%
@@ -323,8 +322,8 @@ assert abs((g(x) * y).sum() - (x * g.correlate(y)).sum()) < 1e-9 * forward
 assert abs((g(x) * y).sum() - (x * g(y)).sum()) > 1e-3
 
 # %% [markdown]
-# `adjoint` is exact. `correlate` also continues its input by the edge pixel, which the transpose does not
-# do, and so is off at the border; with zeros beyond the border the two are the same.
+# `adjoint` is exact. `correlate` also pads its input with the edge pixel, which the transpose does not do,
+# so it is inexact at the border; with zeros beyond the border the two are the same.
 
 # %% [markdown] tags=["equation:cost"]
 # ## What it costs
@@ -334,7 +333,7 @@ assert abs((g(x) * y).sum() - (x * g(y)).sum()) > 1e-3
 #
 # $$\text{direct: } O(M^d N^d), \qquad \text{by FFT: } O(M^d\, d \log M),$$
 #
-# and the second does not depend on the kernel. (It does a little: the room for the wrap grows the grid to $M + N - 1$.)
+# and the second does not depend on the kernel. (It does, a little: padding enlarges the grid to $M + N - 1$.)
 
 # %%
 cost = Question(
@@ -346,14 +345,14 @@ cost = Question(
         "Direct 30 times, FFT 5 times",
     ],
     answer=2,
-    because="(49 / 9)^2 is 30, and the FFT's cost does not know N.",
+    because="(49 / 9)^2 is 30, and the FFT's cost does not depend on N.",
 )
 cost
 
 
 # %% [markdown]
-# Time is measured as processor time on one core, the best of three: other programs then disturb little. The first call, which
-# computes $F(k)$, is not counted.
+# Time is measured as processor time on one core, the best of three, so that other programs have little effect. The first
+# call, which computes $F(k)$, is not counted.
 
 
 # %%
@@ -431,12 +430,13 @@ assert volume["direct"][at["3D"][17]] > 3 * volume["by FFT"][at["3D"][17]]
 
 # %% [markdown]
 # The numbers are those of your machine, and they vary from run to run and from library to library. On the machine
-# this was written on, the FFT was ahead from N = 5 in 2D and from N = 3 in 3D, 11 times with the paper's 17 x 17 pixels
-# and 60 times with its 17 x 17 x 17. The paper passes on a recommendation to use the FFT for N > 25 in 2D and N > 9 in 3D. Those limits
-# belong to another machine and another library; yours are in the table above. What holds everywhere is the direction:
-# the larger the kernel, and the more dimensions, the more the FFT is ahead.
+# this was written on, the FFT was faster from N = 5 in 2D and from N = 3 in 3D: 11 times with the paper's 17 x 17 pixels
+# and 60 times with its 17 x 17 x 17. The paper cites a recommendation to use the FFT for N > 25 in 2D and N > 9 in 3D. Those
+# limits apply to another machine and another library; yours are in the table above. The trend holds everywhere:
+# the larger the kernel, and the more dimensions, the greater the FFT's advantage.
 #
-# Without a clock, the formula gives a first guess. Both cost the same where $N^d = d \log_2 M$, were all steps alike.
+# Without measuring, the formula gives a first estimate: if all steps took the same time, both methods would cost the
+# same at $N^d = d \log_2 M$.
 
 # %%
 for d, m in ((2, 256), (3, 48)):
@@ -450,10 +450,10 @@ assert round((3 * np.log2(48)) ** (1 / 3), 1) == 2.6
 # ## Summary
 #
 # - A convolution is a product of Fourier transforms: `PSFConvolution(psf, padding=...)` is $g$.
-# - The kernel's centre belongs at index 0; a corner there moves the image.
-# - Without room, opposite borders meet. What lies beyond the border is a guess; the edge pixel is a good one.
-# - `conv2d` and `conv3d` correlate. With the asymmetric 3D kernel that is a wrong forward model; the flipped
-#   kernel is the way back, `adjoint`.
+# - The kernel's centre belongs at index 0; a corner there shifts the image.
+# - Without padding, opposite borders wrap around. Repeating the edge pixel is a good assumption about what lies beyond.
+# - `conv2d` and `conv3d` correlate. With the asymmetric 3D kernel that is a wrong forward model; its use is the
+#   transpose, `adjoint`.
 # - Direct convolution costs $M^d N^d$, the FFT $M^d\, d \log M$, whatever the kernel.
 
 # %%

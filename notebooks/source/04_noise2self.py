@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Noise2Self: learning from hidden pixels
 #
-# A network that is trained to repeat a noisy image learns to repeat its noise. If the pixel that it is
-# judged by is hidden from it, it can't: neighbours tell of the signal, not of that pixel's noise. This
-# notebook hides pixels, proves that they are hidden, trains with the paper's Eq. 2, and shows what that
-# loss does not see.
+# A network that is trained to reproduce a noisy image also learns its noise. It can't if the pixels that
+# the loss compares are hidden from it: their neighbours carry information about the signal, but not about
+# the noise of the hidden pixels. This notebook hides pixels, proves that they are hidden, trains with the
+# paper's Eq. 2, and shows what that loss misses.
 #
 # | | |
 # |---|---|
@@ -53,15 +53,15 @@ x = to_tensor((noisy - mean) / std, "cpu")  # (1, 1, y, x), standardised
 # %% [markdown] tags=["equation:mask"]
 # ## Hiding pixels
 #
-# $J$ is a set of pixels, drawn anew in every training step: one at a random place in each box of 14 x 14,
-# which makes 0.5 % and spreads them evenly. In the network's input they are replaced by
+# $J$ is a set of pixels, drawn again in every training step: one at a random place in each box of 14 x 14,
+# which gives 0.5 %, evenly spread. In the network's input they are replaced by
 # Gaussian noise of standard deviation 0.2 (of the standardised image):
 #
 # $$(x_{J^c})_j = \begin{cases} \varepsilon_j,\; \varepsilon_j \sim N(0, 0.2^2) & j \in J \\ x_j & j \notin J \end{cases}$$
 #
 # ### Exercise 1: hide them
 #
-# All three are tensors of one shape; `mask` is True at $J$.
+# The three arguments are tensors of the same shape; `mask` is True at $J$.
 
 
 # %% tags=["task"]
@@ -78,8 +78,8 @@ def hide(x, mask, noise):
 checks.hide(hide)
 
 # %% [markdown] tags=["solution"]
-# The values are gone, not disturbed: $x_{J^c}$ is the same whatever $x_J$ was. Had the noise been added instead,
-# every hidden value would still shine through.
+# The values are replaced, not disturbed: $x_{J^c}$ is the same whatever $x_J$ was. If the noise were added
+# instead, the input would still depend on the hidden values.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -102,16 +102,16 @@ gallery(
 # %% [markdown]
 # ## Proof by derivative
 #
-# A map is *J-invariant* if its output at $J$ does not depend on its input at $J$. Automatic
+# A function is *J-invariant* if its output at $J$ does not depend on its input at $J$. Automatic
 # differentiation can prove it: the derivatives of one output pixel $j$ with respect to all input pixels
-# are a row of the Jacobian, and a picture.
+# are a row of the Jacobian, which can be shown as an image.
 
 # %%
 seen = Question(
-    "Pixel j is hidden, and so are others. With J hidden, which inputs does f not depend on at j?",
-    ["That at j alone", "Those at all hidden pixels", "Those in the whole box of j"],
+    "Pixel j and the other pixels of J are hidden. On which inputs does f's output at j not depend?",
+    ["Only that at j", "Those at all hidden pixels", "Those in the whole box of j"],
     answer=1,
-    because="No hidden value enters at all, neither that of j nor any other of J.",
+    because="No hidden value enters the network, neither that of j nor any other of J.",
 )
 seen
 
@@ -147,8 +147,8 @@ seen.reveal(
 
 # %% [markdown]
 # Grey stands for powers of ten, from the largest derivative (white) down to a millionth of it (black). The
-# black points in the second and the fourth picture are exactly 0. Whatever follows $f$, here the PSF,
-# stays blind: what has not come in can't come out.
+# black points in the second and the fourth picture are exactly 0. The output of any function that follows
+# $f$, here the PSF, is independent of the hidden values too.
 
 # %% tags=["hide-cell"]
 hidden_places = J[0, 0].numpy()
@@ -160,12 +160,12 @@ assert (rows["$g(f(x))$"][hidden_places] > 0).all()
 # %% [markdown] tags=["equation:bsp", "equation:eq2"]
 # ## The blind-spot loss
 #
-# $f$ guesses the sharp image, $g$ blurs the guess with the known PSF, and the result is compared with the
-# measurement at the hidden pixels. In Noise2Self this is the whole loss (Eq. 2):
+# $f$ estimates the sharp image, $g$ blurs the estimate with the known PSF, and the result is compared with
+# the measurement at the hidden pixels. In Noise2Self this is the whole loss (Eq. 2):
 #
 # $$L(f)_{Noise2Self} = L_{bsp} = E_J\, E_x\, \|g(f(x_{J^c}))_J - x_J\|^2$$
 #
-# The norm counts as a mean over the pixels $J$.
+# The norm is taken as a mean over the pixels $J$.
 #
 # ### Exercise 2: the loss
 #
@@ -188,21 +188,20 @@ def blind_spot_loss(reconvolved, x, mask):
 checks.blind_spot_loss(blind_spot_loss)
 
 # %% [markdown] tags=["solution"]
-# Only the pixels in $J$ count, one in 200. With a new $J$ in each step, every pixel gets its turn.
+# Only the pixels in $J$ count, one in 200. With a new $J$ in each step, every pixel is used in time.
 
 # %% [markdown]
-# ## Why it measures the error to an image that nobody has
+# ## Why the loss measures the error to an unknown image
 #
 # Let $y$ be the noise-free blurred image, $x = y + n$, and $h$ a prediction for pixel $j$ made without
 # $x_j$. Then
 #
 # $$E(h_j - x_j)^2 = E(h_j - y_j)^2 - 2\,E(h_j - y_j)\,n_j + E\,n_j^2.$$
 #
-# If the noise has mean 0, and that of one pixel tells nothing of another's, the middle part is 0. The
-# loss is the true error plus the variance of the noise, and that is a constant: minimising the one
-# minimises the other.
+# If the noise has mean 0 and is independent from pixel to pixel, the middle term is 0. The loss is then the
+# true error plus the variance of the noise, which is a constant: minimising the loss minimises the error.
 #
-# Any predictor shows it. Here each pixel is predicted by the mean of its neighbours within a radius,
+# Any predictor can show this. Here each pixel is predicted by the mean of its neighbours within a radius,
 # without or with the pixel itself, under Gaussian noise that is not clipped.
 
 
@@ -220,7 +219,7 @@ gaussian = degrade(clean, psf, Noise(gaussian=0.1, clip=False), seed=0)
 variance = np.mean((gaussian - blurred) ** 2)
 radii = (1, 1.5, 2, 3, 4, 6, 8)
 curves = {}
-for name, own in {"blind": 0, "own pixel too": 1}.items():
+for name, own in {"blind": 0, "with own pixel": 1}.items():
     guesses = [convolve(gaussian, neighbours(radius, own)) for radius in radii]
     loss = np.array([np.mean((h - gaussian) ** 2) for h in guesses])
     curves[f"{name}: loss - variance"] = loss - variance
@@ -228,14 +227,14 @@ for name, own in {"blind": 0, "own pixel too": 1}.items():
 
 # %%
 choice = Question(
-    "The radius is chosen where the loss is lowest. Without and with the own pixel: which radius?",
+    "The radius with the lowest loss is chosen, without and with the pixel itself. Which radius is it?",
     [
-        "The best one both times",
-        "The best one if blind; the smallest with the own pixel",
+        "The best one in both cases",
+        "The best one if blind; the smallest with the pixel itself",
         "Neither",
     ],
     answer=1,
-    because="With the own pixel, the smallest neighbourhood copies most of the noise.",
+    because="With the pixel itself, the smallest neighbourhood copies most of the noise.",
 )
 choice
 
@@ -246,7 +245,7 @@ choice.reveal(
         curves,
         xlabel="radius (pixels)",
         ylabel="mean square",
-        alt="Blind, loss minus variance and true error agree, lowest at radius 4. With the own pixel "
+        alt="Blind, loss minus variance and true error agree, lowest at radius 4. With the pixel itself "
         "the loss falls far below the error as the radius shrinks.",
     )
 )
@@ -259,14 +258,14 @@ assert own_loss.argmin() == 0 != own_error.argmin()
 assert (own_error < blind_error).all() and own_error[0] < 0.9 * blind_error[0]
 
 # %% [markdown]
-# The blind loss finds the best radius without the clean image. It also pays a price: with its own pixel
-# the filter is *better*, by a fifth at the smallest radius, and no blind loss can find that out.
+# The blind loss finds the best radius without the clean image. But blindness has a cost: with the pixel
+# itself the filter is *better*, by a fifth at the smallest radius, and no blind loss can detect that.
 #
 # ## Training
 #
 # `deconvolve` trains $f$ on this one image: patches, a new $J$ for each, Adam. The view below shows the
 # measurement and the current estimate. (The package adds one thing to Eq. 2: it passes $g(f(x_{J^c}))$
-# through the camera's clipping before the comparison. More on that below.)
+# through the camera's clipping before the comparison. The section on clipping below says why.)
 
 # %%
 live = LiveTraining(noisy)
@@ -287,15 +286,15 @@ print(f"noise alone {floor:.3f}, steps 11 to 60 {first:.3f}, the last 50 steps {
 assert floor < last < 1.2 * floor and last < first
 
 # %% [markdown]
-# In units of the image's variance, nine tenths of the loss are noise that cannot be predicted; what can be
-# learned is the small rest. A step sees some 190 hidden pixels, hence the scatter: the curve alone does not
-# tell when to stop.
+# The loss is given in units of the image's variance. Nine tenths of it are noise that can't be predicted;
+# only the small rest can be learned. Each step uses some 190 hidden pixels, hence the scatter: the curve
+# alone does not show when to stop.
 #
-# ## What the loss does not see
+# ## What the loss misses
 #
 # ### What the PSF removes
 #
-# $f$ is judged by $g(f(x_{J^c}))$. A pattern in $f$ that $g$ removes costs nothing.
+# The loss depends on $g(f(x_{J^c}))$. A pattern in $f$ that $g$ removes does not change it.
 
 # %%
 stripes = 0.25 * np.sin(2 * np.pi * 0.1523 * np.arange(512)) * np.ones((512, 512))
@@ -303,7 +302,7 @@ unseen = Question(
     "Stripes of amplitude 0.25 that the PSF removes are added to f. The loss grows by",
     ["more than a half", "a few per cent", "less than a thousandth"],
     answer=2,
-    because="The loss sees f only through g, and g has removed them.",
+    because="The loss depends on f only through g, and g removes them.",
 )
 unseen
 
@@ -344,7 +343,7 @@ assert np.abs(first - second).max() < 1e-3
 assert figures["psnr"] < score(clean, network.image)["psnr"] - 5
 
 # %% [markdown]
-# Nothing in Eq. 2 forbids such stripes. That the network drew none here is not the loss's doing.
+# Nothing in Eq. 2 prevents such stripes. The network produces none here, but not because of the loss.
 #
 # ### Impulses
 #
@@ -362,14 +361,14 @@ print(
 assert square[impulse].sum() > 5 * impulse.mean() * square.sum()
 
 # %% [markdown]
-# They carry no information and a tenth of the squared error, which the network can't lower. A median filter
-# removes them before Lucy-Richardson starts; a mean square listens to them.
+# Impulses carry no information but a tenth of the squared error, which the network can't lower. A median
+# filter removes them before Lucy-Richardson starts; a mean-square loss is sensitive to them.
 #
 # ### Clipping
 #
 # The noise of a clipped pixel does not have mean 0: a black one measures 0.044 on average (notebook 01).
-# Then the loss is lowest for an image that is not the true one. Here it is taken of the noise-free image
-# itself, and of one that is off by just what clipping adds, on a sample with a black background.
+# Then the loss is lowest for an image that is not the true one. Here it is computed for the noise-free image
+# itself, and for the same image shifted by what clipping adds, on a sample with a black background.
 
 # %%
 nuclei = load_sample("nuclei")
@@ -388,11 +387,11 @@ assert np.mean((shifted - measured) ** 2) < 0.95 * np.mean((truth - measured) **
 # The wrong image has the lower loss. Eq. 2 as printed makes black areas grey. `deconvolve` therefore
 # compares the *mean that the camera would measure* of $g(f(x_{J^c}))$; `noise=None` leaves that out.
 #
-# ## How good is it?
+# ## How good is the result?
 #
-# Restoring takes the whole image with nothing hidden, and leaves out $g$; the package averages over the flips and
-# rotations that the kernel allows. Beside it stand the best of several Lucy-Richardson runs, chosen with the
-# clean image, and a median filter before five iterations.
+# For the restoration, $f$ is applied to the whole image with nothing hidden, without $g$; the package averages
+# over the flips and rotations that the kernel allows. The result is compared with the best of several
+# Lucy-Richardson runs, chosen with the clean image, and with a median filter before five iterations.
 
 # %%
 richardson = max(
@@ -435,16 +434,17 @@ gallery(
 
 # %% [markdown]
 # On this image and after this short training the three lie within a few tenths of a decibel, and the median
-# filter with Lucy-Richardson has the higher SSIM. Only Lucy-Richardson was told when to stop. None of the
-# residuals shows the specimen: all three are consistent with the measurement, and they differ from one another.
+# filter with Lucy-Richardson has the higher SSIM. Only Lucy-Richardson was stopped with the help of the clean
+# image. None of the residuals shows the specimen: all three estimates are consistent with the measurement, yet
+# they differ from one another.
 
 # %% [markdown]
 # ## Summary
 #
 # - Hidden pixels can't be copied: the derivative of the output at $J$ with respect to $x_J$ is exactly 0.
 # - For independent noise of mean 0 the blind-spot loss is the true error plus the noise's variance.
-# - It sees $f$ only through $g$, never rewards the use of a pixel's own value, and follows clipping and
-#   impulses where they lead.
+# - It depends on $f$ only through $g$, never rewards the use of a pixel's own value, and is affected by
+#   clipping and impulses.
 
 # %%
 predictions()

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Noise2Same: a second pass instead of a blind spot
 #
-# A blind-spot network never uses the pixel that it is judged by. Noise2Same compares the whole guess
-# with the whole measurement, and a second pass, with some pixels hidden, keeps the network from copying
-# the noise. This notebook takes the paper's Eq. 3 apart: reconstruction, invariance, boundary.
+# A blind-spot network never uses the value of the pixel that it predicts. Noise2Same compares the whole
+# output with the whole measurement, and a second pass, with some pixels hidden, keeps the network from
+# copying the noise. This notebook explains the terms of the paper's Eq. 3: reconstruction, invariance, boundary.
 #
 # | | |
 # |---|---|
-# | After it you can | say what reconstruction alone learns; write the invariance and the boundary term; say why there is a root, and what lambda_inv trades |
+# | After it you can | say what reconstruction alone learns; write the invariance and the boundary term; say why there is a root, and which two errors lambda_inv balances |
 # | Before it | Python and a little PyTorch; what a blind spot is (notebook 04) helps |
 # | Reading | 20 minutes |
 # | Running | 115 seconds and 1050 training steps, on two CPU cores |
@@ -33,8 +33,8 @@ from siamdecon.microscope import blur, noise_level
 from siamdecon.network import losses, predict, stratified_mask, to_array, to_tensor
 
 # %% [markdown]
-# The image is small, to keep the trainings short. The noise is the paper's; what it really was is known
-# here, so its standard deviation can be taken.
+# The image is small, to keep the training runs short. The noise is the paper's; it is known exactly here,
+# so its standard deviation can be computed.
 
 # %%
 clean, psf = load_sample("histology")[128:384, 128:384], paper_psf(2)
@@ -47,12 +47,12 @@ print(f"standard deviation of the noise {noise_std:.4f}")
 # ## Two passes
 #
 # The unmasked pass sees the measurement $x$, the masked pass sees $x_{J^c}$: the same with the pixels $J$
-# replaced by noise. Both guesses are blurred by $g$. Of the unmasked one the **reconstruction loss** asks
-# that it explains all $m$ pixels of the measurement,
+# replaced by noise. Both outputs are blurred by $g$. The **reconstruction loss** requires that the unmasked
+# output explains all $m$ pixels of the measurement,
 #
 # $$L_{rec} = E\, \|g(f(x)) - x\|^2 / m,$$
 #
-# and the **invariance loss** asks that hiding a pixel changes nothing there:
+# and the **invariance loss** requires that hiding a pixel changes nothing there:
 #
 # $$L_{inv} = \left( E\, \|g(f(x))_J - g(f(x_{J^c}))_J\|^2 / |J| \right)^{1/2}.$$
 #
@@ -77,27 +77,27 @@ def invariance(a, b, mask):
 checks.invariance(invariance)
 
 # %% [markdown] tags=["solution"]
-# The term does not know the measurement. Two equal outputs have an invariance loss of 0, whether they are
-# right or not: only together with the reconstruction does it mean anything.
+# The term does not contain the measurement. Two equal outputs have an invariance loss of 0, whether they are
+# right or not: the term is only useful together with the reconstruction loss.
 
 # %% [markdown]
-# ## Why a root: a bound on what can't be measured
+# ## Why a root: a bound on the true error
 #
-# The error to the noise-free blurred image $y$ can't be measured, and the reconstruction loss alone misses
-# it. Let $h = g(f(x))$, and let the noise $n = x - y$ have mean 0 and standard deviation $\sigma$, each
+# The error to the noise-free blurred image $y$ can't be measured, and the reconstruction loss alone does not
+# show it. Let $h = g(f(x))$, and let the noise $n = x - y$ have mean 0 and standard deviation $\sigma$, each
 # pixel independent of the others. Then
 #
 # $$E\|h - y\|^2 / m = L_{rec} - \sigma^2 + 2\, E\langle h, n \rangle / m.$$
 #
-# The last part says how much of the noise was copied. What the masked pass predicts at $J$ has not seen
-# the noise there, so it can be subtracted, and the Cauchy-Schwarz inequality gives
+# The last term measures how much of the noise was copied. The prediction of the masked pass at $J$ is
+# independent of the noise there, so it can be subtracted, and the Cauchy-Schwarz inequality gives
 #
 # $$E\|h - y\|^2 / m \;\le\; L_{rec} - \sigma^2 + 2 \sigma L_{inv}.$$
 #
-# (Xie, Wang and Ji, "Noise2Same", NeurIPS 2020.) The root is the inequality's, and so is the 2: in a
+# (Xie, Wang and Ji, "Noise2Same", NeurIPS 2020.) The root comes from the inequality, and so does the 2: in a
 # standardised image $\sigma$ is at most 1, which makes $\lambda_{inv} = 2$ the safe choice.
 #
-# A filter shows it without any training. It mixes a pixel with the mean of its neighbours: at a share
+# A filter shows this without any training. It mixes a pixel with the mean of its neighbours: at a share
 # of 0 the pixel's own value is not used, at 1 it is copied.
 
 
@@ -148,9 +148,9 @@ assert (error < bound + 5e-4).all() and bound.argmin() == 0
 assert 0 < share[error.argmin()] < 0.2
 
 # %% [markdown]
-# The reconstruction loss is lowest where the noise is copied. The bound holds the filter back. It is
-# cautious: the true error is smallest at a share above 0, since the pixel's own value does tell
-# something. This is what a blind spot throws away, and what a smaller $\lambda_{inv}$ may use.
+# The reconstruction loss is lowest where the noise is copied. The bound prevents the copying. It is
+# conservative: the true error is smallest at a share above 0, since the pixel's own value does carry
+# information. A blind spot discards this information; a smaller $\lambda_{inv}$ can use it.
 
 # %%
 gradient = Question(
@@ -187,17 +187,17 @@ assert np.allclose(slope["root of the mean square"], 1, atol=1e-3)
 assert np.allclose(slope["mean square"], 2 * size.numpy(), rtol=1e-3)
 
 # %% [markdown]
-# A square would hardly push once the outputs are nearly alike, and the last bit of copied noise would
+# A square has almost no gradient once the outputs are nearly alike, and the last bit of copied noise would
 # stay.
 #
 # ## Reconstruction alone
 #
-# First without any invariance, $\lambda_{inv} = 0$: three trainings, of 50, 150 and 400 steps. Clipping is
-# not modelled here (`noise=None`), so the losses are as printed.
+# First without any invariance, $\lambda_{inv} = 0$: three training runs, of 50, 150 and 400 steps. Clipping is
+# not modelled here (`noise=None`), so the losses are those of the paper.
 #
-# Of each run: the standard deviation of the residual; $L_{inv}$ in grey values; the error of $g(f(x))$ to the
-# noise-free blurred image; the grain from pixel to pixel in the estimate (`noise_level`); its PSNR in dB; and
-# the bound from above, $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$, which needs the clean image only for $\sigma$.
+# The table gives for each run: the standard deviation of the residual; $L_{inv}$ in grey values; the error of
+# $g(f(x))$ to the noise-free blurred image; the pixel-to-pixel grain in the estimate (`noise_level`); its PSNR in dB;
+# and the bound derived above, $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$, which needs the clean image only for $\sigma$.
 
 # %%
 hidden = np.where(J, filling[0, 0].numpy() * noisy.std() + noisy.mean(), noisy)
@@ -239,7 +239,7 @@ def table(rows, title):
 
 # %%
 falls = Question(
-    "Trained with the reconstruction loss alone, ever longer: what does the estimate's PSNR do?",
+    "The network trains with the reconstruction loss alone, for ever more steps. How does the PSNR change?",
     ["It rises to a level and stays there", "It falls, once the noise is learned"],
     answer=1,
     because="The network learns the smooth image first, and the noise later.",
@@ -274,9 +274,9 @@ gallery(
 )
 
 # %% [markdown]
-# The residual's standard deviation falls below that of the noise, so $g(f(x))$ has copied noise. By eye the
-# residual shows nothing. The error of $g(f(x))$ hardly grows; that of $f(x)$ doubles, as 6 dB are a factor of
-# 2: what $g$ damps costs the loss little and the image much.
+# The residual's standard deviation falls below that of the noise, so $g(f(x))$ has copied noise. By eye,
+# nothing can be seen in the residual. The error of $g(f(x))$ hardly grows; that of $f(x)$ doubles, as 6 dB are
+# a factor of 2: errors that $g$ damps change the loss little and the image much.
 
 # %% tags=["hide-cell"]
 assert measured[400]["residual"] < 0.98 * noise_std
@@ -285,9 +285,9 @@ assert measured[400]["error after g"] < 1.5 * measured[50]["error after g"]
 assert all(row["error after g"] < row["bound"] for row in measured.values())
 
 # %% [markdown]
-# ## With the invariance: what lambda_inv trades
+# ## With the invariance: the effect of lambda_inv
 #
-# Eq. 3 with three weights, 150 steps each, with the small boundary term that the last section explains.
+# Eq. 3 with three weights, 150 steps each, with the small boundary term that is explained further below.
 
 # %%
 runs = {0: alone[150]}
@@ -314,15 +314,15 @@ gallery(
 )
 
 # %% [markdown]
-# With the weight the residual rises and the invariance loss falls. At 8 the residual shows the tissue: the
-# network no longer explains what it could. Both the error after $g$ and the PSNR are best at 0.5 here, and the
+# As the weight grows, the residual rises and the invariance loss falls. At 8 the residual shows the tissue: the
+# network leaves structure unexplained. Both the error after $g$ and the PSNR are best at 0.5 here, and the
 # bound holds in every run.
 #
-# The estimates for 2 and 8 have a grain of single pixels. $g$ removes it, so no term of Eq. 3 sees it, and none
-# holds it back; the last section comes back to this.
+# The estimates for 2 and 8 have a grain of single pixels. $g$ removes it, so no term of Eq. 3 penalises it;
+# the last section returns to this.
 #
-# Reconstruction alone did as well after 50 steps as the best of these. But a run that is stopped early must
-# be stopped at the right time, and the measurement does not say when.
+# Reconstruction alone did as well after 50 steps as the best of these. But early stopping must happen at the
+# right step, and the measurement does not show which one that is.
 
 # %% tags=["hide-cell"]
 residuals, invariances = ([row[name] for row in rows.values()] for name in ("residual", "L_inv"))
@@ -336,7 +336,7 @@ assert measured[50]["PSNR"] > rows[0.5]["PSNR"] - 0.3
 # %% [markdown] tags=["equation:bound"]
 # ## The boundary term
 #
-# The clean image lies in $[0, 1]$, and values beyond are wrong. The paper adds
+# The clean image lies in $[0, 1]$, and values outside are wrong. The paper adds
 #
 # $$L_{bound} = E\left( |min - g(f(x))| + |g(f(x)) - max| \right), \qquad min = 0,\; max = 1.$$
 #
@@ -361,8 +361,8 @@ def boundary(x, low, high):
 checks.boundary(boundary)
 
 # %% [markdown] tags=["solution"]
-# Inside the bounds the two distances add up to max - min, wherever the pixel lies. The value of 1 means
-# nothing; only what exceeds it does.
+# Inside the bounds the two distances add up to max - min, whatever the pixel's value. A term of 1 is
+# therefore its minimum; only the excess over 1 counts.
 
 # %%
 value = torch.linspace(-1, 2, 301, requires_grad=True)
@@ -382,7 +382,7 @@ assert at[-1.0] == -2 and at[2.0] == 2 and float(slopes[150]) == 0
 
 # %% [markdown]
 # The term works on grey values, so the network's output is destandardised first: a standardised
-# image leaves $[0, 1]$ almost everywhere, and the term would press it flat.
+# image lies outside $[0, 1]$ almost everywhere, and the term would flatten it.
 
 # %%
 standardised = (noisy - noisy.mean()) / noisy.std()
@@ -392,10 +392,10 @@ for name, image in {"grey values": noisy, "standardised": standardised}.items():
 
 # %%
 kept = Question(
-    "Reconstruction alone, 400 steps: the estimate f(x) leaves [0, 1] widely. What would L_bound say?",
-    ["It lies well above 1", "It is 1, and has no gradient"],
+    "Reconstruction alone, 400 steps: many values of the estimate f(x) are outside [0, 1]. What is L_bound?",
+    ["Well above 1", "1, and it has no gradient"],
     answer=1,
-    because="It looks at g(f(x)), and g averages: values above 1 drown in lower neighbours.",
+    because="It uses g(f(x)), and g averages values above 1 with their lower neighbours.",
 )
 kept
 
@@ -423,16 +423,16 @@ assert np.mean((deconvolved < 0) | (deconvolved > 1)) > 0.03
 assert losses.boundary(torch.from_numpy(reblur(deconvolved))) < 1.001
 
 # %% [markdown]
-# After the PSF the term is nearly always idle; it can only catch an output that is off as a whole. Notebook
-# 06 applies it before the PSF.
+# After the PSF the term has almost no effect; it can only detect an output that is out of range over large
+# areas. Notebook 06 applies it before the PSF.
 
 # %% [markdown] tags=["equation:eq3"]
-# ## Eq. 3, and its opponents
+# ## Eq. 3 compared with the classical methods
 #
 # $$L(f)_{Noise2Same} = L_{rec} + \lambda_{inv} L_{inv} + \lambda_{bound} L_{bound}$$
 #
-# with $\lambda_{inv} = 2$ and $\lambda_{bound} = 0.1$, beside the classical methods. (Two iterations of
-# Lucy-Richardson are best for this image, which takes the clean one to know.)
+# with $\lambda_{inv} = 2$ and $\lambda_{bound} = 0.1$. (Two iterations of Lucy-Richardson are best for this
+# image; only the clean image shows that.)
 
 # %%
 estimates = {
@@ -463,8 +463,8 @@ gallery(
 )
 
 # %% [markdown]
-# After 150 steps Eq. 3 does about as well as the classical methods by PSNR, and worse by SSIM, which the grain
-# costs. The invariance has done what it is for: reconstruction alone is far behind.
+# After 150 steps Eq. 3 does about as well as the classical methods by PSNR, and worse by SSIM because of the
+# grain. The invariance has the intended effect: reconstruction alone scores far lower.
 
 # %% tags=["hide-cell"]
 psnr, ssim = ({name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim"))
@@ -476,10 +476,10 @@ assert psnr["Noise2Same"] < psnr["Lucy-Richardson, n = 2"]
 assert ssim["Noise2Same"] < ssim["Lucy-Richardson, n = 2"]
 
 # %% [markdown]
-# ## Where the invariance looks
+# ## Where the invariance compares
 #
-# $L_{inv}$ compares the outputs *after* the PSF. What $g$ removes it can't see: the two guesses may
-# differ there as they like.
+# $L_{inv}$ compares the outputs *after* the PSF. It can't detect what $g$ removes: in such detail the two
+# estimates may differ by any amount.
 
 # %%
 how = {"average_flips": False, "calibrate": False}
@@ -493,17 +493,17 @@ print(f"at J, before the PSF {before:.4f}, after it {after:.4f}")
 assert before > 5 * after
 
 # %% [markdown]
-# At a hidden pixel the two guesses $f$ differ by ten times as much as their blurred versions do: the estimate
+# At a hidden pixel the two estimates differ by ten times as much as their blurred versions do: the estimate
 # still follows the noise of single pixels, in detail that $g$ hides from the loss. Notebook 06 moves the
 # comparison before the PSF.
 #
 # ## Summary
 #
-# - Reconstruction alone learns the image first and then its noise; only stopping in time would save it.
+# - Reconstruction alone learns the image first and then its noise; only early stopping would prevent that.
 # - $L_{inv}$ compares the two passes at the hidden pixels; with the root it bounds the error that can't
-#   be measured, and it pushes as long as there is a difference.
-# - $\lambda_{inv}$ trades explaining the measurement against copying its noise: too small, and noise is copied; too
-#   large, and the residual shows structure.
+#   be measured, and its gradient does not shrink with the difference.
+# - $\lambda_{inv}$ balances explaining the measurement against copying its noise: too small, and noise is copied;
+#   too large, and the residual shows structure.
 # - $L_{bound}$ is flat inside $[0, 1]$ and has slope 2 outside, in grey values; in Eq. 3 it acts on $g(f(x))$.
 
 # %%

@@ -1,12 +1,12 @@
 # %% [markdown]
-# # Deconvolved invariance: compare the guesses before the PSF
+# # Deconvolved invariance: compare the estimates before the PSF
 #
-# Noise2Same compares two guesses after they were blurred again. The paper's own contribution is to compare
-# them before: at the place where the result is taken from. This notebook shows what that changes.
+# Noise2Same compares two estimates after they are blurred again. The paper's contribution is to compare
+# them before the blur, where the result is taken. This notebook shows the effect of this change.
 #
 # | | |
 # |---|---|
-# | After it you can | write Eq. 4; say what each invariance sees; reproduce the order of the paper's Table 1; choose the lambdas |
+# | After it you can | write Eq. 4; say what each invariance loss detects; reproduce the order of the paper's Table 1; choose the lambdas |
 # | Before it | Python and PyTorch; what a blind spot and an invariance loss are (notebooks 04 and 05) |
 # | Reading | 20 minutes |
 # | Running | 150 seconds and 1200 training steps, on two CPU cores |
@@ -45,13 +45,13 @@ g = PSFConvolution(psf)
 # %% [markdown]
 # ## Two places for one comparison
 #
-# The network $f$ sees the measurement $x$, and once more with the pixels $J$ replaced by noise,
-# $x_{J^c}$. The PSF $g$ blurs both guesses. They can be compared at two places:
+# The network $f$ is applied to the measurement $x$, and to $x_{J^c}$, in which the pixels $J$ are replaced by
+# noise. The PSF $g$ blurs both estimates. They can be compared at two places:
 #
 # $$x \;\xrightarrow{\;f\;}\; \underbrace{f(x)}_{L_{inv (d)}} \;\xrightarrow{\;g\;}\;
 # \underbrace{g(f(x))}_{L_{inv}} \;\longleftrightarrow\; x$$
 #
-# What the PSF removes can't be seen after it. Below, two guesses differ by fine stripes.
+# A difference that the PSF removes can't be detected after it. Below, two estimates differ by fine stripes.
 
 # %%
 stripes = 0.1 * np.sin(2 * np.pi * 0.268 * np.arange(256)) * np.ones_like(clean)
@@ -63,7 +63,7 @@ before, after = invariance(f, f_striped, mask), invariance(g(f), g(f_striped), m
 
 # %%
 places = Question(
-    "Two guesses differ by fine stripes that the PSF removes. Which invariance loss notices?",
+    "Two estimates differ by fine stripes that the PSF removes. Which invariance loss detects them?",
     [
         "The reconvolved one, after the PSF",
         "The deconvolved one, before the PSF",
@@ -71,7 +71,7 @@ places = Question(
         "Neither",
     ],
     answer=1,
-    because="After the PSF the two guesses are equal; only the comparison before it sees the stripes.",
+    because="After the PSF the two estimates are equal; only the comparison before it detects the stripes.",
 )
 places
 
@@ -79,13 +79,13 @@ places
 places.reveal(
     gallery(
         {
-            "one guess f": f[0, 0].numpy(),
-            "the other": f_striped[0, 0].numpy(),
-            "g(one)": g(f)[0, 0].numpy(),
-            "g(other)": g(f_striped)[0, 0].numpy(),
+            "first estimate": f[0, 0].numpy(),
+            "second": f_striped[0, 0].numpy(),
+            "g(first)": g(f)[0, 0].numpy(),
+            "g(second)": g(f_striped)[0, 0].numpy(),
         },
         zoom=(100, 100, 64),
-        alt="Two guesses, one with fine stripes; blurred again, they look the same.",
+        alt="Two estimates, one with fine stripes; blurred again, they look the same.",
     )
 )
 
@@ -97,7 +97,7 @@ print(f"L_inv,    after the PSF:  {after:.4f}")
 assert before > 0.05 > 10 * after
 
 # %% [markdown]
-# So Noise2Same lets $f$ copy noise, as long as $g$ hides it. The deconvolved loss forbids it.
+# So Noise2Same allows $f$ to copy noise, as long as $g$ removes it. The deconvolved loss penalises it.
 
 # %% [markdown] tags=["equation:inv-d", "equation:eq4", "equation:bound-d", "equation:eq1"]
 # ## Eq. 4
@@ -107,7 +107,7 @@ assert before > 0.05 > 10 * after
 # $$L = L_{rec} + \lambda_{inv (d)} L_{inv (d)} + \lambda_{bound (d)} L_{bound (d)}$$
 #
 # The boundary loss moves before the PSF too: $L_{bound (d)} = E(|min - f(x)| + |f(x) - max|)$. The paper
-# takes $\lambda_{inv (d)} = 2$ and $\lambda_{bound (d)} = 0.1$. With the blind-spot loss of notebook 04 and the
+# uses $\lambda_{inv (d)} = 2$ and $\lambda_{bound (d)} = 0.1$. With the blind-spot loss of notebook 04 and the
 # terms of notebook 05 this completes Eq. 1, the composition loss:
 #
 # $$L = \lambda_{bsp} L_{bsp} + \lambda_{rec} L_{rec} + \lambda_{inv} L_{inv} + \lambda_{inv (d)} L_{inv (d)}
@@ -139,21 +139,21 @@ checks.noise2same_d_loss(noise2same_d_loss)
 
 # %% [markdown] tags=["solution"]
 # `g_f` appears in the reconstruction only. That is why Eq. 4 needs one blur a step where Eq. 3 needs two:
-# the masked guess is never blurred.
+# the masked estimate is never blurred.
 
 # %% [markdown]
 # ## The order of Table 1, on a laptop
 #
-# The paper's Table 1 has Noise2Same (21.49 dB) below Noise2Self (22.49) below Noise2Same (d) (22.79), as
-# means over 22 images. Here is one crop of one image and a sixth of the features, with the paper's
-# losses and the paper's inference: a single pass, `noise=None`, nothing averaged.
+# In the paper's Table 1, Noise2Same (21.49 dB) is below Noise2Self (22.49), which is below Noise2Same (d)
+# (22.79), as means over 22 images. Here we use one crop of one image and a sixth of the features, with the
+# paper's losses and the paper's inference: a single pass, `noise=None`, nothing averaged.
 
 # %%
 order = Question(
-    "Reconstruction sees every pixel, the blind spot only 1 in 200. Which comes last?",
+    "The reconstruction loss uses every pixel, the blind spot only 1 in 200. Which method scores lowest?",
     ["Noise2Self", "Noise2Same", "Noise2Same (d)"],
     answer=1,
-    because="Its invariance looks after the PSF, which hides the noise that f then keeps.",
+    because="Its invariance loss acts after the PSF, which removes noise that f still contains.",
 )
 order
 
@@ -185,8 +185,8 @@ psnr = {name: row["psnr"] for name, row in single.items()}
 assert psnr["Noise2Same"] < psnr["Noise2Self"] < psnr["Noise2Same (d)"]
 
 # %% [markdown]
-# The residuals of the three are alike: each estimate explains the measurement. What differs is what the
-# PSF does not pass.
+# The residuals of the three are alike: each estimate explains the measurement. The estimates differ in detail
+# that the PSF does not pass.
 
 # %%
 gallery(
@@ -197,12 +197,12 @@ gallery(
 )
 
 # %% [markdown]
-# ### Exercise 2: average over turns
+# ### Exercise 2: average over rotations and flips
 #
-# The kernel is a ring: a turned image has the same blur. So the network may restore the image in eight
-# positions (four rotations, and the four of the mirror image), and the mean of the results, each turned
-# back, has less of the noise that depends on the position. This is not in the paper. `restore` takes and
-# returns a square array; `np.rot90(image, turn)` turns it, `np.flip(image, 0)` mirrors it.
+# The kernel is a ring: a rotated image has the same blur. So the network can restore the image in eight
+# orientations (four rotations of the image, and four of its mirror image), and the mean of the results, each
+# rotated back, has less of the noise that depends on the orientation. This is not in the paper. `restore` takes
+# and returns a square array; `np.rot90(image, turn)` rotates it, `np.flip(image, 0)` mirrors it.
 
 
 # %% tags=["task"]
@@ -231,8 +231,8 @@ def average_turns(restore, image):
 checks.average_turns(average_turns)
 
 # %% [markdown] tags=["solution"]
-# With a kernel that is not symmetric this would be wrong: the network would be asked to undo a blur that the
-# microscope does not make. `siamdecon.network.patches.symmetries` finds the turns that a kernel allows.
+# With a kernel that is not symmetric this would be wrong: the network would have to undo a blur that the
+# microscope does not cause. `siamdecon.network.patches.symmetries` finds the rotations and flips that a kernel allows.
 
 # %%
 averaged = {
@@ -251,16 +251,16 @@ classical = {
 Markdown(score_table({f"{name}, averaged": row for name, row in averaged.items()} | classical))
 
 # %% [markdown]
-# ## Move the lambdas
+# ## Explorer: the lambdas
 #
-# Behind these controls are 48 trainings on this crop, each looked at six times: left the estimate, right
-# the residual, below the spectrum. "amplitude / clean" is how much of each frequency the estimate has;
-# "correlation with clean" how much of it is right.
+# These controls show 48 training runs on this crop, each recorded at six steps. Left: the estimate. Right:
+# the residual. Below: the spectrum. "amplitude / clean" is how much of each frequency the estimate has;
+# "correlation with clean" is how much of it is right.
 #
-# 1. Both lambdas 0, no boundary loss: move through the steps. When is the PSNR highest, and what do residual
-#    and spectrum do after that?
+# 1. Both lambdas 0, no boundary loss: move through the steps. When is the PSNR highest, and how do residual
+#    and spectrum change after that?
 # 2. `lambda inv` 2 alone against `lambda inv d` 2 alone, last step: at which frequencies do they differ, and is
-#    what the first has there right?
+#    the first one right there?
 # 3. Both at 8: what does the residual show?
 # 4. Which setting and step would you have chosen by the residual alone?
 
@@ -286,10 +286,10 @@ assert np.mean(identity.curves[amplitude]) > np.mean(explorer.frame.curves[ampli
 # %% [markdown]
 # ## Summary
 #
-# - The invariance before the PSF sees what the PSF hides; the one after it does not.
+# - The invariance loss before the PSF detects what the PSF removes; the one after it does not.
 # - Eq. 4 costs one blur a step less than Eq. 3.
 # - On this crop the order is that of Table 1: Noise2Same, Noise2Self, Noise2Same (d).
-# - $\lambda_{inv (d)}$ trades grain against detail: 0 ends with the noise in the estimate (16.6 dB after 400 steps),
+# - $\lambda_{inv (d)}$ balances grain against detail: 0 ends with the noise in the estimate (16.6 dB after 400 steps),
 #   2 does not (22.9 dB), and 8 leaves detail in the residual (22.4 dB).
 
 # %%
@@ -301,7 +301,7 @@ from siamdecon.lab import check_budget
 check_budget(training_steps=1200)
 
 # %% tags=["hide-cell"]
-# Live training joins the controls: a few steps here, the lab tier for a learner.
+# Live training adds a setting to the controls: a few steps here, the lab tier for a learner.
 explorer.train(1.0, 1.0, "deconvolved, 0.1")
 assert explorer.at == (1.0, 1.0, "deconvolved, 0.1", 4)
 assert "step 4" in explorer.frame.text

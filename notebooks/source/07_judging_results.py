@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Judging results: consistent is not yet true
+# # Judging results: consistent does not mean true
 #
-# A restored image looks sharp. Is the detail real? With the clean image at hand, a score answers, if it
-# is computed with care. Without it there are tests, and each is blind to something. This notebook breaks
-# scores and tests on purpose, and ends with pictures that no test of the measurement can tell apart.
+# A restored image looks sharp. Is the detail real? If the clean image is known, a score answers this, if it
+# is computed with care. Without it there are tests, and each misses some failures. This notebook shows how
+# scores and tests fail, and ends with images that no test of the measurement can tell apart.
 #
 # | | |
 # |---|---|
-# | After it you can | compute a PSNR that can be compared; test a residual; read a Fourier ring correlation; say which test sees which failure, and which failure none sees |
+# | After it you can | compute a PSNR that can be compared; test a residual; read a Fourier ring correlation; say which test detects which failure, and which failure no test detects |
 # | Before it | Python, NumPy and the Fourier transform; what a point-spread function (PSF) is |
 # | Reading | 20 minutes |
 # | Running | 25 seconds and 150 training steps, on two CPU cores |
@@ -38,7 +38,7 @@ from siamdecon.microscope import blur, gibson_lanni, noise_level, residual
 #
 # $$\mathrm{PSNR} = 10 \log_{10} \frac{R^2}{\frac{1}{n} \sum (x - \hat x)^2}\ \mathrm{dB}.$$
 #
-# $R$ is the data range: a convention, not a measurement. Images here live in $[0, 1]$, so $R = 1$ for
+# $R$ is the data range: a convention, not a measurement. Images here lie in $[0, 1]$, so $R = 1$ for
 # every image and every method, and the estimate is clipped to $[0, 1]$ first.
 
 # %% [markdown]
@@ -64,11 +64,11 @@ checks.psnr(psnr)
 
 # %% [markdown] tags=["solution"]
 # 10 dB are a factor of 10 in the mean square error, 6 dB a factor of 2 in its root. At data range 1
-# the score is the error on a logarithmic scale and nothing else.
+# the score is simply the error on a logarithmic scale.
 
 # %% [markdown]
 # Two estimates of a tissue section: a Wiener filter, and 50 iterations of Lucy-Richardson, which are
-# far too many. The residual, measurement minus blurred estimate, stands below, in its own grey window.
+# far too many. The residuals (measurement minus blurred estimate) are shown below, with their own grey scale.
 
 # %%
 clean, psf = load_sample("histology")[128:384, 128:384], paper_psf(2)
@@ -115,22 +115,22 @@ assert own["50 iterations"] > own["Wiener"]
 assert plain["50 iterations"] > in_dB(grainy, 1) + 0.8
 
 # %% [markdown]
-# With the range of the estimate itself, the grain pays: its outliers stretch $R$, the score rises by 8 dB,
-# and it overtakes the Wiener filter. At range 1 it scores no more than a flat grey picture.
-# Clipping before scoring moves it by more than 1 dB. Scores from different settings can't be compared.
+# With the range of the estimate itself, grain is rewarded: its outliers increase $R$, the score rises by 8 dB
+# and exceeds that of the Wiener filter. At range 1 the grainy estimate scores no more than a flat grey image.
+# Clipping before scoring changes its score by more than 1 dB. Scores from different settings can't be compared.
 #
-# ### A score with two free numbers
+# ### A score with two free parameters
 #
 # For volumes the paper's authors subtract both means and scale the estimate by least squares before they
-# score it, because brightness units often differ. That forgives more than one might think.
+# score it, because brightness units often differ. This ignores more errors than one might expect.
 
 # %%
 negative = Question(
     "The negative of the Wiener estimate, 1 - estimate, is scored after a least-squares fit of scale and "
-    "offset. What does it get?",
-    ["Less than a flat grey image", "As much as a flat grey image", "As much as the estimate"],
+    "offset. What is its score?",
+    ["Lower than a flat grey image", "Equal to a flat grey image", "Equal to the estimate"],
     answer=2,
-    because="The fit may choose a negative scale: it turns the negative back before it is scored.",
+    because="The fit may choose a negative scale: it inverts the negative before it is scored.",
 )
 negative
 
@@ -154,7 +154,7 @@ for spread in (clean.std(), 0.06):
 negative.reveal(
     gallery(
         {f"{n}: {affine_psnr(c):.2f} dB": c for n, c in candidates.items()},
-        alt="The estimate, the dimmed and the negative score alike after the fit; flat grey scores 13.80.",
+        alt="The estimate, the dimmed one and the negative score alike after the fit; flat grey scores 13.80.",
     )
 )
 
@@ -166,7 +166,7 @@ assert abs(affine_psnr(flat) + 20 * np.log10(clean.std())) < 1e-3
 
 # %% [markdown]
 # A flat estimate scores $-20 \log_{10} \mathrm{std}(x)$: 13.80 dB here, and 24.44 dB for a volume so
-# empty that its standard deviation is 0.06. An affine score is read against that floor, beside the plain one.
+# empty that its standard deviation is 0.06. Compare an affine score with that floor, and with the plain score.
 #
 # ### Two errors of the same size
 #
@@ -190,20 +190,20 @@ assert shift["ssim"] > 0.95 and grain["ssim"] < 0.6
 # %% [markdown] tags=["equation:residual"]
 # ## Is the residual noise?
 #
-# Without the clean image, the measurement $y$ is all there is. The residual $r = y - \hat x * k$ of a good
-# estimate is the noise: of the known strength, and without structure. Structure shows in the
+# Without the clean image, only the measurement $y$ is available. The residual $r = y - \hat x * k$ of a good
+# estimate is the noise: it has the known standard deviation and no structure. Structure shows in the
 # autocorrelation at a shift $d$,
 #
 # $$c(d) = \frac{\sum_p r(p)\, r(p + d)}{\sum_p r(p)^2}, \qquad
 # c = \frac{\mathcal F^{-1} |\mathcal F(r)|^2}{\sum_p r(p)^2},$$
 #
-# after the mean is taken off. Noise of independent pixels has $c = 0$ except at $d = 0$; as a
-# spectrum, it is flat.
+# after the mean is subtracted. Noise that is independent from pixel to pixel has $c = 0$ except at $d = 0$;
+# its spectrum is flat.
 
 # %% [markdown]
 # ### Exercise 2: the autocorrelation
 #
-# Compute $c$ for all shifts at once with `np.fft.fft2`, shifts wrapping round the border; shift 0 stays
+# Compute $c$ for all shifts at once with `np.fft.fft2`, where shifts wrap around the border; shift 0 is
 # at index `[0, 0]`, where $c$ is 1.
 
 
@@ -225,20 +225,20 @@ def autocorrelation(residual):
 checks.autocorrelation(autocorrelation)
 
 # %% [markdown] tags=["solution"]
-# The autocorrelation and the power spectrum hold the same numbers (Wiener and Khinchin). A bump around
-# shift 0 is too much power at low frequencies: the estimate lacks coarse structure. Negative
-# neighbours are too little of it: the estimate has explained noise.
+# The autocorrelation and the power spectrum contain the same information (Wiener and Khinchin). A bump around
+# shift 0 means too much power at low frequencies: the estimate lacks coarse structure. Negative
+# neighbours mean too little of it: the estimate has fitted noise.
 
 # %% [markdown]
 # Three estimates: the Wiener filter, one that is too smooth, and Lucy-Richardson after 100 iterations. The
-# border is left out: the measurement was blurred into darkness there, which no method here knows.
+# border is left out: the measurement is dark there, and no method here models that.
 
 # %%
 smoothing = Question(
     "Which of the three leaves the smallest residual?",
     ["The Wiener filter", "The too smooth one", "Lucy-Richardson after 100 iterations"],
     answer=2,
-    because="Its grain is the noise, explained as if it were specimen. A residual can be too small.",
+    because="Its grain overfits the noise. A residual can be too small.",
 )
 smoothing
 
@@ -252,7 +252,7 @@ inner = np.s_[16:-16, 16:-16]
 estimates = {n: deconvolve(noisy, psf, method, **o).image for n, (method, o) in methods.items()}
 residuals = {n: residual(e, noisy, psf)[inner] for n, e in estimates.items()}
 noise = residual(clean, noisy, psf)[inner].std()  # the strength of the noise, from the truth
-print(f"noise {noise:.4f}, read off the image without the truth: {noise_level(noisy):.4f}")
+print(f"noise {noise:.4f}, estimated without the truth: {noise_level(noisy):.4f}")
 print("residuals", {n: f"{r.std():.4f}" for n, r in residuals.items()})
 
 # %%
@@ -288,23 +288,24 @@ assert abs(residuals["Wiener"].std() / noise - 1) < 0.03
 assert abs(noise_level(noisy) / noise - 1) < 0.04
 
 # %% [markdown]
-# The residual's strength tells all three apart: that of the too smooth estimate is above the noise, that of
-# the over-iterated one far below. The spectrum says why: too much, or too little, below 0.1 cycles per pixel.
+# The residual's standard deviation tells all three apart: that of the too smooth estimate is above the noise,
+# that of the over-iterated one far below. The spectrum shows why: too much, or too little, power below 0.1
+# cycles per pixel.
 #
 # Beyond 0.15 the Wiener filter and the too smooth estimate leave the same residual, that of noise. The next
-# section shows how different their power is there. The PSF passes next to nothing of it, so **whatever an
-# estimate shows there, the residual hardly sees it**.
+# section shows how different their power is there. The PSF passes almost none of it, so **whatever an
+# estimate shows there hardly changes the residual**.
 
 # %% [markdown] tags=["equation:frc"]
 # ## How much of each detail is right
 #
-# The power spectrum says how much detail of each size an image has. The Fourier ring correlation (FRC) says
+# The power spectrum shows how much detail of each size an image has. The Fourier ring correlation (FRC) shows
 # how much of it is shared with another image. Over a ring of spatial frequencies,
 #
 # $$\mathrm{FRC} = \frac{\mathrm{Re} \sum_{k} \hat u(k)\, \overline{\hat v(k)}}
 # {\sqrt{\sum_{k} |\hat u(k)|^2 \; \sum_{k} |\hat v(k)|^2}}$$
 #
-# with $\hat u$, $\hat v$ the transforms of the two images. 1: the same detail; 0: unrelated; below 0: turned
+# with $\hat u$, $\hat v$ the transforms of the two images. 1: the same detail; 0: unrelated; below 0: inverted
 # contrast.
 
 # %% [markdown]
@@ -331,8 +332,8 @@ def ring_correlation(u, v, ring):
 checks.ring_correlation(ring_correlation)
 
 # %% [markdown] tags=["solution"]
-# The power cancels: an estimate with faint but right detail has a correlation of 1, one with strong but
-# wrong detail 0. Hence the two curves belong together.
+# The power cancels: an estimate with faint but correct detail has a correlation of 1, one with strong but
+# wrong detail has 0. Hence both curves are needed.
 
 # %% [markdown]
 # `radial_power` and `fourier_ring_correlation` do this for all rings. Against the clean image:
@@ -343,7 +344,7 @@ fine = Question(
     "the clean image. How well does it correlate with it there?",
     ["Perfectly: 1", "Partly: 0.5", "Not at all: 0"],
     answer=2,
-    because="The PSF passes 5 % of that detail, and that lies under the noise: the noise is amplified.",
+    because="The PSF passes 5 % of that detail, which is below the noise: the noise is amplified.",
 )
 fine
 
@@ -383,18 +384,18 @@ assert all(curve[frequency > 0.15].max() < 0.2 for curve in frc.values())
 assert all(curve[:2].min() > 0.8 for curve in frc.values())
 
 # %% [markdown]
-# All three know about the same: the correlation is gone at 0.15 cycles per pixel. What differs is what
-# they draw beyond. The Wiener filter leaves it empty. The iterations fill it. **Power without
+# All three recover about the same detail: the correlation has fallen to 0 at 0.15 cycles per pixel. They
+# differ beyond that: the Wiener filter has no power there, the iterations have much. **Power without
 # correlation is invented detail.**
 #
-# ## A laboratory of hallucinations
+# ## Examples of hallucinated detail
 #
 # Three more ways to go wrong, none of which looks like noise.
 #
 # 1. A **wrong PSF**: 5 µm out of focus instead of 3.
 # 2. A network with **extreme lambdas**: the reconstruction loss alone, $\lambda_{inv (d)} = 0$. Nothing keeps
-#    it from drawing what the PSF hides. (150 steps, one pass each.)
-# 3. **Borrowed detail**: wherever the PSF passes less than 8 %, the frequencies of another tissue.
+#    it from producing detail that the PSF removes. (150 steps, one pass each.)
+# 3. **Borrowed detail**: wherever the PSF passes less than 8 %, the frequencies come from another part of the tissue.
 
 # %%
 wrong_psf = gibson_lanni(Microscope(defocus=-5.0))
@@ -465,20 +466,20 @@ assert invented["Wiener"] < 0.05 and invented["rec alone"] > 0.1 and invented["b
 assert abs(curves["rec alone"][5:].mean()) < 0.1
 
 # %% [markdown]
-# All four residuals have the strength of the noise within 3 %. The wrong PSF has *turned the
-# contrast* of detail around 0.11 cycles per pixel: dark lines where there are bright ones. The network
-# fills the frequencies beyond 0.16, and none of it correlates with the truth. The borrowed detail looks
-# the sharpest, and is another tissue's.
+# The standard deviation of all four residuals equals that of the noise within 3 %. The wrong PSF has *inverted
+# the contrast* of detail around 0.11 cycles per pixel: dark lines where there are bright ones. The network
+# adds power beyond 0.16, and none of it correlates with the truth. The borrowed detail looks the sharpest,
+# but comes from another part of the tissue.
 #
 # ## Which one is real?
 #
-# Three pairs of a clean patch and the same patch with borrowed detail, then a pair of restorations, one with
-# the right PSF and one with the wrong one. Choose before you read on.
+# Below are three pairs of a clean patch and the same patch with borrowed detail, then a pair of restorations,
+# one with the right PSF and one with the wrong one. Choose before you read on.
 
 # %%
 faked = borrow(clean, other)
 gap = np.std(blur(clean, psf)[inner] - blur(faked, psf)[inner])
-same = f"Blurred, the two differ by {gap:.4f} (standard deviation), under noise of {noise:.3f}."
+same = f"Blurred, the two differ by {gap:.4f} (standard deviation); the noise is {noise:.3f}."
 
 
 def pair(ask, y, x, truth, images=(clean, faked), because=same):
@@ -495,7 +496,7 @@ display(
     pair("Pair 1: which patch is real?", 20, 96, 1),
     pair("Pair 2: which patch is real?", 120, 20, 0),
     pair("Pair 3: which patch is real?", 16, 40, 1),
-    pair("Pair 4: which restoration had the right PSF?", 96, 96, 0, restored, turned),
+    pair("Pair 4: which restoration used the right PSF?", 96, 96, 0, restored, turned),
 )
 
 # %% tags=["hide-cell"]
@@ -504,14 +505,14 @@ assert np.std(clean - faked) > 0.05  # a large difference, all of it where the P
 assert score(clean, faked)["psnr"] < 24
 
 # %% [markdown]
-# If you could tell, it was by what tissue usually looks like: a prior. The measurement does not say. Blurred,
-# real and invented differ by a thirtieth of the noise, and any method that chose between them has guessed.
+# If you could tell, you used a prior: how tissue usually looks. The measurement does not show it. Blurred,
+# real and invented detail differ by a thirtieth of the noise, so a method can only guess which one is real.
 #
-# ## What helps, and against what
+# ## Which test detects which failure
 #
-# **A second measurement** of the same specimen (here another seed) can judge the first estimate: noise that
-# was explained as specimen does not come back. Two measurements restored **independently** can be compared by
-# the FRC, without any truth.
+# **A second measurement** of the same specimen (here another seed) can test the first estimate: noise that
+# was fitted in the first does not appear in the second. Two measurements restored **independently** can be
+# compared by the FRC, without any truth.
 
 # %%
 second = degrade(clean, psf, seed=1)
@@ -540,16 +541,16 @@ Markdown("\n".join([head, "|---" * 7 + "|", *body]))
 
 # %% [markdown]
 # Residuals are divided by the noise: 1 is right. "Coarse part" is the residual's power between 0.03 and 0.13
-# cycles per pixel, 1 for white noise. Both FRC columns are of the ring around 0.11. Where the noise is known
-# (`noise_level` comes within 4 %), only the first and the last column need the truth.
+# cycles per pixel, 1 for white noise. Both FRC columns are for the ring around 0.11. Where the noise is known
+# (`noise_level` is within 4 %), only the first and the last column need the truth.
 #
 # - **Too smooth**: the residual is too large and coarse.
 # - **Over-iterated**: the residual is too small; against the second measurement it is larger than that of the
-#   Wiener filter. What was gained on the first was its noise.
-# - **Wrong PSF**: strength and second measurement pass. The two restorations agree at 0.11
-#   and are both wrong: an error that both share looks like a result. The coarse part of the residual gives
-#   it away, if one looks.
-# - **Borrowed**: no test without the truth sees anything.
+#   Wiener filter. The better fit to the first measurement is a fit to its noise.
+# - **Wrong PSF**: the size of the residual and the second measurement show nothing. The two restorations agree
+#   at 0.11 and are both wrong: an error that both share looks like a result. Only the coarse part of the
+#   residual reveals it.
+# - **Borrowed**: no test without the truth detects it.
 
 # %% tags=["hide-cell"]
 columns = ("psnr", "own", "held", "coarse", "two", "truth")
@@ -567,10 +568,10 @@ assert fake["two"] > good["two"] - 0.05 and fake["psnr"] < good["psnr"] - 1
 # ## Summary
 #
 # - One convention for scores: data range 1, clipped; an affine score only beside the plain one and its floor.
-# - The residual shows what is missing and noise that was explained. It can be too small.
+# - The residual shows missing structure and fitted noise. It can be too small.
 # - Power without correlation is invented detail; `radial_power` and `fourier_ring_correlation` show both.
 # - A second measurement exposes fitted noise. It does not expose an error that both share: a wrong PSF, a prior.
-# - Consistent does not mean true: what the PSF does not pass, no test of the measurement can judge.
+# - Consistent does not mean true: no test of the measurement can judge detail that the PSF does not pass.
 
 # %%
 predictions()

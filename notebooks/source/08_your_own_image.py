@@ -1,9 +1,9 @@
 # %% [markdown]
-# # Your own image: from a file to a file you can trust
+# # Your own image: from a file to a restored file
 #
 # Your image has camera counts instead of numbers from 0 to 1, a voxel size, perhaps saturated pixels,
-# and no clean version beside it. This notebook takes a TIFF from reading to saving: what to
-# check first, how to choose a method without the truth, how large images are tiled, what is kept.
+# and no clean version. This notebook takes a TIFF from reading to saving: what to check first, how to
+# choose a method without the truth, how large images are tiled, and which metadata is kept.
 #
 # | | |
 # |---|---|
@@ -42,7 +42,7 @@ from siamdecon.network import blend, predict, steps_taken
 # %% [markdown]
 # ## The file
 #
-# A stand-in for yours: nuclei, blurred and with noise, in counts of a 12-bit camera with an offset of 300.
+# An example in place of your own: nuclei, blurred and noisy, in counts of a 12-bit camera with an offset of 300.
 # Two exposures of the same field are written to a temporary folder.
 
 # %%
@@ -61,14 +61,14 @@ print(image)
 print("counts from", image.data.min(), "to", image.data.max())
 
 # %% [markdown]
-# `read_image` keeps the pixels as they are, and knows the axes and the voxel size in micrometres from what
-# ImageJ, Fiji or OME wrote. An image passes wherever an array does.
+# `read_image` keeps the pixels as they are, and reads the axes and the voxel size in micrometres from the
+# metadata of ImageJ, Fiji or OME. The result can be used wherever an array can.
 #
-# ### Exercise 1: there and back
+# ### Exercise 1: back to counts
 #
-# For the work, `deconvolve` maps the lowest count to 0 and the highest to 1, and maps the estimate back. To be
-# saved as the camera's `uint16`, it must also be rounded, and stay within 0 to 65535: restored peaks may rise
-# above the highest count, but the dtype ends. Write the way back.
+# Internally, `deconvolve` maps the lowest count to 0 and the highest to 1, and maps the estimate back. To be
+# saved as the camera's `uint16`, it must also be rounded and clipped to 0 to 65535: restored peaks may rise
+# above the highest count, and the dtype has a limit. Write this conversion.
 
 
 # %% tags=["task"]
@@ -87,14 +87,15 @@ def to_counts(estimate, low, high):
 checks.to_counts(to_counts)
 
 # %% [markdown] tags=["solution"]
-# A cast alone cuts off the fraction, half a count on average, and wraps round at the ends: -1 becomes 65535, a
-# white pixel in the dark. `result.save(path, dtype="source")` does what you wrote.
+# A cast alone cuts off the fraction, half a count on average, and wraps around at the ends: -1 becomes 65535, a
+# white pixel in a dark area. `result.save(path, dtype="source")` does the same as your function.
 
 # %% [markdown]
 # ## The PSF
 #
-# From the optics: aperture, wavelength, immersion, the distance from the focus, and the pixel size, which
-# the file knows. Lengths are in micrometres. A length in nanometres is refused, by the field's name:
+# It can be computed from the optics: aperture, wavelength, immersion, the distance from the focus, and the
+# pixel size, which is in the file. Lengths are in micrometres. A length in nanometres raises an error that
+# names the field:
 
 # %%
 try:
@@ -103,14 +104,14 @@ except ValueError as error:
     print(error)
 
 # %%
-pixel_size = image.voxel_size[-1]  # voxel_size is None where the file does not know it
+pixel_size = image.voxel_size[-1]  # voxel_size is None where the file does not give it
 psf = gibson_lanni(
     Microscope(na=0.8, wavelength=0.6, index=1.33, pixel_size=pixel_size, defocus=3.045)
 )
 
 # %% [markdown]
-# Or from a file, measured from beads: `read_image("psf.tif")`. A measured kernel needs its background
-# taken off; an odd size with the peak in the middle keeps the image where it is.
+# Or it can be read from a file, measured with beads: `read_image("psf.tif")`. Subtract the background from a
+# measured kernel; use an odd size with the peak in the middle, so that the image is not shifted.
 
 # %%
 write_image(folder / "psf.tif", psf, overwrite=True)
@@ -126,10 +127,10 @@ assert np.allclose(centre, middle, atol=1e-3)
 assert image.voxel_size == (0.406, 0.406) and image.dtype == np.uint16
 
 # %% [markdown]
-# ## Checks before any work
+# ## Checks before the restoration
 #
-# Four numbers: the range, the share of pixels at its ends, the strength of the noise, and whether
-# the image looks clipped. Beside it an overexposed copy, cut off at 700 counts.
+# Check four things: the range, the share of pixels at its ends, the noise level, and whether
+# the image looks clipped. An overexposed copy, clipped at 700 counts, is checked for comparison.
 
 
 # %%
@@ -150,10 +151,10 @@ assert saturated[0] < 0.001 < 0.005 < saturated[1]
 assert 0.95 < noise_level(image.data) / true_noise < 1.15
 
 # %% [markdown]
-# A pile of pixels at the highest count is light that was not measured. No method brings it back: expose
-# for less. A few hot pixels stretch the range in another way; a median filter removes them first.
+# Many pixels at the highest count mean light that was not measured. No method can recover it: use a shorter
+# exposure. A few hot pixels also stretch the range; a median filter removes them first.
 #
-# Functions below `deconvolve` want $[0, 1]$, and say so before they work:
+# The functions that `deconvolve` calls expect values in $[0, 1]$, and raise an error otherwise:
 
 # %%
 try:
@@ -164,15 +165,15 @@ except ValueError as error:
 # %% [markdown]
 # ## Choosing a method without the truth
 #
-# Five candidates. What can be measured without a clean image:
+# There are five candidates. Four numbers can be computed without a clean image:
 #
 # - **own**: the residual's standard deviation, divided by the noise. Above 1, structure is missing.
-#   Below 1, noise has been explained.
+#   Below 1, noise has been fitted.
 # - **held out**: the residual of the same estimate against the *second exposure*.
-# - **halves**: with one exposure only. For Gaussian noise of standard deviation $s$ and $z$ drawn with the
+# - **halves**: for one exposure only. For Gaussian noise of standard deviation $s$ and $z$ drawn with the
 #   same $s$, the noise of $y + z$ and of $y - z$ is independent, each with twice the variance. Restore one,
 #   test on the other.
-# - **agreement**: how far the restorations of the two exposures lie apart, divided by the noise.
+# - **agreement**: the difference between the restorations of the two exposures, divided by the noise.
 
 # %%
 candidates = {
@@ -187,7 +188,7 @@ first, second = (
 )
 level = noise_level(first)
 z = np.random.default_rng(0).normal(scale=level, size=first.shape).astype(np.float32)
-inner = np.s_[16:-16, 16:-16]  # beyond the border lies what nobody measured
+inner = np.s_[16:-16, 16:-16]  # near the border, unmeasured light has an effect
 
 
 # %%
@@ -213,15 +214,16 @@ Markdown("\n".join([head, *rows]))
 
 # %%
 choice = Question(
-    "Going by the table: which estimate is nearest to the truth?",
+    "According to the table, which estimate is nearest to the truth?",
     list(candidates),
     answer=4,
-    because="The lowest residual on data it has not seen, in both columns, at an agreement below 1.",
+    because="It has the lowest residual on unseen data, in both columns, and an agreement below 1.",
 )
 choice
 
 # %% [markdown]
-# The stand-in has a truth, so the choice can be judged. Above the estimates, below their residuals.
+# For this example the clean image is known, so the choice can be judged. The estimates come first, then their
+# residuals.
 
 # %%
 unit = {n: (e - 300) / 900 for n, e in restored.items()}
@@ -256,24 +258,24 @@ assert psnr["Lucy-Richardson, 50"] < psnr["Wiener, 20"] - 2
 assert column["agreement"]["Lucy-Richardson, 50"] > 3 * column["agreement"]["total variation"]
 
 # %% [markdown]
-# The held-out columns find the best one, by little. They do not order the rest: 50 iterations look better
-# there than the blurred Wiener estimate, and are far worse. Their grain is fine detail that the PSF does not
-# pass, so the residual hardly sees it. The agreement does: their two restorations differ by several times the
-# noise. It is no measure of truth either: the blurred estimate agrees best.
+# The held-out columns find the best estimate, by a small margin. They do not rank the rest: 50 iterations look
+# better there than the blurred Wiener estimate, and are far worse. Their grain is fine detail that the PSF does
+# not pass, so it hardly changes the residual. The agreement shows it: their two restorations differ by several
+# times the noise. But agreement does not measure truth either: the blurred estimate agrees best.
 #
 # | you see | it means | do |
 # |---|---|---|
 # | own residual above 1, or outlines in it | structure is missing | less smoothing, more iterations; check the PSF |
-# | own residual below 1, held out above it | noise was explained | fewer iterations, more smoothing |
-# | restorations of two exposures, or two seeds, differ by more than the noise | detail is invented | the same, or leave that detail out |
-# | all of it good | the estimate is consistent | say so; it is not yet true |
+# | own residual below 1, held out above it | noise was fitted | fewer iterations, more smoothing |
+# | restorations of two exposures, or two seeds, differ by more than the noise | detail is invented | the same, or ignore that detail |
+# | all of these are good | the estimate is consistent | report it as consistent, not as true |
 #
-# No number in this table sees a PSF that is slightly wrong, or detail that the method always draws.
+# No number in this table detects a PSF that is slightly wrong, or detail that the method always adds.
 #
 # ## Tiles
 #
-# A large image is restored in tiles, and each tile sees a border where the image goes on. The paper lets
-# tiles overlap and averages them with weights that fall towards the tile's border.
+# A large image is restored in tiles, and each tile has a border where the image continues. In the paper, tiles
+# overlap and are averaged with weights that fall towards the tile's border.
 
 # %% [markdown] tags=["equation:pyramid"]
 # For a tile of side $n$ and the pixel $i = 0 \ldots n - 1$ of an axis, the ramp and the pyramid are
@@ -306,8 +308,8 @@ def pyramid_weights(size):
 checks.pyramid_weights(pyramid_weights)
 
 # %% [markdown] tags=["solution"]
-# The weight counts from 1, not from 0: a pixel at the image's own border lies in one tile only, and is
-# divided by that tile's weight. Where tiles overlap, each hands over to the next without a step.
+# The weights start at 1 / ceil(n / 2), not at 0: a pixel at the image's own border lies in one tile only, and is
+# divided by that tile's weight. Where tiles overlap, one blends into the next without a step.
 
 # %% [markdown]
 # `blend` does this for any function of a tensor. Here the Wiener filter works on tiles of 64 pixels, with
@@ -351,9 +353,9 @@ assert max(column_error["overlap 32"]) < 0.5 * min(seams)
 assert (tiled[32] - whole).std() < 0.5 * (tiled[0] - whole).std()
 
 # %% [markdown]
-# For the networks, `deconvolve(..., tile=256)` sets the side of the tiles, overlap 32; unless given, it is
-# chosen by the memory. The training is not tiled: it sees patches anyway. A classical method restores the whole
-# image at once.
+# For the networks, `deconvolve(..., tile=256)` sets the side of the tiles, with an overlap of 32; by default it is
+# chosen to fit the memory. The training is not tiled: it uses patches anyway. A classical method restores the
+# whole image at once.
 #
 # ## Saving
 #
@@ -377,12 +379,12 @@ assert back.dtype == np.uint16 and np.abs(back.data - chosen.image).max() <= 0.5
 assert record["image"]["shape"] == [256, 256]
 
 # %% [markdown]
-# Without `dtype`, a TIFF keeps the estimate as float32. An existing file is not replaced unless
-# `overwrite=True`, and that is said before the work.
+# Without `dtype`, a TIFF stores the estimate as float32. An existing file is not replaced unless
+# `overwrite=True`; this is checked before the restoration starts.
 #
-# ### The same without Python
+# ### The same from the command line
 #
-# The pixel size is the file's. `python -m siamdecon` and `siamdecon` are the same command.
+# The pixel size is read from the file. `python -m siamdecon` and `siamdecon` are the same command.
 
 # %%
 arguments = "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --method wiener"
@@ -406,11 +408,11 @@ assert done.returncode == 0 and from_shell.voxel_size == image.voxel_size
 assert np.abs(from_shell.data - in_python).max() < 1.01  # rounded, and another process's threads
 
 # %% [markdown]
-# ## Long trainings: checkpoint and interrupt
+# ## Long training runs: checkpoint and interrupt
 #
-# With `checkpoint=`, a training is saved every 100 steps, and the same call goes on from there. The notebook's
-# stop button ends it early, and what has been reached comes back. Here a callback presses it at step 110 of 120.
-# (8 features instead of 16, to be quick: look at the mechanism, not at the quality.)
+# With `checkpoint=`, the training is saved every 100 steps, and the same call resumes from there. The notebook's
+# stop button ends it early, and returns the result so far. Here a callback imitates the button at step 110 of 120.
+# (8 features instead of 16, to be quick: this shows the mechanism, not the quality.)
 
 
 # %%
@@ -428,11 +430,11 @@ for result in (partial, resumed):
 print("steps taken by this notebook:", steps_taken())
 
 # %% [markdown]
-# 110 steps and then 20: the second call took up step 100, the last one saved, and not 110.
+# 110 steps and then 20: the second call resumed from step 100, the last one saved, not from 110.
 #
 # ### Another seed
 #
-# One more training, with another seed, shows which detail the network owes to chance. What differs
+# One more training run, with another seed, shows which detail depends on chance. Detail that differs
 # between seeds is not in the measurement.
 
 # %%
@@ -460,8 +462,8 @@ gallery(
 
 # %% [markdown]
 # The seeds differ by a fraction of the noise, but mostly at the outlines of nuclei, and both score below total
-# variation. The residual shows outlines, too: 120 steps with 8 features are too few. That two results
-# agree says that they are stable, not that they are good.
+# variation. The residual shows outlines, too: 120 steps with 8 features are too few. Agreement
+# between two results shows that they are stable, not that they are good.
 
 # %% tags=["hide-cell"]
 assert steps_taken() == 250 or tier_name() != "lab"
@@ -476,8 +478,8 @@ assert (in_tiles - resumed.image)[inner].std() < difference.std()
 # ## Summary
 #
 # - `read_image` keeps counts, axes and voxel size; the PSF takes its pixel size from there.
-# - Look at range, ends and noise before any work: saturated light is lost.
-# - Without the truth: own residual, held-out residual, agreement. Each is blind to something.
+# - Check range, ends and noise before the restoration: saturated light is lost.
+# - Without the truth: own residual, held-out residual, agreement. Each misses some failures.
 # - Tiles overlap and are blended with pyramid weights; without overlap they leave seams.
 # - `save` keeps the voxel size and writes every setting; the command line does the same.
 

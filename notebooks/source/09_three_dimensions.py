@@ -2,13 +2,13 @@
 # # Three dimensions
 #
 # A volume is not a stack of images that can be restored one by one: each plane also shows what lies above and
-# below it. This notebook blurs a volume, trains the course's network on a part of it, and looks at what is
-# different in 3D: the cost of the kernel, a kernel that has an up and a down, scores that have a floor, and
-# volumes that fit neither the network nor the memory at once.
+# below it. This notebook blurs a volume, trains the course's network on a part of it, and shows the differences
+# in 3D: the cost of the kernel, a kernel that is asymmetric along z, scores that have a floor, and volumes that
+# are too large for the network or the memory.
 #
 # | | |
 # |---|---|
-# | After it you can | look at a volume honestly; write a loss in 3D; restore a stack in tiles without seams, and one larger than the memory; read a score with a floor |
+# | After it you can | choose a projection to show a volume; write a loss in 3D; restore a stack in tiles without seams, and one larger than the memory; read a score with a floor |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 03 and 05 |
 # | Reading | 20 minutes |
 # | Running | 70 seconds and 300 training steps, on two CPU cores |
@@ -42,10 +42,10 @@ from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
 # %% [markdown]
 # ## A volume
 #
-# The paper's volume shows microtubules, the thin tubes of a cell's skeleton. It may not be passed on, so
-# `load_volume` draws a synthetic one of the same size: curved tubes, thinner than a voxel, brightness in [0, 1]. (A
-# copy of the paper's volume is read in its place where the environment variable `SIAMDECON_VOLUME` names the
-# file.) No score here can be compared with the paper's.
+# The paper's volume shows microtubules, the thin tubes of a cell's skeleton. It may not be redistributed, so
+# `load_volume` draws a synthetic one of the same size: curved tubes, thinner than a voxel, brightness in [0, 1]. (If
+# the environment variable `SIAMDECON_VOLUME` names a copy of the paper's volume, that copy is read instead.) No
+# score here can be compared with the paper's.
 
 # %%
 volume = load_volume()
@@ -61,14 +61,14 @@ assert volume.dtype == np.float32 and volume.min() == 0 and volume.max() == 1
 assert volume.mean() < 0.02 < 0.5 < volume.max(axis=0).mean() + 0.4
 
 # %% [markdown]
-# A screen shows two dimensions, so a picture of a volume always leaves something out. A plane is true but shows
+# A screen shows two dimensions, so a picture of a volume always leaves something out. A plane is exact but shows
 # little of a tube that crosses it. The *maximum projection* shows each column's brightest voxel, the *mean
 # projection* its average.
 #
 # ## The microscope in 3D
 #
-# The kernel is a stack too: 17 planes, the focus between the seventh and the eighth, rings above and below.
-# Clean volume, convolution, noise: as in 2D, but without impulses (`PAPER_3D`).
+# The kernel is a stack too: 17 planes, with the focus between the seventh and the eighth, and rings above and
+# below. The simulation is that of 2D (clean volume, convolution, noise) without impulses (`PAPER_3D`).
 
 # %%
 psf = paper_psf(3)
@@ -84,7 +84,7 @@ projection = Question(
     "The noisy volume, 128 planes. Which projection along z shows the tubes better?",
     ["The highest value of each column", "The mean of each column", "Both show them equally"],
     answer=1,
-    because="The highest of 128 noisy values is a large noise value. The mean lets noise cancel.",
+    because="The highest of 128 noisy values is a large noise value. In the mean, the noise cancels.",
 )
 projection
 
@@ -108,10 +108,10 @@ seen = {name: getattr(noisy, name)(axis=0).ravel() for name in ("max", "mean")}
 assert np.corrcoef(truth, seen["mean"])[0, 1] > np.corrcoef(truth, seen["max"])[0, 1] + 0.1
 
 # %% [markdown]
-# ## The price of a third dimension
+# ## The cost of a third dimension
 #
 # Direct convolution takes one product for each voxel of the kernel, $17^3 = 4913$ of them, for each voxel of the
-# volume; by FFT the price hardly depends on the kernel (notebook 03). For this volume:
+# volume; by FFT the cost hardly depends on the kernel (notebook 03). For this volume:
 
 # %%
 voxels, taps = volume.size, psf.size
@@ -128,10 +128,10 @@ assert 30 < 2 * voxels * taps / by_fft < 80
 # Operations are not seconds. Measured on two cores, for a batch of four patches of $64^3$ voxels with this kernel, forward
 # and backward, `conv3d` took more than 400 times as long as $g$ by FFT (`python -m benchmarks convolution`).
 #
-# ## A kernel with an up and a down
+# ## A kernel that is asymmetric along z
 #
 # The focus does not lie in the middle of this kernel. `conv3d` computes a correlation, with the kernel
-# turned over, and so moves the focus from a little above the middle to a little below. How far off is that?
+# flipped, and so shifts the focus from a little above the middle to a little below. How large is the error?
 
 # %%
 part = (slice(48, 80), slice(80, 176), slice(208, 304))
@@ -169,14 +169,14 @@ assert abs(offset(models["convolution"])) < 0.1 < 0.3 < abs(offset(models["corre
 assert abs(off["correlation"] / off["convolution"] - 1) < 0.02
 
 # %% [markdown]
-# It explains the measurement as well, and puts everything half a plane off. No residual shows that; only the truth, or
-# a bead at a known depth, does.
+# It explains the measurement equally well, and shifts everything by half a plane. No residual shows this; only
+# the truth, or a bead at a known depth, does.
 
 # %% [markdown]
 # ## The loss
 #
-# Nothing in the loss knows the number of dimensions. Noise2Same, which the paper finds best in 3D, is Eq. 3 with $g$ the
-# blur of a volume, $J$ voxels hidden in boxes of $6^3$, and $m$ and $|J|$ numbers of voxels:
+# The loss does not depend on the number of dimensions. Noise2Same, which the paper finds best in 3D, is Eq. 3 with $g$
+# the blur of a volume, $J$ the voxels hidden (one in each box of $6^3$), and $m$ and $|J|$ numbers of voxels:
 #
 # $$L = \frac{1}{m} \lVert g(f(x)) - x \rVert^2
 #   + \lambda_{inv} \Big( \frac{1}{|J|} \lVert g(f(x))_J - g(f(x_{J^c}))_J \rVert^2 \Big)^{1/2}.$$
@@ -215,15 +215,15 @@ def noise2same_loss(x, mask, f, f_masked, psf):
 checks.noise2same_loss(noise2same_loss)
 
 # %% [markdown] tags=["solution"]
-# The code is that of two dimensions, and this is the point: blur, mask and means take any number of axes. What
-# changes is the price, and how much of a patch its border is: of a patch of 32 voxels a side, half lie
-# within 3 voxels of the border; of a 2D patch, a third.
+# The code is that of two dimensions: blur, mask and means take any number of axes. Only the cost changes, and
+# the border's share of a patch: of a patch of 32 voxels a side, half lie within 3 voxels of the border; of a
+# 2D patch, a third.
 
 # %% [markdown]
-# ### Which turns are allowed?
+# ### Which rotations and flips are allowed?
 #
-# Patches are turned and mirrored in training, but only such that the kernel stays as it is: otherwise the
-# network would see a blur that the microscope does not make. A cube has 48 turns and mirror images.
+# Patches are rotated and flipped in training, but only in ways that leave the kernel unchanged: otherwise the
+# network would be trained on a blur that the microscope does not cause. A cube has 48 rotations and reflections.
 
 # %%
 cube, coarse = np.ones((5, 5, 5)), np.ones((3, 5, 5))
@@ -236,13 +236,13 @@ assert [len(symmetries(k)) for k in (cube, coarse, psf)] == [48, 16, 8]
 assert not any(0 in turn.flips or turn.order[0] != 0 for turn in symmetries(psf))
 
 # %% [markdown]
-# In a real stack the planes are mostly further apart than the pixels, and no turn may exchange z with x. In the
-# paper's kernel even up and down differ. The package reads this off the kernel.
+# In a real stack the planes are usually further apart than the pixels, so no rotation may exchange z with x. In
+# the paper's kernel even up and down differ. The package finds the allowed ones from the kernel.
 #
 # ## Restore
 #
-# The network learns from a part of 32 x 96 x 96 voxels, so that two cores need less than a minute. Its
-# opponents get the same part.
+# The network learns from a part of 32 x 96 x 96 voxels, so that two cores need less than a minute. The
+# classical baselines restore the same part.
 
 # %%
 network = deconvolve(measured, psf, "noise2same", progress=True)
@@ -261,30 +261,30 @@ Markdown(score_table(rows))
 
 # %% [markdown]
 # Look at the first row. Most of this volume is black, so an estimate that is black everywhere scores higher
-# than the measurement and hardly less than the best. A score of 25 dB means nothing without that row.
+# than the measurement and hardly lower than the best. A score of 25 dB means nothing without that row.
 
 # %%
 scale = Question(
-    "The paper's score for volumes first scales the estimate to fit the truth best. What does it give an "
+    "The paper's score for volumes first scales the estimate to fit the truth best. What is the score of an "
     "estimate that is the same everywhere?",
     [
         "Minus infinity",
         "0 dB",
-        "What black gets: it depends on the truth alone",
+        "The score of black: it depends on the truth alone",
     ],
     answer=2,
-    because="The best scale of a flat estimate is 0. What is left is the truth's own spread.",
+    because="The best scale of a flat estimate is 0. The error is then the truth's own spread.",
 )
 scale
 
 # %% [markdown] tags=["equation:affine-score"]
-# That score scales the truth $t$ to its percentiles 0.1 and 99.9, takes the means away, and compares with $a\,e$, where $a$ is
-# the number that fits best:
+# That score scales the truth $t$ to its percentiles 0.1 and 99.9, subtracts the means, and compares $t$ with $a\,e$, where
+# $a$ is the factor that fits best:
 #
 # $$a = \frac{\langle e, t \rangle}{\langle e, e \rangle}, \qquad
 #   \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2 \;\ge\; -20 \log_{10} \mathrm{std}(t).$$
 #
-# The bound on the right is its *floor*: what an estimate gets that shows nothing. Only the distance to it counts.
+# The bound on the right is its *floor*: the score of an estimate that shows nothing. Only the distance to it counts.
 
 # %%
 affine = {name: affine_score(clean, estimate) for name, estimate in estimates.items()}
@@ -316,13 +316,13 @@ if tier_name() != "test":
 assert all(s["psnr"] >= s["floor"] - 1e-9 for s in affine.values())
 
 # %% [markdown]
-# The network is ahead of every iteration of Lucy-Richardson. With a median filter before it, Lucy-Richardson is about as good, in
-# less than a second. The paper's Table 4 leaves that opponent out.
+# The network scores higher than Lucy-Richardson at every iteration. With a median filter before it, Lucy-Richardson is
+# about as good, in less than a second. The paper's Table 4 does not include that baseline.
 #
-# ### Plane by plane
+# ### Explorer: plane by plane
 #
-# Move through the planes. One plane of a restoration shows as much invented as found; the mean of a few planes
-# tells the two apart, since tubes go on and noise does not.
+# Move through the planes. In one plane of a restoration, tubes and noise look alike; the mean of a few planes
+# separates them, since tubes continue from plane to plane and noise does not.
 
 # %%
 shown = {"median + LR": models["convolution"], "Noise2Same": network.image}
@@ -337,22 +337,22 @@ assert len(explorer.to_html()) < 6_000_000
 # %% [markdown]
 # ## Tiles
 #
-# A network of 48 features holds eight copies of its first layer at a time: for the whole volume that is
+# A network of 48 features keeps eight copies of its first layer in memory: for the whole volume that is
 
 # %%
 print(f"{4 * 48 * 8 * volume.size / 2**30:.0f} GB for {volume.nbytes / 2**30:.2f} GB of voxels")
 print("tiles of 128 that share 32 start at", [tile_starts(m, 128, 32) for m in volume.shape])
 
 # %% [markdown] tags=["equation:blend"]
-# So the paper restores tiles of $128^3$ voxels that overlap by 32, and takes in each voxel the mean of the tiles $e_i$ there,
-# weighted with pyramids $w_i$ that fall towards a tile's border (notebook 08):
+# So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $e_i$
+# there, with pyramid weights $w_i$ that fall towards a tile's border (notebook 08):
 #
 # $$e = \frac{\sum_i w_i\, e_i}{\sum_i w_i}.$$
 #
 # ### Exercise 2: put tiles together
 #
-# `parts` are tiles of one shape, `corners` where each begins (z, y, x), `weights` the weights of a tile, and `shape` is
-# that of the volume.
+# `parts` are tiles of one shape, `corners` says where each begins (z, y, x), `weights` are the weights of a tile, and
+# `shape` is that of the volume.
 
 
 # %% tags=["task"]
@@ -378,16 +378,16 @@ def stitch(parts, corners, weights, shape):
 checks.stitch(stitch)
 
 # %% [markdown] tags=["solution"]
-# Because the weights are divided out in each voxel, tiles that agree give what they agree on, whatever the weights. The
-# weights only decide who is heard where tiles disagree: the tile that has the voxel further inside.
+# The weights are divided out in each voxel, so where tiles agree, the weights have no effect. Where tiles disagree,
+# the tile in which the voxel lies further inside counts more.
 
 # %% [markdown]
-# Tiles disagree because a tile's border is not the volume's. There is another way: give each tile a *halo*, as wide as the
-# network can see, compute it and throw it away. Then no voxel knows of the tiles.
+# Tiles disagree because a tile's border is not the volume's. There is another way: give each tile a *halo*, as wide as
+# the network's receptive field reaches, compute it and discard it. Then no voxel depends on the tiling.
 
 # %%
 halo, stride = halo_of(network.run.model, 3)
-print(f"this network sees {halo} voxels to each side; its tiles begin at multiples of {stride}")
+print(f"this network uses {halo} voxels to each side; its tiles begin at multiples of {stride}")
 low, high = network.settings["range"]
 unit = (measured - low) / (high - low)
 how = {"average_flips": False, "calibrate": False}
@@ -412,8 +412,8 @@ assert off["exact"].max() < 2e-2 * np.ptp(whole) < np.ptp(whole)
 assert off["blend"].max() > 3 * off["exact"].max()
 
 # %% [markdown]
-# (Where the exact ones are not equal to the last bit, that is rounding.) The halo has its price: it is computed for
-# nothing, and the smaller the tile, the more of it there is.
+# (The remaining difference of the exact tiles is rounding.) The halo has a cost: it is computed and then discarded, and
+# the smaller the tile, the larger its share.
 
 # %%
 for side in (16, 64, 128):
@@ -426,9 +426,9 @@ for side in (16, 64, 128):
 # %% [markdown]
 # ## Larger than the memory
 #
-# A stack of a light-sheet microscope has gigabytes. `deconvolve_file` leaves it on disk: it trains on patches read from
-# all over the file and restores one window after the other, with a halo, into a new file that
-# appears under its name when it is whole. Here with the small stack, as 16-bit counts:
+# A stack from a light-sheet microscope has many gigabytes. `deconvolve_file` leaves it on disk: it trains on patches
+# read from the whole file and restores one window after another, with a halo, into a new file. The file gets its name
+# only when it is complete. Here is an example with the small stack, as 16-bit counts:
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -448,7 +448,7 @@ print(read_image(done), sorted(path.name for path in folder.iterdir()))
 # %%
 in_memory = deconvolve(counts, psf, "richardson_lucy", prefilter="median").image
 on_disk = read_image(done).data
-print(f"largest difference to the whole: {np.abs(on_disk - in_memory.clip(0)).max():.2f} counts")
+print(f"largest difference from the whole: {np.abs(on_disk - in_memory.clip(0)).max():.2f} counts")
 
 # %% tags=["hide-cell"]
 assert on_disk.dtype == np.uint16 and np.abs(on_disk - in_memory.clip(0)).max() <= 0.51
@@ -459,16 +459,16 @@ assert sorted(path.name for path in folder.iterdir()) == [
 ]
 
 # %% [markdown]
-# Half a count is the rounding. From the command line: `siamdecon stack.tif --psf kernel.tif --method noise2same -o restored.tif`; from
-# $2^{28}$ voxels on it works on disk by itself, and with `--on-disk` always.
+# Half a count is due to rounding. From the command line: `siamdecon stack.tif --psf kernel.tif --method noise2same -o restored.tif`.
+# It works on disk automatically from $2^{28}$ voxels on, and always with `--on-disk`.
 #
 # ## Summary
 #
-# - A plane leaves out, a maximum projection shows noise, a mean projection blurs depth: look at more than one.
-# - The kernel has an up and a down. A correlation moves the result by half a plane, and no residual shows it.
-# - The loss is the same in 2D and 3D; the kernel decides which turns are allowed.
+# - A plane is incomplete, a maximum projection shows noise, a mean projection blurs depth: look at more than one.
+# - The kernel is asymmetric along z. A correlation shifts the result by half a plane, and no residual shows it.
+# - The loss is the same in 2D and 3D; the kernel decides which rotations and flips are allowed.
 # - In a volume that is mostly black, black scores well. State the floor, and the median filter with Lucy-Richardson.
-# - Blended tiles average their disagreement; tiles with a halo have none, for more work.
+# - Blended tiles average their differences; tiles with a halo have none, but need more computation.
 
 # %%
 predictions()

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Beyond the paper: learning from the image's own coarser scales
 #
-# The paper's networks learn from the noisy image by hiding pixels from themselves. There is another teacher in
-# the same image: a copy of its restoration, made two or three times smaller, is sharp and clean at its own
-# pixels. Blurred and made noisy on a computer, it becomes a pair of measurement and truth. This notebook builds
-# such pairs, trains on them, and looks for what the method gets wrong. It is not the paper's method.
+# The paper's networks learn from the noisy image by hiding pixels. The same image offers other training data: a
+# copy of its restoration, made two or three times smaller, is sharp and clean at its own pixel size. Blurred and
+# with noise added, it gives a pair of measurement and truth. This notebook builds such training pairs, trains on
+# them, and looks for the method's errors. It is not the paper's method.
 #
 # | | |
 # |---|---|
@@ -42,8 +42,8 @@ from siamdecon.microscope import residual
 # %% [markdown]
 # ## The idea in one figure
 #
-# The walls of cells (a drawn sample), measured as in the paper, and what a Wiener filter makes of it: blurred still, and
-# grainy.
+# The walls of cells (a synthetic sample), measured as in the paper, and its Wiener estimate, which is still blurred
+# and grainy.
 
 # %%
 clean, psf = load_sample("membranes"), paper_psf(2)
@@ -62,8 +62,8 @@ assert third.shape == (127, 127)
 
 # %% [markdown]
 # All three windows are 96 pixels wide. In the third, an edge is about a pixel wide and the noise is gone: nine pixels were
-# averaged into one. The copy shows more of the scene, but walls look alike at many sizes, and that is the assumption
-# here. Zero-shot super-resolution (Shocher, Cohen and Irani, 2018) rests on it, and so does scale-equivariant imaging
+# averaged into one. The copy shows more of the scene, but the method assumes that walls look alike at many sizes.
+# Zero-shot super-resolution (Shocher, Cohen and Irani, 2018) makes this assumption too, and so does scale-equivariant imaging
 # (Scanvic, Davies, Abry and Tachella, 2023).
 #
 # ### Exercise 1: a coarser copy
@@ -91,26 +91,26 @@ checks.shrink(shrink)
 
 # %% [markdown] tags=["solution"]
 # Averaging $s^2$ pixels divides the standard deviation of independent noise by $s$. The package's `downsample` uses a
-# Gaussian in place of the block: it takes any factor, and any place between the pixels to begin at, which gives many
-# different copies of one image.
+# Gaussian in place of the block: it takes any factor and any sub-pixel offset, which gives many different copies of
+# one image.
 
 # %% [markdown] tags=["equation:self-scale"]
 # ## A training pair
 #
-# With $D_s$ the reduction by $s$, $\hat x$ an estimate of the image, $k$ the kernel and $n$ the noise,
+# With $D_s$ the downsampling by $s$, $\hat x$ an estimate of the image, $k$ the kernel and $n$ the noise,
 #
 # $$t_s = D_s(\hat x), \qquad y_s = n(t_s * k).$$
 #
-# $y_s$ is what this microscope would have measured of the small picture, and $t_s$ is the truth. A network $f$ learns
+# $y_s$ is what this microscope would measure of the small image, and $t_s$ is the truth. A network $f$ minimises
 #
 # $$L = \mathrm{mean}\,\bigl(c(f(y_s)) - t_s\bigr)^2$$
 #
-# with $c$ the cut to $[0, 1]$. This is supervised learning, with a truth made from the noisy image alone.
+# with $c$ the clipping to $[0, 1]$. This is supervised learning, with a truth made from the noisy image alone.
 
 # %% [markdown]
 # ### Exercise 2: in the right order
 #
-# Return the pair, stacked: what the network sees, then the truth. `shrink`, `blur` and `noise` are functions of an image.
+# Return the pair, stacked: the network's input, then the truth. `shrink`, `blur` and `noise` are functions of an image.
 
 
 # %% tags=["task"]
@@ -132,11 +132,11 @@ checks.training_pair(training_pair)
 
 # %% [markdown] tags=["solution"]
 # First smaller, then blurred: the kernel stays as wide, in pixels, as in the real measurement. The noise comes last, at
-# full strength, as in a camera. The other order makes an easier task, and a network that fails at the real one.
+# full strength, as in a camera. The other order gives an easier task, and a network that fails on the real image.
 
 # %% [markdown]
-# The noise has to be known for this, and nobody said what it is. `find_noise` reads it off the image: the residual of a first
-# estimate, against its brightness, gives the variances; its outliers give the impulses.
+# The noise has to be known for this. `find_noise` estimates it from the image: the residual of a first estimate, against
+# the brightness, gives the variances; its outliers give the impulses.
 
 # %%
 found = find_noise(noisy, psf)
@@ -148,14 +148,14 @@ assert abs(found.gaussian - 0.1) < 0.01 and 0.005 < found.salt_and_pepper < 0.03
 assert found.clip
 
 # %% [markdown]
-# The impulses come out too many here: bright walls that total variation has smoothed away look like impulses. The networks of
-# notebook 06 are told of the clipping only; this one imitates all of the noise, so it matters more.
+# The number of impulses is overestimated here: bright walls that total variation has smoothed away look like impulses. The
+# networks of notebook 06 model the clipping only; this one simulates all of the noise, so the estimate matters more.
 #
-# ## Which scale?
+# ## Explorer: which scale?
 #
-# Move the control. Left the copy, right the same degraded; below how much detail of each size the copy has, beside the
-# clean image at full size. Small copies of a poor estimate come close to the clean image's curve; but there is less and
-# less of them to learn from.
+# Move the control. Left: the copy. Right: the same, degraded. Below: how much detail of each size the copy has, compared
+# with the clean image at full size. Small copies of a poor estimate come close to the clean image's curve, but they
+# have fewer and fewer pixels to learn from.
 
 # %%
 explorer = scales_explorer(clean, {"Wiener": estimate, "the clean image": clean}, psf)
@@ -173,22 +173,22 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 # ## Restore
 #
 # `self_scale` starts from total variation, makes copies at 1/2 and 1/3, trains for some steps, and restores the image. It
-# trains on with copies of that restoration at 1/1.5: the better the estimate, the less it has to be made smaller to be
-# sharp, and the closer to the image's own scale, the more a copy looks like the image. Over 12 images of the benchmark that
-# gives 26.00 dB, with 1/2 and 1/3 in both rounds 25.83. Copies at full size teach the mistakes of the estimate as truth:
-# of three images they gained 0.4 and 0.5 dB on two, and lost 1.4 dB on a test chart.
+# then continues training with copies of that restoration at 1/1.5: a better estimate needs less downsampling to be
+# sharp, and a copy closer to the image's own scale resembles the image more. Over 12 images of the benchmark this
+# gives 26.00 dB; with 1/2 and 1/3 in both rounds it gives 25.83. Training on copies at full size would treat the errors of
+# the estimate as truth: of three images they gained 0.4 and 0.5 dB on two, and lost 1.4 dB on a test chart.
 
 # %%
 gain = Question(
-    "Total variation that knows of the clipping restores the walls, too. By how much does a network "
-    "trained on the image's own coarser copies beat it in PSNR?",
+    "Total variation that models the clipping restores the walls, too. By how much does a network "
+    "trained on the image's own coarser copies exceed its PSNR?",
     [
-        "It loses: the copies are not the image",
-        "It gains less than 0.2 dB",
-        "It gains more than 0.2 dB",
+        "It is worse: the copies are not the image",
+        "It is better by less than 0.2 dB",
+        "It is better by more than 0.2 dB",
     ],
     answer=2,
-    because="The copies have walls and noise of the right kind; total variation knows only of flat areas.",
+    because="The copies have walls and noise of the right kind; total variation assumes only flat areas.",
 )
 gain
 
@@ -206,7 +206,7 @@ gain.reveal(
     gallery(
         {"clean": clean, **{name: images[name] for name in results}},
         zoom=(150, 150, 96),
-        alt="Clean walls of cells; Lucy-Richardson, soft; total variation, broad bands; own scales, thinner.",
+        alt="Clean walls of cells; Lucy-Richardson, soft; total variation, broad bands; own coarser scales, thinner.",
     )
 )
 
@@ -216,13 +216,13 @@ assert psnr["own coarser scales"] > psnr["total variation"] + 0.2
 assert psnr["own coarser scales"] > psnr["median + Lucy-Richardson"] + 0.2
 
 # %% [markdown] tags=["equation:match-coarse"]
-# One step is left. The network may get the brightness of a whole region wrong: the copies did not have that region. The
-# measurement knows the brightness of large areas well, for neither blur nor noise hide it. What the blurred estimate
-# leaves unexplained there, $r = y - m(\hat x * k)$, is averaged with a wide Gaussian $G$ and added:
+# One step remains. The network may get the brightness of a whole region wrong, if the copies had no such region. The
+# measurement shows the brightness of large areas well, since neither blur nor noise changes it much. The residual,
+# $r = y - m(\hat x * k)$, is averaged with a wide Gaussian $G$ and added:
 #
 # $$\hat x + \frac{G * (m' r)}{G * m'^2}.$$
 #
-# $m'$ is small where the measurement is clipped and says little.
+# $m'$ is small where the measurement is clipped and carries little information.
 
 # %%
 darker = (images["own coarser scales"] - 0.05).clip(0, 1)
@@ -252,7 +252,7 @@ Markdown(score_table({name: score(tissue, image) for name, image in woven.items(
 gallery(
     {"clean": tissue, "measured": section, **woven},
     zoom=(290, 270, 96),
-    alt="A gland; measured as grain; Wiener, soft; own scales, with bright specks that are not there.",
+    alt="A gland; measured, grainy; Wiener, soft; own coarser scales, with bright specks that are not there.",
 )
 
 # %% tags=["hide-cell"]
@@ -260,14 +260,14 @@ lost = score(tissue, woven["Wiener"])["psnr"] - score(tissue, woven["own coarser
 assert -0.1 < lost < 0.5
 
 # %% [markdown]
-# Here the network is no better than one division in Fourier space. The gland in the window shows why not: the network
-# has put bright specks into it where the tissue has grey cells with dark borders. Its copies have small bright places with
-# sharp borders, so it draws them here, too. A method that wins on most images has not earned trust on yours.
+# Here the network is no better than the Wiener filter. The gland in the window shows why: the network adds bright
+# specks where the tissue has grey cells with dark borders. Its copies have small bright places with sharp borders,
+# so it produces them here, too. A method that is best on most images may still fail on yours.
 #
 # ## What it may invent
 #
-# Notebook 07 asked which detail of an estimate is right, by the Fourier ring correlation with the truth, and whether noise was
-# explained as specimen, by a second measurement. The same tests here:
+# Notebook 07 tested which detail of an estimate is right, with the Fourier ring correlation, and whether noise was
+# fitted, with a second measurement. Here are the same tests:
 
 # %%
 second = degrade(clean, psf, seed=1)
@@ -301,19 +301,19 @@ assert own[fine].mean() < -0.15 and curves["total variation"][coarse].min() < -0
 assert max(fitted.values()) < 0.002
 
 # %% [markdown]
-# Up to 0.22 cycles per pixel the detail is right, where Lucy-Richardson has lost half of it at 0.17 and total variation draws it
-# with turned contrast. Beyond 0.25 the correlation is **negative**: the walls are drawn with crisp borders, but too broad, as they
-# are in the coarser copies, and the finest detail of a broad wall is the opposite of that of a thin one. It looks sharp and is wrong. The second measurement
-# does not see it: of the noise, this method explains no more than the others.
+# Up to 0.22 cycles per pixel the detail is right, whereas Lucy-Richardson has lost half of it at 0.17 and total variation
+# shows it with inverted contrast. Beyond 0.25 the correlation is **negative**: the walls have crisp borders but are too
+# broad, as they are in the coarser copies, and the finest detail of a broad wall is the opposite of that of a thin one. It
+# looks sharp and is wrong. The second measurement does not detect this: the method fits the noise no more than the others do.
 #
 # ## Summary
 #
 # - A copy of an estimate, two or three times smaller, is sharper and cleaner at its own pixels.
 # - Degraded with the known kernel and the noise found in the image, it makes training pairs. No other image is needed.
-# - Smaller first, then blur, then noise: the other orders teach another task.
-# - Large areas are taken from the measurement, which knows them well.
-# - The scene has to look alike at several sizes. Where it does not, the network draws what its copies showed: specks, walls
-#   that are too broad.
+# - Downsample first, then blur, then add noise: any other order is a different task.
+# - The brightness of large areas is taken from the measurement, which is reliable there.
+# - The scene has to look alike at several sizes. Where it does not, the network adds structure from its copies: specks,
+#   walls that are too broad.
 
 # %%
 predictions()
