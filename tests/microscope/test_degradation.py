@@ -47,7 +47,9 @@ def test_degrade_follows_the_protocol(experiment):
     assert noisy.min() >= 0 and noisy.max() <= 1
     np.testing.assert_array_equal(noisy / QUANTUM, np.round(noisy / QUANTUM))
     # the nearest quantum: rounded after the noise, and clipped last
-    np.testing.assert_allclose(noisy, expected.clip(0, 1), rtol=0, atol=0.5 * QUANTUM + rounding(clean.shape))
+    np.testing.assert_allclose(
+        noisy, expected.clip(0, 1), rtol=0, atol=0.5 * QUANTUM + rounding(clean.shape)
+    )
 
 
 def test_degrade_is_exact_where_nothing_is_rounded(experiment):
@@ -109,7 +111,8 @@ def test_bits_round_to_the_nearest_multiple(bits):
     clean = np.linspace(0, 1, 10000).reshape(100, 100).astype(np.float32)
     levels = degrade(clean, SPOT, Noise(bits=bits)) * 2.0**bits
     np.testing.assert_array_equal(levels, levels.round())
-    np.testing.assert_allclose(levels, clean * 2.0**bits, rtol=0, atol=0.5 + 2.0**bits * rounding(clean.shape))
+    off = 0.5 + 2.0**bits * rounding(clean.shape)
+    np.testing.assert_allclose(levels, clean * 2.0**bits, rtol=0, atol=off)
 
 
 def test_only_a_clipping_camera_stays_within_the_range():
