@@ -1,7 +1,12 @@
-"""Tests marked gpu are skipped where there is none."""
+"""Tests marked gpu are skipped where there is none; no test of examples has a time limit."""
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# an example may take its time: how long says something about the machine, nothing about the package
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 def pytest_collection_modifyitems(items):

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from benchmarks import tables
 from benchmarks.cells import METHODS, measure_cell
@@ -91,15 +91,24 @@ def test_two_runs_append_to_one_file(folder):
     assert len(lines()) == len(Measurements("r.jsonl").rows()) == 400
 
 
-def test_a_line_that_another_run_is_writing_is_not_torn(folder):
+def test_a_line_that_another_run_is_writing_is_not_torn(folder, monkeypatch):
+    refused, acquire = threading.Event(), FileLock.acquire
+
+    def asking(lock, *args, **kwargs):
+        try:
+            return acquire(lock, timeout=0)
+        except Timeout:
+            refused.set()
+            return acquire(lock, *args, **kwargs)
+
+    monkeypatch.setattr(FileLock, "acquire", asking)
     results, line = Measurements("r.jsonl"), json.dumps(row("a")) + "\n"
     with open("r.jsonl", "a") as file, FileLock("r.jsonl.lock"):
         file.write(line[:40])
         file.flush()
         other = threading.Thread(target=results.add, args=(row("b"),))
         other.start()
-        other.join(0.2)
-        assert other.is_alive()
+        assert refused.wait(60)  # the other one has asked, and waits
         file.write(line[40:])
     other.join()
     assert [r["image"] for r in lines()] == ["a", "b"]

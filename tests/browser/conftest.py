@@ -5,6 +5,8 @@ import os
 import pytest
 
 BROWSER = os.environ.get("SIAMDECON_BROWSER")
+#: How long to wait for a state, in ms: a cold machine takes a minute to start JupyterLab or a kernel.
+LIMIT = 180_000
 collect_ignore_glob = [] if BROWSER else ["test_*.py"]
 
 
@@ -25,6 +27,7 @@ class Watched:
 
     def __init__(self, browser, home: str, **options):
         self.page, self.home = browser.new_page(**options), home
+        self.page.set_default_timeout(LIMIT)
         self.errors, self.outside = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._console)

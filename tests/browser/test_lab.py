@@ -1,16 +1,20 @@
 """The running course: `make lab`, notebooks from top to bottom, their controls, and the stop button."""
 
 import os
+import queue
 import re
 import signal
 import socket
 import subprocess
-import time
+import threading
 import uuid
 
 import nbformat
 import pytest
+from playwright.sync_api import TimeoutError as Late
+from playwright.sync_api import expect
 
+from tests.browser.conftest import LIMIT
 from tests.course import DERIVE, ROOT
 
 LAMBDAS = "06_deconvolved_invariance"
@@ -18,6 +22,11 @@ LAMBDAS = "06_deconvolved_invariance"
 OTHERS = ["01_degradation", "02_lucy_richardson", "10_beyond_the_paper"]
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 FOLDER = ROOT / "build" / "browser"
+#: A cell is running or waits for its turn, or all have run.
+BEGUN = r"""() => {
+    const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.textContent);
+    return prompts.some(p => p.includes("*")) || prompts.every(p => /^\[\d+\]:$/.test(p));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +46,31 @@ def lab(tmp_path_factory):
     env["JUPYTERLAB_SETTINGS_DIR"] = str(settings.parents[1])
     options = f"--no-browser --port={port} --ServerApp.port_retries=0"
     command = ["make", "lab", f"NOTEBOOK=build/browser/{LAMBDAS}.ipynb", f"ARGS={options}"]
-    with (FOLDER / "lab.log").open("w") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+    server = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **pipes)
     try:
-        yield _address(FOLDER / "lab.log", port)
+        yield _address(server, FOLDER / "lab.log", port)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=LIMIT / 1000)
 
 
-def _address(log, port: int) -> str:
-    """Return the address with its token, which the server prints."""
-    for _ in range(120):
-        if found := re.search(rf"http://127\.0\.0\.1:{port}/\S*token=\w+", log.read_text()):
-            return found[0]
-        time.sleep(1)
-    raise TimeoutError(log.read_text())
+def _address(server, log, port: int) -> str:
+    """Return the address with its token, which the server prints; all that it prints goes to the log."""
+    seen = queue.Queue()
+
+    def copy():
+        with log.open("w", buffering=1) as file:
+            for line in server.stdout:
+                file.write(line)
+                if found := re.search(rf"http://127\.0\.0\.1:{port}/\S*token=\w+", line):
+                    seen.put(found[0])
+        seen.put(None)  # the server has ended
+
+    threading.Thread(target=copy, daemon=True).start()
+    address = seen.get(timeout=LIMIT / 1000)
+    assert address, log.read_text()
+    return address
 
 
 def test_only_who_has_the_token_gets_in(lab, watched):
@@ -77,14 +93,13 @@ def test_notebook_06_runs_its_controls_move_and_its_training_stops(lab, watched)
     move_each(box, page)
     box.locator("button:has-text('Train these')").click()
     status = page.locator("[role=status]:has-text('s left')").last
-    status.wait_for(timeout=120_000)
-    page.wait_for_timeout(3000)
+    status.wait_for()  # told from the second step on
     page.click("[data-command='notebook:interrupt-kernel']")
-    page.wait_for_selector(IDLE, timeout=60_000)
+    page.wait_for_selector(IDLE)
     step, steps = map(int, re.search(r"step (\d+) of (\d+)", status.inner_text()).groups())
     assert 0 < step < steps
-    last = box.locator("[role=status]").first.inner_text()
-    assert re.search(r"step \d+: PSNR", last), last
+    last = box.locator("[role=status]").first
+    expect(last).to_have_text(re.compile(r"step \d+: PSNR"), timeout=LIMIT)
 
 
 def opened(watched, address: str):
@@ -92,8 +107,8 @@ def opened(watched, address: str):
     view = watched(address.split("/lab")[0] + "/", viewport={"width": 1200, "height": 1400})
     # a workspace of its own: the other tests' notebooks would be opened again beside it
     view.page.goto(address.replace("/lab/", f"/lab/workspaces/{uuid.uuid4().hex}/", 1))
-    view.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-    view.page.wait_for_selector(IDLE, timeout=60_000)
+    view.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    view.page.wait_for_selector(IDLE)
     run_all(view.page)
     assert view.outside == []
     return view.page
@@ -113,23 +128,24 @@ def move_each(box, page) -> None:
         handle.focus()
         # from either end of a control there is a way
         for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            place = handle.get_attribute("aria-valuenow")
             page.keyboard.press(key)
-            if changes(box, frame, page):
+            if handle.get_attribute("aria-valuenow") != place and changes(box, frame):
                 break
         else:
             pytest.fail(f"no key changed the picture: {box.inner_text()}")
 
 
-def changes(box, frame: str, page, patience: float = 3.0) -> bool:
+def changes(box, frame: str) -> bool:
     """Whether the picture becomes another one; a busy machine may take its time."""
-    for _ in range(int(patience * 10)):
-        if picture(box) != frame:
-            return True
-        page.wait_for_timeout(100)
-    return False
+    try:
+        expect(box.locator("img").first).not_to_have_attribute("src", frame, timeout=LIMIT)
+    except AssertionError:
+        return False
+    return True
 
 
-def run_all(page, limit: int = 900) -> None:
+def run_all(page, limit: int = 1800) -> None:
     """Run all cells, and see that each has run.
 
     While a page opens, JupyterLab may put a second kernel in the place of the first, and what the first
@@ -140,13 +156,11 @@ def run_all(page, limit: int = 900) -> None:
     for _ in range(10):
         page.click("text=Run >> nth=0")
         page.click("text=Run All Cells")
-        page.wait_for_timeout(3000)
-        for _ in range(limit):
-            if prompts.filter(has_text="*").count() == 0:
-                break
-            page.wait_for_timeout(1000)
-        else:
-            raise TimeoutError(f"cells still ran after {limit} s")
+        try:
+            page.wait_for_function(BEGUN)
+        except Late:
+            continue
+        expect(prompts.filter(has_text="*")).to_have_count(0, timeout=1000 * limit)
         assert errors.all_inner_texts() == []
         if all(re.fullmatch(r"\[\d+\]:", text) for text in prompts.all_text_contents()):
             return

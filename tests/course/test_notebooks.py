@@ -147,9 +147,10 @@ def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeyp
     notebook.cells = notebook.cells[: tagged.index(True) + 2]
     check = notebook.cells[-1]
     assert check.source.startswith("checks.")
-    client = NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": ROOT / "notebooks"}}
-    )
+    # limits for what hangs, far above what a cold and slow machine needs
+    limits = {"timeout": 1800, "startup_timeout": 180}
+    resources = {"metadata": {"path": ROOT / "notebooks"}}
+    client = NotebookClient(notebook, resources=resources, **limits)
     with pytest.raises(CellExecutionError, match=r"Not yet\. "):
         client.execute(env=dict(os.environ))
     codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
