@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.expect import expect, expect_counts
-from siamdecon.hardware import channels_last, precision_used, to_array, to_tensor
+from siamdecon.hardware import channels_last, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, divide
 from siamdecon.methods.total_variation import minimise
@@ -166,30 +167,22 @@ class SelfScale(Method):
         estimate = self._first_estimate(x, psf, seen)
         watch.report(0, to_array(estimate) * np.float32(room))
         run, history = ScalePairs(problem, self, seen), History()
-        with watch.bar(len(self.scales) * self.steps, self.name) as bar:
+        with watch.bar(len(self.scales) * self.steps, self.name), suppress(KeyboardInterrupt):
             for i, factors in enumerate(self.scales):
-                try:
-                    run.prepare(to_array(estimate), factors)
-                    run.run(self.steps, Watch(lambda run: bar.update()))
-                    if run.interrupted:
-                        break
-                    run.keep_statistics()
-                    estimate = run.restore(x)
-                    if self.coarse:
-                        estimate = to_tensor(
-                            match_coarse(to_array(estimate), to_array(x), psf, seen, self.coarse),
-                            x.device,
-                        )
-                    history.extend(run.history)
-                    watch.report(i + 1, to_array(estimate) * np.float32(room))
-                except KeyboardInterrupt:
+                run.prepare(to_array(estimate), factors)
+                run.run(self.steps, watch)
+                if run.interrupted:
                     break
+                estimate = run.restore(x)
+                if self.coarse:
+                    fitting = (to_array(estimate), to_array(x), psf, seen, self.coarse)
+                    estimate = to_tensor(match_coarse(*fitting), x.device)
+                history.extend(run.history)
+                watch.report(i + 1, to_array(estimate) * np.float32(room))
         done = len(history)
-        used = self.record(noise=noise, clip=clip) | {
-            "precision": precision_used(problem.device, scaled=False),
-            "steps_done": done,
-            "interrupted": done < self.steps * len(self.scales),
-        }
+        whole = done == self.steps * len(self.scales)
+        used = self.record(noise=noise, clip=clip) | run.used()
+        used |= {"steps_done": done, "interrupted": not whole}
         # it has looked at the whole image already
         return Estimator(lambda _: estimate * room, used=used, noise=noise, history=history)
 
@@ -209,14 +202,13 @@ class ScalePairs(Training):
     """Pairs of coarser copies, degraded and sharp, and how a network learns from them."""
 
     def __init__(self, problem: Problem, method: SelfScale, noise: Noise):
-        network = seeded_unet(
-            problem.seed, problem.ndim, method.features, channels=2 + len(BALANCES), momentum=0.1
-        ).to(problem.device)
+        how = {"channels": 2 + len(BALANCES), "momentum": 0.1}
+        network = seeded_unet(problem.seed, problem.ndim, method.features, **how).to(problem.device)
         torch.nn.init.zeros_(
             network.head[-1].weight
         )  # it begins with the estimate that it corrects
         average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
-        super().__init__(network, average, device=problem.device, seed=problem.seed)
+        super().__init__(network, problem, average)
         self.psf, self.noise, self.method = problem.psf, noise, method
         self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.turns = symmetries(problem.psf, problem.voxel_size)
@@ -282,14 +274,14 @@ class ScalePairs(Training):
         base = BASE[seen.ndim - 2]
         return seen[:, base : base + 1] + 0.25 * correction.float()
 
-    def keep_statistics(self) -> None:
-        """End a round: the average takes the batch statistics of the network."""
-        for mean, last in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
-            mean.copy_(last)
+    def on_step(self, watch: Watch) -> None:
+        """Show nothing: only a round's end is worth a look."""
 
     def restore(self, x: Tensor) -> Tensor:
         """Restore (1, 1, [z,] y, x), averaged over the turns that leave the kernel as it is."""
         self.average.eval()
+        for mean, last in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
+            mean.copy_(last)
 
         def f(seen: Tensor) -> Tensor:
             return average_turns(

@@ -14,11 +14,11 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from siamdecon.expect import expect, expect_counts, expect_one_of
 from siamdecon.files.atomic import check_writable, write_atomically
-from siamdecon.hardware import PRECISIONS, channels_last, precision_used
+from siamdecon.hardware import PRECISIONS, channels_last
 from siamdecon.methods.base import Method, noise_seen, plain, tier_name
 from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
 from siamdecon.microscope.noise import Noise, mean_response
-from siamdecon.network.inference import estimator_of
+from siamdecon.network.inference import estimator_of, tile_side
 from siamdecon.network.losses import LossWeights, Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
 from siamdecon.network.training import History, Training, Watch, moving_average
@@ -120,11 +120,8 @@ class TrainingConfig:
 
     def key(self) -> str:
         """Return what tells settings apart in a checkpoint's key, in the form of version 0.1."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
-        # a field of that version which is gone; without it, checkpoints of then would be refused
-        before = [f"{name}={value!r}" for name, value in values.items()]
-        before.insert(-1, "compile=False")
-        return f"TrainingConfig({', '.join(before)})"
+        # a field that is gone: without it, checkpoints of that version would be refused
+        return repr(self).replace(", seed=", ", compile=False, seed=")
 
 
 class SiameseTraining(Training):
@@ -144,13 +141,10 @@ class SiameseTraining(Training):
     """
 
     def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
-        self.layout = channels_last(problem.ndim)
+        self.layout, decay = channels_last(problem.ndim), config.ema_decay
         model.to(problem.device, memory_format=self.layout).train()
-        average = model
-        if config.ema_decay:
-            average = AveragedModel(model, multi_avg_fn=moving_average(config.ema_decay))
-        how = {"precision": config.precision, "scaled": True, "seed": config.seed}
-        super().__init__(model, average, device=problem.device, **how)
+        average = AveragedModel(model, multi_avg_fn=moving_average(decay)) if decay else None
+        super().__init__(model, problem, average, config.precision, scaled=True, seed=config.seed)
         self.config, self.x = config, problem.x
         self.mean, self.std = float(problem.x.mean()), float(problem.x.std())
         self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
@@ -160,10 +154,9 @@ class SiameseTraining(Training):
             model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
         )
         sizes = [tuple(p.shape) for p in model.parameters()]
-        settings = f"({config.key()}, {config.voxel_size!r}, {sizes!r})"
-        self.key = hashlib.sha256(
-            problem.identity() + self.g.psf.numpy().tobytes() + settings.encode()
-        ).hexdigest()
+        settings = f"({config.key()}, {config.voxel_size!r}, {sizes!r})".encode()
+        kernel = self.g.psf.numpy().tobytes()
+        self.key = hashlib.sha256(problem.identity() + kernel + settings).hexdigest()
 
     def rate(self) -> float:
         """Return the learning rate of the schedule."""
@@ -181,6 +174,13 @@ class SiameseTraining(Training):
             mask = self.g.interior(mask)
         x = self.g.interior(x)
         return composition_loss(weights, x, mask, unmasked, masked, self.mean, self.std)
+
+    def on_step(self, watch: Watch) -> None:
+        """Save the run now and then, and at its end."""
+        due = self.step % watch.checkpoint_every == 0 or self.step == self.config.steps
+        if watch.checkpoint and due:
+            self.save(Path(watch.checkpoint))
+        watch.report(self)
 
     def patches(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw a standardised batch, shape (n, 1, [z,] y, x)."""
@@ -332,25 +332,15 @@ def _train(
     run = SiameseTraining(model, problem, config)
     if path and path.exists():
         run.load(path)
-
-    def keep() -> None:
-        if path and (run.step % watch.checkpoint_every == 0 or run.step == config.steps):
-            run.save(path)
-
-    run.run(config.steps, watch, keep)
+    run.run(config.steps, watch)
     run.finish()
     return run
 
 
-#: Of short runs, and what the paper does not do at inference.
+#: Of short runs; and the paper's own way, without this package's improvements.
 _SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
 _PAPER = {"average_flips": False, "calibrate": False, "noise": None}
-
-
-def _size(features: int, momentum: float = 0.003, **options) -> dict:
-    """Return options of `Siamese`, those of the training put together."""
-    own = {name: options.pop(name) for name in _PAPER if name in options}
-    return {"features": features, "momentum": momentum, "config": TrainingConfig(**options), **own}
+_LAB = {"features": 16, "momentum": 0.02, **_SHORT}
 
 
 @dataclass(frozen=True)
@@ -379,31 +369,25 @@ class Siamese(Method):
     in_windows: ClassVar = True
     sizes: ClassVar = {
         "test": {
-            2: _size(4, steps=4, batch_size=2, patch_size=32, **_SHORT),
-            3: _size(4, steps=2, batch_size=1, patch_size=32, **_SHORT),
+            2: {"features": 4, "steps": 4, "batch_size": 2, "patch_size": 32, **_SHORT},
+            3: {"features": 4, "steps": 2, "batch_size": 1, "patch_size": 32, **_SHORT},
         },
         "lab": {
-            2: _size(16, 0.02, steps=400, patch_size=64, learning_rate=4e-3, **_SHORT),
-            3: _size(
-                16,
-                0.02,
-                steps=300,
-                batch_size=2,
-                patch_size=32,
-                learning_rate=1e-3,
-                # half of a 32-pixel patch's side, an eighth of its voxels, would be left of "valid"
-                **{**_SHORT, "padding": "replicate"},
-            ),
+            2: {**_LAB, "steps": 400, "patch_size": 64, "learning_rate": 4e-3},
+            # half of a 32-pixel patch's side, an eighth of its voxels, would be left of "valid"
+            3: {**_LAB, "steps": 300, "batch_size": 2, "patch_size": 32, "learning_rate": 1e-3}
+            | {"padding": "replicate"},
         },
         "full": {
-            2: _size(96, **_PAPER),
-            3: _size(48, steps=15000, batch_size=4, patch_size=64, halve_every=2000, **_PAPER),
+            2: {"features": 96, **_PAPER},
+            3: {"features": 48, "steps": 15000, "batch_size": 4, "patch_size": 64, **_PAPER}
+            | {"halve_every": 2000},
         },
     }
 
     config: TrainingConfig
     features: int
-    momentum: float
+    momentum: float = 0.003
     noise: Noise | str | None = "auto"
     average_flips: bool = True
     calibrate: bool = True
@@ -426,41 +410,23 @@ class Siamese(Method):
     @classmethod
     def of_tier(cls, tier: str | None, n_dim: int, options: dict) -> "Siamese":
         """Return the method with a tier's sizes, and what is given in their place."""
-        size, options = cls.size(tier, n_dim), cls.checked(options)
-        own = {f.name for f in fields(cls)}
-        training = {name: options.pop(name) for name in set(options) - own}
-        config = replace(size["config"], **{"weights": cls.weights(), **training})
-        return cls(**{**size, **options, "config": config, "tier": tier_name(tier)})
+        flat = {"weights": cls.weights(), **cls.size(tier, n_dim), **cls.checked(options)}
+        own = {f.name: flat.pop(f.name) for f in fields(cls) if f.name in flat}
+        return cls(config=TrainingConfig(**flat), tier=tier_name(tier), **own)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network."""
         noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
         config = replace(self.config, noise=noise, voxel_size=problem.voxel_size, seed=problem.seed)
         config = _fitted(config, problem.shape, problem.psf.shape)
-        network = {"n_dim": problem.ndim, "features": self.features, "momentum": self.momentum}
-        model = seeded_unet(problem.seed, **network)
-        with watch.bar(config.steps, self.name) as bar:
-
-            def moved(run: Training) -> None:
-                bar.update(run.step - bar.n)
-                watch.report(run)
-
-            run = _train(model, problem, config, replace(watch, callback=moved))
+        model = seeded_unet(problem.seed, problem.ndim, self.features, momentum=self.momentum)
+        with watch.bar(config.steps, self.name):
+            run = _train(model, problem, config, watch)
         how = {"average_flips": self.average_flips, "calibrate": self.calibrate}
-        estimator = estimator_of(run, problem, **how, tile=self.tile, stitch=self.stitch)
-        estimator.noise, estimator.run, estimator.history = noise, run, run.history
-        estimator.used = {
-            "tier": self.tier,
-            **how,
-            "tile": estimator.tile,
-            "stitch": self.stitch,
-            "features": self.features,
-            "training": plain(asdict(config)),
-            "precision": precision_used(problem.device, config.precision),
-            "steps_done": run.step,
-            "interrupted": run.interrupted,
-        }
-        return estimator
+        how |= {"tile": self.tile or tile_side(model, problem.ndim), "stitch": self.stitch}
+        training = {"features": self.features, "training": plain(asdict(config))}
+        used = {"tier": self.tier, **how, **training, **run.used()}
+        return estimator_of(run, problem, **how, used=used, noise=noise)
 
 
 class Noise2Self(Siamese):

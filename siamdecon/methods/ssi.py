@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from siamdecon.expect import expect_counts
-from siamdecon.hardware import precision_used, to_array
+from siamdecon.hardware import to_array
 from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.network.inference import check_not_diverged
@@ -147,21 +147,9 @@ class SSI(Method):
             y = check_not_diverged(run.estimate(x))
             return y.clamp(0, 1) if clip else y
 
-        with watch.bar(self.steps, self.name) as bar:
-
-            def moved(run: Training) -> None:
-                bar.update()
-                if watch.callback and (run.step % 50 == 0 or run.step == self.steps):
-                    y = run.estimate(problem.whole)
-                    watch.report(run.step, to_array(y, clip))
-
-            run.run(self.steps, Watch(moved))
-        used = self.record(clip=clip) | {
-            "precision": precision_used(problem.device, scaled=False),
-            "steps_done": run.step,
-            "interrupted": run.interrupted,
-        }
-        return Estimator(restore, used=used, history=run.history)
+        with watch.bar(self.steps, self.name):
+            run.run(self.steps, watch)
+        return Estimator(restore, used=self.record(clip=clip) | run.used(), history=run.history)
 
 
 class SSITraining(Training):
@@ -169,14 +157,14 @@ class SSITraining(Training):
 
     def __init__(self, problem: Problem, method: SSI):
         f = seeded(problem.seed, SmallUNet, problem.ndim, method.features).to(problem.device)
-        super().__init__(f, device=problem.device, seed=problem.seed)
-        self.x, self.method = problem.x, method
+        super().__init__(f, problem)
+        self.problem, self.method, self.clip = problem, method, method.clips(problem)
         self.g = PSFConvolution(problem.psf, problem.ndim)
         self.turns = symmetries(problem.psf, problem.voxel_size)
         self.adam = torch.optim.Adam(f.parameters(), method.learning_rate)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.adam, factor=0.5, patience=max(10, method.steps // 10)
-        )
+        patience = max(10, method.steps // 10)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+        self.plateau = plateau(self.adam, factor=0.5, patience=patience)
         self.smoothed: float | None = None  # patches differ more from each other than steps do
 
     @property
@@ -196,7 +184,7 @@ class SSITraining(Training):
     def terms(self) -> dict[str, Tensor]:
         """Hide pixels, and predict them through the PSF."""
         draw = (self.method.patch_size, self.method.batch_size, self.generator, self.turns)
-        target = random_patches(self.x, *draw)  # (n, 1, [z,] y, x)
+        target = random_patches(self.problem.x, *draw)  # (n, 1, [z,] y, x)
         mask = self._like(target, torch.rand) < _between(MASK_DENSITY, self.left)
         noise = _between(INPUT_NOISE, self.left) * self._like(target, torch.randn)
         with self.autocast():
@@ -210,6 +198,11 @@ class SSITraining(Training):
         for p in self.model.parameters():
             noise = self._like(p.grad, torch.randn)
             p.grad += GRADIENT_NOISE * self.left * p.grad.square().mean().sqrt() * noise
+
+    def on_step(self, watch: Watch) -> None:
+        """Show the estimate after every 50 steps."""
+        if watch.callback and (self.step % 50 == 0 or self.step == self.method.steps):
+            watch.report(self.step, to_array(self.estimate(self.problem.whole), self.clip))
 
     def estimate(self, x: Tensor) -> Tensor:
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""

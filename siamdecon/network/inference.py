@@ -97,7 +97,7 @@ def estimator_of(
     calibrate: bool,
     tile: int | None = None,
     stitch: str = "blend",
-    **described,
+    **result,
 ) -> Estimator:
     """Return what restores windows of an image with a network trained on it; see `predict`."""
     expect_one_of(STITCHES, stitch=stitch)
@@ -112,7 +112,9 @@ def estimator_of(
         max(stride, side - 2 * halo),
         stitch,
         (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None,
-        **described,
+        run=run,
+        history=run.history,
+        **result,
     )
 
 

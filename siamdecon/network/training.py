@@ -1,6 +1,6 @@
 """The one training loop: it takes steps of Adam and knows nothing of the network or the loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from siamdecon.hardware import autocast_dtype, keep_freed_memory
+from siamdecon.problem import Problem
 
 _taken = 0
 
@@ -50,6 +51,7 @@ class Watch:
     progress: bool = False
     checkpoint: str | Path | None = None
     checkpoint_every: int = 100
+    _bar = None
 
     def report(self, *seen) -> None:
         """Hand what has been reached to the caller's callback."""
@@ -57,13 +59,20 @@ class Watch:
             self.callback(*seen)
 
     @contextmanager
-    def bar(self, total: int, name: str | None, unit: str = "step"):
-        """Yield a progress bar, which stays unseen unless it is asked for."""
+    def bar(self, total: int, name: str | None = None, unit: str = "step") -> Iterator[None]:
+        """Show a progress bar, if it is asked for, which `advance` moves."""
         from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-        off = not self.progress
-        with tqdm(total=total, desc=name, unit=unit, disable=off, mininterval=0.25) as bar:
-            yield bar
+        how = {"disable": not self.progress, "mininterval": 0.25}
+        with tqdm(total=total, desc=name, unit=unit, **how) as bar:
+            self._bar = bar
+            yield
+        self._bar = None
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the progress bar, if one is shown."""
+        if self._bar is not None:
+            self._bar.update(steps)
 
 
 class History:
@@ -109,22 +118,22 @@ class History:
 class Training:
     """A run in progress, as a callback sees it, and its result when it is done.
 
-    A subclass says what is trained: it makes `adam` and defines `terms`, and may define `rate` and
-    `on_gradients`.
+    A subclass says what is trained: it makes `adam` and defines `terms`, and may define `rate`,
+    `on_gradients` and `on_step`.
 
     Parameters
     ----------
     model : nn.Module
         The network that is trained; its last weights.
+    problem : Problem
     average : nn.Module, optional
         The network to restore with: a moving average of the weights; `model` itself unless given.
-    device : torch.device
     precision : str
         See `siamdecon.hardware.autocast_dtype`.
     scaled : bool
         Whether the loss is scaled where convolutions run in float16.
-    seed : int
-        Of the patches and masks.
+    seed : int, optional
+        Of the patches and masks; the problem's unless given.
 
     Attributes
     ----------
@@ -137,13 +146,13 @@ class Training:
     Examples
     --------
     >>> class Halving(Training):
-    ...     def __init__(self, model):
-    ...         super().__init__(model, device=torch.device("cpu"))
+    ...     def __init__(self, model, problem):
+    ...         super().__init__(model, problem)
     ...         self.adam = torch.optim.Adam(model.parameters(), 0.1)
     ...     def terms(self):
     ...         return {"total": self.model.weight.square().sum()}
-    >>> run = Halving(nn.Linear(1, 1))
-    >>> run.run(steps=3, watch=Watch(lambda run: print(run.step, end=" ")))
+    >>> problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu")
+    >>> Halving(nn.Linear(1, 1), problem).run(3, Watch(lambda run: print(run.step, end=" ")))
     1 2 3
     """
 
@@ -152,18 +161,18 @@ class Training:
     def __init__(
         self,
         model: nn.Module,
+        problem: Problem,
         average: nn.Module | None = None,
-        *,
-        device: torch.device,
         precision: str = "auto",
         scaled: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
     ):
         keep_freed_memory()
-        self.model, self.average, self.device = model, average or model, device
-        self.dtype = autocast_dtype(device, precision, scaled)
+        self.model, self.average, self.device = model, average or model, problem.device
+        self.dtype = autocast_dtype(self.device, precision, scaled)
         half = scaled and self.dtype == torch.float16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        seed = problem.seed if seed is None else seed
         self.generator = torch.Generator().manual_seed(seed)
         self.history, self.step, self.interrupted = History(), 0, False
 
@@ -177,6 +186,10 @@ class Training:
 
     def on_gradients(self) -> None:
         """Change the gradients before Adam sees them."""
+
+    def on_step(self, watch: Watch) -> None:
+        """Show what a step has reached."""
+        watch.report(self)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the network computes."""
@@ -199,18 +212,21 @@ class Training:
         self.step += 1
         _taken += 1
 
-    def run(self, steps: int, watch: Watch, after: Callable[[], None] = lambda: None) -> None:
-        """Train until `steps` steps are done; `after` is called after each, before the callback.
-
-        KeyboardInterrupt ends the run early.
-        """
+    def run(self, steps: int, watch: Watch) -> None:
+        """Train until `steps` steps are done; KeyboardInterrupt ends the run early."""
+        watch.advance(self.step)
         try:
             while self.step < steps:
                 self.take_step()
-                after()
-                watch.report(self)
+                watch.advance()
+                self.on_step(watch)
         except KeyboardInterrupt:
             self.interrupted = True
+
+    def used(self) -> dict:
+        """Describe the run for the record of a result."""
+        precision = str(self.dtype or torch.float32).removeprefix("torch.")
+        return dict(precision=precision, steps_done=self.step, interrupted=self.interrupted)
 
 
 def moving_average(decay: float) -> Callable:
