@@ -343,12 +343,13 @@ def _restore_windows(
 ) -> None:
     """Restore one window of a file after the other, and write each."""
     each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
-    with Watch(progress=progress).bar(len(each), None, "tile") as bar:
+    watch = Watch(progress=progress)
+    with watch.bar(len(each), unit="tile"):
         for core, window in each:
             part = f(problem.x[window][None, None])[0, 0]  # ([z,] y, x) of a window
             pixels = part[within(core, window)].cpu().numpy()
             write_window(out, core, problem.restored_scale(pixels))
-            bar.update()
+            watch.advance()
 
 
 def _settings(
