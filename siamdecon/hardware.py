@@ -34,14 +34,11 @@ def available_cores(cgroup: Path = CGROUP) -> int:
 
 def _quota(cgroup: Path) -> int:
     """Whole cores that the control group grants, rounded up; very many where it sets no limit."""
-    pairs = (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
-    for quota_file, period_file in pairs:
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            words = (cgroup / quota_file).read_text().split()
-            if period_file:
-                words += (cgroup / period_file).read_text().split()
-            quota, period = float(words[0]), float(words[1])
-        except (OSError, ValueError, IndexError):  # no such file, or "max"
+            words = " ".join((cgroup / file).read_text() for file in files).split()
+            quota, period = map(float, words)
+        except (OSError, ValueError):  # no such file, or "max"
             continue
         if quota > 0 and period > 0:
             return math.ceil(quota / period)
@@ -130,9 +127,7 @@ def to_array(x: Tensor, clip: bool = False) -> np.ndarray:
     return (x.clamp(0, 1) if clip else x.clone()).cpu().numpy()
 
 
-def autocast_dtype(
-    device: torch.device, precision: str = "auto", scaled: bool = True
-) -> torch.dtype | None:
+def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch.dtype | None:
     """Return the dtype to compute convolutions in, or None for plain float32.
 
     Parameters

@@ -43,9 +43,7 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     {'psnr': 20.3, 'ssim': 0.93, 'rmse': 0.1, 'mi': 0.8}
     """
     clean, estimate = _comparable(clean, estimate, np.float32)
-    expected = (
-        "(y, x) or (z, y, x) of 7 or more pixels along every axis, the side of the SSIM window"
-    )
+    expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
     expect(clean.ndim in (2, 3) and min(clean.shape) >= 7, "clean", expected, clean.shape)
     check_unit_range(clean, "clean")
     estimate = estimate.clip(0, 1)
@@ -107,7 +105,7 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
 
 def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return both images in one dtype, or say why no score compares them."""
+    """Return both images in one dtype, or raise ValueError if they cannot be compared."""
     clean, estimate = np.asarray(clean, dtype=dtype), np.asarray(estimate, dtype=dtype)
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
@@ -199,9 +197,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     return frequency, _mean(np.abs(_transform(image)) ** 2, ring, bins)
 
 
-def fourier_ring_correlation(
-    a: np.ndarray, b: np.ndarray, bins: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
+def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarray]:
     r"""Correlate two images in each ring of spatial frequency.
 
     .. math:: FRC(r) = \frac{\mathrm{Re} \sum_r F(a) \overline{F(b)}}
@@ -241,8 +237,7 @@ def fourier_ring_correlation(
     >>> round(float(fourier_ring_correlation(image, 2 * image)[1].min()), 6)
     1.0
     """
-    if np.shape(a) != np.shape(b):
-        raise ValueError(f"expected two images of one shape, got {np.shape(a)} and {np.shape(b)}")
+    expect(np.shape(a) == np.shape(b), "b", f"the shape of the other, {np.shape(a)}", np.shape(b))
     ring, frequency = _rings(np.shape(a), bins)
     u, v = _transform(a), _transform(b)
     cross = _mean((u * v.conj()).real, ring, bins)
@@ -258,11 +253,9 @@ def _transform(image: np.ndarray) -> np.ndarray:
 
 def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of the ring that each frequency lies in (`bins` past Nyquist), and its middle."""
-    if len(shape) != 2:
-        raise ValueError(f"expected an image (y, x), got shape {shape}")
-    if min(shape) < 2 * bins:
-        least = f"{2 * bins} or more pixels along both axes for {bins} rings"
-        raise ValueError(f"expected {least}, got {shape}; pass fewer bins")
+    expect(len(shape) == 2, "image", "an image (y, x)", Words(f"shape {shape}"))
+    expected = f"{2 * bins} or more pixels along both axes for {bins} rings"
+    expect(min(shape) >= 2 * bins, "image", expected, shape, "pass fewer bins")
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     ring = np.minimum((radius * 2 * bins).astype(int), bins)
     return ring, (np.arange(bins) + 0.5) / (2 * bins)

@@ -214,11 +214,9 @@ def _spatial(path, data, axes):
     if axes in ("IYX", "QYX"):  # pages of which the file does not say what they are
         axes = "ZYX"
     if axes not in ("YX", "ZYX"):
-        raise ValueError(
-            f"{arrived}; expected (y, x) or (z, y, x): save one channel and one time "
-            "as a file of its own (in Fiji, Image > Duplicate), or, if z is "
-            "mislabelled, set the slices in Image > Properties"
-        )
+        save = "save one channel and one time as a separate file (in Fiji, Image > Duplicate)"
+        relabel = "if z is mislabelled, set the slices in Image > Properties"
+        raise ValueError(f"{arrived}; expected (y, x) or (z, y, x): {save}, or, {relabel}")
     return data, axes
 
 

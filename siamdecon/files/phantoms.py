@@ -92,7 +92,8 @@ def nuclei(shape, seed=0):
     for centre in _scattered(rng, size, 2.3 * radii):
         window, offset = _window(size, centre, 2 * radii)
         # A ball, stretched along random directions, then flattened as cells on glass are.
-        to_ball = (_rotation(rng, size.size) / rng.uniform(0.75, 1.2, size.size)).T / radii
+        rotation = np.linalg.qr(rng.standard_normal((size.size, size.size)))[0]
+        to_ball = (rotation / rng.uniform(0.75, 1.2, size.size)).T / radii
         distance = np.linalg.norm(np.einsum("ij,j...", to_ball, offset), axis=-1)
         inside = expit(radii.max() * (1 - distance + outline[window]) / 0.6)
         nucleus = rng.uniform(0.4, 1) * inside * texture[window]
@@ -240,7 +241,3 @@ def _window(size, centre, reach):
     high = np.minimum(size, np.ceil(centre + reach).astype(int) + 1)
     offset = np.moveaxis(np.moveaxis(np.indices(high - low), 0, -1) + (low - centre), -1, 0)
     return tuple(map(slice, low, high)), offset
-
-
-def _rotation(rng, ndim):
-    return np.linalg.qr(rng.standard_normal((ndim, ndim)))[0]

@@ -18,10 +18,8 @@ from siamdecon.files import phantoms
 from siamdecon.files.atomic import check_sha256, write_atomically
 from siamdecon.files.images import read_image
 
-BENCHMARK_URL = (
-    "https://raw.githubusercontent.com/royerlab/ssi-code/master/"
-    "ssi/benchmark/images/generic_2d_all/gt/"
-)
+_SSI_CODE = "https://raw.githubusercontent.com/royerlab/ssi-code/master"
+BENCHMARK_URL = f"{_SSI_CODE}/ssi/benchmark/images/generic_2d_all/gt/"
 
 
 def sample_names():

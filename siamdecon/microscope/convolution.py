@@ -128,12 +128,17 @@ class PSFConvolution(nn.Module):
         if self.padding == "zero":
             return self.correlate(y)
         y = self._full_precision(y)
-        # g pads, filters, and cuts the middle out; its transpose does so in reverse
+        # g pads, filters and crops; its transpose does so in reverse
         before, after = self._reach()
         sizes = [m + n - 1 for m, n in zip(y.shape[2:], self.psf.shape, strict=True)]
         x = self._filter(y, sizes, place=before, first=[0] * self.n_dim, out=sizes, conjugate=True)
+        if self.padding == "valid":
+            return x
         for axis, width in enumerate(zip(before, after, strict=True), start=2):
-            x = self._fold(x, axis, width)
+            # the transpose of `_pad`: what was copied beyond the border is added to its source
+            source = np.pad(np.arange(y.shape[axis]), width, mode=PADDINGS[self.padding])
+            shape = (*x.shape[:axis], y.shape[axis], *x.shape[axis + 1 :])
+            x = x.new_zeros(shape).index_add(axis, torch.from_numpy(source).to(x.device), x)
         return x
 
     def interior(self, x: Tensor) -> Tensor:
@@ -158,12 +163,12 @@ class PSFConvolution(nn.Module):
                 k = self.psf.to(like.device)  # float64: rounded once, after the transform
                 for axis in range(1, k.ndim):
                     k = around_origin(k, axis, shape[axis])
-                self._transfer[key] = in_parts(
-                    lambda k: torch.fft.fft(around_origin(k, 0, shape[0]), dim=0).to(dtype),
-                    math.prod(shape),
-                    1,
-                    torch.fft.rfftn(k, dim=tuple(range(1, k.ndim))),
-                )
+                rows = torch.fft.rfftn(k, dim=tuple(range(1, k.ndim)))
+
+                def transformed(rows):
+                    return torch.fft.fft(around_origin(rows, 0, shape[0]), dim=0).to(dtype)
+
+                self._transfer[key] = in_parts(transformed, math.prod(shape), 1, rows)
         return self._transfer[key]
 
     def _reach(self) -> tuple[list[int], list[int]]:
@@ -171,9 +176,8 @@ class PSFConvolution(nn.Module):
         return [n // 2 for n in self.psf.shape], [(n - 1) // 2 for n in self.psf.shape]
 
     def _full_precision(self, x: Tensor) -> Tensor:
-        if x.ndim != self.n_dim + 2:
-            axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
-            raise ValueError(f"expected a tensor of shape {axes}, got {tuple(x.shape)}")
+        axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
+        expect(x.ndim == self.n_dim + 2, "x", f"a tensor of shape {axes}", tuple(x.shape))
         return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
     def _pad(self, x: Tensor, before: list[int], after: list[int]) -> Tensor:
@@ -195,15 +199,6 @@ class PSFConvolution(nn.Module):
                 out.narrow(axis, place.start, margin.shape[axis]).copy_(margin)
         return out
 
-    def _fold(self, x: Tensor, axis: int, width: tuple[int, int]) -> Tensor:
-        """Transpose `_pad` along one axis: add what was copied beyond the border to its source."""
-        mode, size = PADDINGS[self.padding], x.shape[axis] - sum(width)
-        if mode is None:
-            return x
-        source = torch.from_numpy(np.pad(np.arange(size), width, mode=mode)).to(x.device)
-        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
-        return x.new_zeros(shape).index_add(axis, source, x)
-
     def _blur(self, padded: Tensor, first: list[int], conjugate: bool) -> Tensor:
         """Filter, and cut out what needs nothing beyond the border, the pixels from `first` on."""
         sizes, zeros = list(zip(padded.shape[2:], self.psf.shape, strict=True)), [0] * self.n_dim
@@ -211,10 +206,8 @@ class PSFConvolution(nn.Module):
             grid, out = [max(m + n // 2, n) for m, n in sizes], list(padded.shape[2:])
             return self._filter(padded, grid, zeros, zeros, out, conjugate)
         out = [m - n + 1 for m, n in sizes]
-        if min(out) < 1:
-            kernel, image = tuple(self.psf.shape), tuple(padded.shape[2:])
-            least = f"an image at least as large as the kernel {kernel}"
-            raise ValueError(f"padding 'valid' needs {least}, got {image}")
+        least = f"for 'valid' an image at least as large as the kernel {tuple(self.psf.shape)}"
+        expect(min(out) >= 1, "padding", least, tuple(padded.shape[2:]))
         return self._filter(padded, padded.shape[2:], zeros, first, out, conjugate)
 
     def _filter(self, x: Tensor, sizes, place, first, out, conjugate: bool) -> Tensor:
@@ -303,10 +296,8 @@ class SpectralFilter(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         """Apply the transpose to `gradient`, shape (n, c, out)."""
-        back = SpectralFilter.apply(
-            gradient, ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size
-        )
-        return back, *[None] * 6
+        transpose = (ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size)
+        return SpectralFilter.apply(gradient, *transpose), *[None] * 6
 
 
 def around_origin(k: Tensor, axis: int, size: int) -> Tensor:
@@ -322,9 +313,7 @@ def around_origin(k: Tensor, axis: int, size: int) -> Tensor:
     return torch.cat([k.narrow(axis, centre, n - centre), zeros, k.narrow(axis, 0, centre)], axis)
 
 
-def in_parts(
-    f: Callable[..., Tensor], size: int, axis: int, *tensors: Tensor, into: Tensor | None = None
-) -> Tensor:
+def in_parts(f: Callable, size: int, axis: int, *tensors: Tensor, into=None) -> Tensor:
     """Apply `f` to parts along an axis, in turn: a grid of `size` numbers needs little working memory.
 
     Parameters

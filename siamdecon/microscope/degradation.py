@@ -29,9 +29,7 @@ def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     return to_array(g(to_tensor(clean, "cpu")))
 
 
-def residual(
-    estimate: np.ndarray, noisy: np.ndarray, psf: np.ndarray, noise: Noise | None = None
-) -> np.ndarray:
+def residual(estimate, noisy, psf, noise: Noise | None = None) -> np.ndarray:
     """Return what an estimate leaves unexplained: measurement minus blurred estimate.
 
     Structure in it is structure that the estimate lacks or has invented; what should be left is noise.
@@ -61,9 +59,7 @@ def residual(
     return np.asarray(noisy, dtype=np.float32) - to_array(expected)
 
 
-def degrade(
-    clean: np.ndarray, psf: np.ndarray, noise: Noise = PAPER_2D, seed: int = 0
-) -> np.ndarray:
+def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
     r"""Blur a clean image and add noise, as in the paper's experiments.
 
     .. math:: y = x * k + \sqrt{\alpha\,(x * k) + \sigma^2}\; n, \quad n \sim N(0, 1)
@@ -101,8 +97,7 @@ def degrade(
     ((64, 64), dtype('float32'), True)
     """
     clean = np.asarray(clean, dtype=np.float32)
-    expected = "an image (y, x) or a volume (z, y, x)"
-    expect(clean.ndim in (2, 3), "clean", expected, clean.shape)
+    expect(clean.ndim in (2, 3), "clean", "an image (y, x) or a volume (z, y, x)", clean.shape)
     expect(np.isfinite(clean).all(), "clean", "finite values", Words("NaN or infinity"))
     low, high = clean.min(), clean.max()
     got = Words(f"{low:.4g} to {high:.4g}")

@@ -56,10 +56,11 @@ class Noise:
         for name in ("poisson", "gaussian", "salt_and_pepper"):
             value = getattr(self, name)
             expect(0 <= value < np.inf, name, "a number of 0 or more", value)
-        share, bits = self.salt_and_pepper, self.bits
-        expect(share <= 1, "salt_and_pepper", "a share up to 1", share)
-        valid = bits is None or (type(bits) is int and 1 <= bits <= 16)
-        expect(valid, "bits", "1 to 16, or None", bits)
+        expect(
+            self.salt_and_pepper <= 1, "salt_and_pepper", "a share up to 1", self.salt_and_pepper
+        )
+        valid = self.bits is None or (type(self.bits) is int and 1 <= self.bits <= 16)
+        expect(valid, "bits", "1 to 16, or None", self.bits)
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
         r"""Return the expected measurement for a noise-free one, shape as `blurred`.
@@ -76,15 +77,18 @@ class Noise:
         array([0.044, 0.5  , 0.954])
         """
         mu = np.asarray(blurred, dtype=np.float64)
-        s = np.sqrt(self.poisson * mu.clip(0) + self.gaussian**2)
         if not self.clip or self.poisson == self.gaussian == 0:
             expected = mu.clip(0, 1) if self.clip else mu
         else:
-            s = np.maximum(s, 1e-12)
+            s = np.maximum(self._deviation(mu), 1e-12)
             a, b = -mu / s, (1 - mu) / s
             phi_a, phi_b = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in (a, b))
             expected = mu * (ndtr(b) - ndtr(a)) + s * (phi_a - phi_b) + ndtr(-b)
         return (1 - self.salt_and_pepper) * expected + self.salt_and_pepper * 0.5
+
+    def _deviation(self, signal: np.ndarray) -> np.ndarray:
+        """Return the standard deviation of the noise where the signal is `signal`."""
+        return np.sqrt(self.poisson * signal.clip(0) + self.gaussian**2)
 
 
 def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
@@ -125,10 +129,18 @@ PAPER_2D = Noise(poisson=0.001, gaussian=0.1, salt_and_pepper=0.01, bits=10)
 PAPER_3D = Noise(poisson=0.001, gaussian=0.1, bits=10)
 
 
-def add_noise(
-    blurred: np.ndarray, noise: Noise, rng: np.random.RandomState | np.random.Generator
-) -> np.ndarray:
+def add_noise(blurred: np.ndarray, noise: Noise, rng) -> np.ndarray:
     """Add noise to a blurred image; the second half of `degrade`.
+
+    Parameters
+    ----------
+    blurred : ndarray, shape ([z,] y, x)
+    noise : Noise
+    rng : numpy.random.RandomState or numpy.random.Generator
+
+    Returns
+    -------
+    noisy : ndarray of float32, shape as `blurred`
 
     Examples
     --------
@@ -140,8 +152,7 @@ def add_noise(
     noisy = np.empty(blurred.shape, np.float32)
     parts = list(zip(np.array_split(noisy, count), np.array_split(blurred, count), strict=True))
     for out, x in parts:
-        deviation = np.sqrt(noise.poisson * x.clip(0) + noise.gaussian**2)
-        out[:] = _recorded(x + deviation * rng.normal(size=x.shape), noise)
+        out[:] = _recorded(x + noise._deviation(x) * rng.normal(size=x.shape), noise)
     hits = [rng.uniform(size=x.shape) < noise.salt_and_pepper for _, x in parts]
     for (out, x), hit in zip(parts, hits, strict=True):
         out[hit] = _recorded(rng.uniform(size=x.shape)[hit], noise)
@@ -263,12 +274,8 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
-    return Noise(
-        poisson=float(slope),
-        gaussian=float(np.sqrt(constant)),
-        salt_and_pepper=float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0,
-        clip=clip,
-    )
+    share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
+    return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
 
 
 def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:
@@ -287,8 +294,7 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     >>> [overfits_noise(image, x, Noise(gaussian=0.1)) for x in (mean, (image + mean) / 2)]
     [False, True]
     """
-    deviation = np.sqrt(noise.poisson * np.clip(blurred, 0, None) + noise.gaussian**2)
-    deviation = np.maximum(deviation, 1e-6)
+    deviation = np.maximum(noise._deviation(blurred), 1e-6)
     free = _far_from_ends(blurred, deviation) | (not noise.clip)
     if free.sum() < 1000:
         return False
