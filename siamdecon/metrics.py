@@ -1,4 +1,4 @@
-"""Scores of an estimate against the known truth, as a whole and by spatial frequency."""
+"""Scores of an estimate against the ground truth: pixel by pixel and by spatial frequency."""
 
 import numpy as np
 from scipy.fft import dctn
@@ -13,8 +13,8 @@ from siamdecon.microscope.kernel import check_unit_range
 def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """Score an estimate as the paper's Tables 1 and 2 do.
 
-    The estimate is clipped to [0, 1], and the data range is 1 throughout: left to itself, a library
-    guesses the range from the data, and two scores can't be compared.
+    The estimate is clipped to [0, 1], and the data range is fixed at 1: a range taken from the data
+    would make scores incomparable.
 
     Parameters
     ----------
@@ -55,15 +55,14 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     r"""Score an estimate up to its contrast, as the paper's Tables 3, 4 and S2 do for the volume.
 
-    The truth is scaled such that its percentiles 0.1 and 99.9 become 0 and 1; of both volumes the mean is
-    taken away; the estimate e is scaled by the a that fits the truth t best. The data range is 1.
+    The truth is scaled such that its percentiles 0.1 and 99.9 become 0 and 1; the mean of both volumes is
+    subtracted; the estimate e is scaled by the factor a that best fits the truth t. The data range is 1.
 
     .. math:: a = \langle e, t \rangle / \langle e, e \rangle, \qquad
         \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2
 
-    This score has a floor: an estimate that shows nothing at all has a = 0 and scores
-    -20 log10 of the truth's standard deviation. A volume with little in it sets a high floor, so only
-    the distance to it tells something.
+    This score has a floor: a flat estimate has a = 0 and scores -20 log10 of the truth's standard
+    deviation. A sparse volume has a high floor, so only the distance to the floor is meaningful.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
     Examples
     --------
-    Introduced in notebook 09. Contrast and offset do not matter, and nothing at all scores the floor.
+    Introduced in notebook 09. Contrast and offset do not matter, and a flat estimate scores the floor.
 
     >>> clean = np.random.default_rng(0).uniform(size=(8, 16, 16))
     >>> noisy = clean + np.random.default_rng(1).normal(size=clean.shape)
@@ -169,7 +168,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     Parameters
     ----------
     image : ndarray, shape (y, x)
-        Tapered to 0 at the border by a Hann window first, so that opposite borders do not meet.
+        A Hann window is applied first, to avoid artefacts of the periodic border.
     bins : int
         Number of rings between frequency 0 and the Nyquist frequency, 0.5 per pixel.
 
@@ -182,7 +181,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     Raises
     ------
     ValueError
-        If the image is not 2D, or too small to put a frequency into each ring.
+        If the image is not 2D, or too small for that many rings.
 
     Examples
     --------
@@ -203,7 +202,7 @@ def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarr
     .. math:: FRC(r) = \frac{\mathrm{Re} \sum_r F(a) \overline{F(b)}}
               {\sqrt{\sum_r |F(a)|^2 \sum_r |F(b)|^2}}
 
-    Against the clean image, 1 means that an estimate's detail of that size is right, 0 that it is
+    Against the clean image, 1 means that an estimate's detail of that size is correct, 0 that it is
     unrelated to the truth, however sharp it looks.
 
     Parameters
@@ -252,7 +251,7 @@ def _transform(image: np.ndarray) -> np.ndarray:
 
 
 def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of the ring that each frequency lies in (`bins` past Nyquist), and its middle."""
+    """Return the index of the ring of each frequency (`bins` beyond Nyquist), and the rings' middles."""
     expect(len(shape) == 2, "image", "an image (y, x)", Words(f"shape {shape}"))
     expected = f"{2 * bins} or more pixels along both axes for {bins} rings"
     expect(min(shape) >= 2 * bins, "image", expected, shape, "pass fewer bins")
