@@ -1,4 +1,4 @@
-"""What this machine lets a run use: cores, device, precision, memory; arrays to tensors and back."""
+"""Cores, memory, device and precision of this machine; conversion between arrays and tensors."""
 
 import ctypes
 import math
@@ -17,9 +17,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores(cgroup: Path = CGROUP) -> int:
-    """Return how many cores this process may really use.
+    """Return how many cores this process may use.
 
-    A container sees all of its host's cores; its share is the smaller of the scheduler's affinity
+    A container sees all cores of its host, but may use only the smaller of the scheduler's affinity
     and the control group's quota (version 2, `cpu.max`; version 1, `cpu.cfs_quota_us`).
 
     Examples
@@ -33,15 +33,12 @@ def available_cores(cgroup: Path = CGROUP) -> int:
 
 
 def _quota(cgroup: Path) -> int:
-    """Whole cores that the control group grants, rounded up; very many where it sets no limit."""
-    pairs = (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
-    for quota_file, period_file in pairs:
+    """Return the control group's quota of cores, rounded up; sys.maxsize if there is none."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            words = (cgroup / quota_file).read_text().split()
-            if period_file:
-                words += (cgroup / period_file).read_text().split()
-            quota, period = float(words[0]), float(words[1])
-        except (OSError, ValueError, IndexError):  # no such file, or "max"
+            words = " ".join((cgroup / file).read_text() for file in files).split()
+            quota, period = map(float, words)
+        except (OSError, ValueError):  # no such file, or "max"
             continue
         if quota > 0 and period > 0:
             return math.ceil(quota / period)
@@ -49,17 +46,17 @@ def _quota(cgroup: Path) -> int:
 
 
 def limit_threads() -> None:
-    """Keep torch within `available_cores`; a number that the user has set stays."""
+    """Limit torch's threads to `available_cores`, unless the user has set OMP_NUM_THREADS."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next step; blocks above 16 MiB go back to the system.
+    """Make glibc keep freed memory for reuse, except blocks above 16 MiB.
 
-    A training step allocates and frees the same tens of megabytes; fetching their pages anew each time
-    costs a quarter of it. Volumes are better given back: kept in pieces, they add up to half as much
-    again (a loop over one keeps a `Workspace`). Does nothing where the C library is another one.
+    A training step allocates and frees the same tens of megabytes; returning them to the system each time
+    takes a quarter of the step. Larger blocks are still returned: kept, their fragments would increase
+    memory by half (loops over volumes use a `Workspace`). Does nothing with another C library.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -70,12 +67,12 @@ def keep_freed_memory() -> None:
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device of that name; unless one is named, the CUDA device if there is one.
+    """Return the device of that name; without a name, the CUDA device if there is one, else the CPU.
 
     Raises
     ------
     ValueError
-        If there is no such device here.
+        If the device is not available.
 
     Examples
     --------
@@ -98,17 +95,22 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
 def to_tensor(image: np.ndarray, device: str | torch.device | None = None) -> Tensor:
     """Copy an image ([z,] y, x) to a float32 tensor (1, 1, [z,] y, x) on a device.
 
+    Raises
+    ------
+    ValueError
+        If the device is not available.
+
     Examples
     --------
     >>> to_tensor(np.eye(3)[::-1], "cpu").shape
     torch.Size([1, 1, 3, 3])
     """
-    # a copy: torch takes neither the negative strides of a flipped view nor read-only memory
+    # a copy: torch supports neither negative strides (flipped views) nor read-only memory
     return torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(pick_device(device))
 
 
 def channels_last(n_dim: int) -> torch.memory_format:
-    """Return the memory layout in which convolutions over 2 or 3 axes are fast: a pixel's features together.
+    """Return the channels-last memory format for convolutions over 2 or 3 axes, in which they are faster.
 
     Examples
     --------
@@ -119,7 +121,7 @@ def channels_last(n_dim: int) -> torch.memory_format:
 
 
 def to_array(x: Tensor, clip: bool = False) -> np.ndarray:
-    """Copy a tensor (1, 1, [z,] y, x) to an image ([z,] y, x), cut to [0, 1] on request.
+    """Copy a tensor (1, 1, [z,] y, x) to an image ([z,] y, x), optionally clipped to [0, 1].
 
     Examples
     --------
@@ -130,25 +132,23 @@ def to_array(x: Tensor, clip: bool = False) -> np.ndarray:
     return (x.clamp(0, 1) if clip else x.clone()).cpu().numpy()
 
 
-def autocast_dtype(
-    device: torch.device, precision: str = "auto", scaled: bool = True
-) -> torch.dtype | None:
+def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch.dtype | None:
     """Return the dtype to compute convolutions in, or None for plain float32.
 
     Parameters
     ----------
     device : torch.device
     precision : str
-        "auto", "float32", "bfloat16" or "float16". "auto" is bfloat16 where the hardware has it, else
-        float16 on a GPU and float32 on a CPU.
+        "auto", "float32", "bfloat16" or "float16". "auto" is bfloat16 where the hardware supports it,
+        else float16 on a GPU and float32 on a CPU.
     scaled : bool
-        Whether a training scales its loss. One that does not gets float32 in place of float16, in which
-        small gradients become 0.
+        Whether the training scales its loss. Without scaling, "auto" is never float16, in which small
+        gradients underflow to 0.
 
     Raises
     ------
     ValueError
-        If the precision is unknown, or float16 is asked for on a CPU.
+        If the precision is unknown, or float16 is requested on a CPU.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def precision_used(device: str, precision: str = "auto", scaled: bool = True) ->
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Tell whether the CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
+    """Tell whether the CPU supports bfloat16 natively; emulated, it is slower than float32."""
     # which of them exist depends on the version of torch
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

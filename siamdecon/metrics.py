@@ -1,4 +1,4 @@
-"""Scores of an estimate against the known truth, as a whole and by spatial frequency."""
+"""Scores of an estimate against the ground truth: pixel by pixel and by spatial frequency."""
 
 import numpy as np
 from scipy.fft import dctn
@@ -12,8 +12,8 @@ from siamdecon.expect import Words, expect, expect_unit_range
 def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """Score an estimate as the paper's Tables 1 and 2 do.
 
-    The estimate is clipped to [0, 1], and the data range is 1 throughout: left to itself, a library
-    guesses the range from the data, and two scores can't be compared.
+    The estimate is clipped to [0, 1], and the data range is fixed at 1: a range taken from the data
+    would make scores incomparable.
 
     Parameters
     ----------
@@ -42,9 +42,7 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     {'psnr': 20.3, 'ssim': 0.93, 'rmse': 0.1, 'mi': 0.8}
     """
     clean, estimate = _comparable(clean, estimate, np.float32)
-    expected = (
-        "(y, x) or (z, y, x) of 7 or more pixels along every axis, the side of the SSIM window"
-    )
+    expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
     expect(clean.ndim in (2, 3) and min(clean.shape) >= 7, "clean", expected, clean.shape)
     expect_unit_range(clean, "clean")
     estimate = estimate.clip(0, 1)
@@ -56,15 +54,14 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     r"""Score an estimate up to its contrast, as the paper's Tables 3, 4 and S2 do for the volume.
 
-    The truth is scaled such that its percentiles 0.1 and 99.9 become 0 and 1; of both volumes the mean is
-    taken away; the estimate e is scaled by the a that fits the truth t best. The data range is 1.
+    The truth is scaled such that its percentiles 0.1 and 99.9 become 0 and 1; the mean of both volumes is
+    subtracted; the estimate e is scaled by the factor a that best fits the truth t. The data range is 1.
 
     .. math:: a = \langle e, t \rangle / \langle e, e \rangle, \qquad
         \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2
 
-    This score has a floor: an estimate that shows nothing at all has a = 0 and scores
-    -20 log10 of the truth's standard deviation. A volume with little in it sets a high floor, so only
-    the distance to it tells something.
+    This score has a floor: a flat estimate has a = 0 and scores -20 log10 of the truth's standard
+    deviation. A sparse volume has a high floor, so only the distance to the floor is meaningful.
 
     Parameters
     ----------
@@ -84,7 +81,7 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
     Examples
     --------
-    Introduced in notebook 09. Contrast and offset do not matter, and nothing at all scores the floor.
+    Introduced in notebook 09. Contrast and offset do not matter, and a flat estimate scores the floor.
 
     >>> clean = np.random.default_rng(0).uniform(size=(8, 16, 16))
     >>> noisy = clean + np.random.default_rng(1).normal(size=clean.shape)
@@ -106,7 +103,7 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
 
 def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return both images in one dtype, or say why no score compares them."""
+    """Return both images in one dtype, or raise ValueError if they cannot be compared."""
     clean, estimate = np.asarray(clean, dtype=dtype), np.asarray(estimate, dtype=dtype)
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
@@ -170,7 +167,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     Parameters
     ----------
     image : ndarray, shape (y, x)
-        Tapered to 0 at the border by a Hann window first, so that opposite borders do not meet.
+        A Hann window is applied first, to avoid artefacts of the periodic border.
     bins : int
         Number of rings between frequency 0 and the Nyquist frequency, 0.5 per pixel.
 
@@ -183,7 +180,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     Raises
     ------
     ValueError
-        If the image is not 2D, or too small to put a frequency into each ring.
+        If the image is not 2D, or too small for that many rings.
 
     Examples
     --------
@@ -198,15 +195,13 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     return frequency, _mean(np.abs(_transform(image)) ** 2, ring, bins)
 
 
-def fourier_ring_correlation(
-    a: np.ndarray, b: np.ndarray, bins: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
+def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarray]:
     r"""Correlate two images in each ring of spatial frequency.
 
     .. math:: FRC(r) = \frac{\mathrm{Re} \sum_r F(a) \overline{F(b)}}
               {\sqrt{\sum_r |F(a)|^2 \sum_r |F(b)|^2}}
 
-    Against the clean image, 1 means that an estimate's detail of that size is right, 0 that it is
+    Against the clean image, 1 means that an estimate's detail of that size is correct, 0 that it is
     unrelated to the truth, however sharp it looks.
 
     Parameters
@@ -240,8 +235,7 @@ def fourier_ring_correlation(
     >>> round(float(fourier_ring_correlation(image, 2 * image)[1].min()), 6)
     1.0
     """
-    if np.shape(a) != np.shape(b):
-        raise ValueError(f"expected two images of one shape, got {np.shape(a)} and {np.shape(b)}")
+    expect(np.shape(a) == np.shape(b), "b", f"the shape of the other, {np.shape(a)}", np.shape(b))
     ring, frequency = _rings(np.shape(a), bins)
     u, v = _transform(a), _transform(b)
     cross = _mean((u * v.conj()).real, ring, bins)
@@ -256,12 +250,10 @@ def _transform(image: np.ndarray) -> np.ndarray:
 
 
 def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of the ring that each frequency lies in (`bins` past Nyquist), and its middle."""
-    if len(shape) != 2:
-        raise ValueError(f"expected an image (y, x), got shape {shape}")
-    if min(shape) < 2 * bins:
-        least = f"{2 * bins} or more pixels along both axes for {bins} rings"
-        raise ValueError(f"expected {least}, got {shape}; pass fewer bins")
+    """Return the index of the ring of each frequency (`bins` beyond Nyquist), and the rings' middles."""
+    expect(len(shape) == 2, "image", "an image (y, x)", Words(f"shape {shape}"))
+    expected = f"{2 * bins} or more pixels along both axes for {bins} rings"
+    expect(min(shape) >= 2 * bins, "image", expected, shape, "pass fewer bins")
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     ring = np.minimum((radius * 2 * bins).astype(int), bins)
     return ring, (np.arange(bins) + 0.5) / (2 * bins)

@@ -292,7 +292,7 @@ def test_a_flat_image_has_no_power_and_no_correlation(images):
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
-        (((20, 20), (20, 21)), "one shape"),
+        (((20, 20), (20, 21)), r"b: expected the shape of the other, \(20, 20\)"),
         (((20, 20, 20),) * 2, r"an image \(y, x\)"),
         (((8, 20),) * 2, "pass fewer bins"),
     ],

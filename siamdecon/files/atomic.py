@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, what is in their way is said before the work, and checksums."""
+"""Atomic writes, early path checks, checksums."""
 
 import os
 import secrets
@@ -7,25 +7,25 @@ from pathlib import Path
 
 
 def check_writable(path, overwrite=False, suffixes=()):
-    """Raise unless a file can be written at `path`: before hours of work rather than after.
+    """Raise unless a file can be written at `path`, to fail before a long computation, not after it.
 
     Parameters
     ----------
     path : str or path-like
-        The file to be.
+        The file to write.
     overwrite : bool
-        Whether it may replace a file that exists.
+        Whether an existing file may be replaced.
     suffixes : sequence of str, optional
-        The endings that its name may have, such as `SUFFIXES`; any unless given.
+        The extensions that it may have, such as `SUFFIXES`; any unless given.
 
     Raises
     ------
     ValueError
-        If its name has another ending.
+        If it has another extension.
     FileExistsError, IsADirectoryError
-        If something is there already.
+        If the path exists already.
     FileNotFoundError, PermissionError
-        If its folder is missing, or takes no new files.
+        If the folder is missing or not writable.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def check_writable(path, overwrite=False, suffixes=()):
     if not folder.is_dir():
         missing = f"there is no folder {path.parent}"
         raise FileNotFoundError(f"cannot write {path.name}: {missing}; make it first")
-    try:  # permission bits say too little: the disk may be full or mounted read-only
+    try:  # permission bits are not enough: the disk may be full or read-only
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         refused = f"the folder {path.parent} takes no new files ({error.strerror})"
@@ -52,14 +52,14 @@ def check_writable(path, overwrite=False, suffixes=()):
 
 
 def write_atomically(path, write):
-    """Make a file appear whole or not at all, also when the writing is interrupted.
+    """Write a file atomically: an interruption leaves no partial file.
 
     Parameters
     ----------
     path : str or path-like
-        The file to be; an existing one is replaced, and kept if `write` raises.
+        The file to write; an existing one is replaced only if `write` succeeds.
     write : callable
-        Called with a temporary `pathlib.Path` in the same folder, to write the content there.
+        Writes the content to the path it is called with, a temporary file in the same folder.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def write_atomically(path, write):
     >>> write_atomically(Path(folder.name, "a"), lambda p: p.write_text("whole")).read_text()
     'whole'
     """
-    target = Path(path).resolve()  # through a link: os.replace would replace the link itself
+    target = Path(path).resolve()  # follows links: os.replace would replace the link itself
     temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
     try:
         write(temporary)
@@ -84,7 +84,7 @@ def write_atomically(path, write):
 
 
 def check_suffix(path, suffixes):
-    """Raise ValueError if a path ends in none of `suffixes`; no suffixes allow any.
+    """Raise ValueError unless a path has one of the extensions `suffixes`; if there are none, any will do.
 
     Examples
     --------
@@ -98,7 +98,14 @@ def check_suffix(path, suffixes):
 
 
 def check_sha256(path, expected, mend):
-    """Raise unless a file is there and has this SHA-256; `mend` says what to do about it.
+    """Raise unless a file exists and has this SHA-256; `mend` is the advice in the message.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is missing.
+    ValueError
+        If its checksum differs.
 
     Examples
     --------

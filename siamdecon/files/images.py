@@ -1,4 +1,4 @@
-"""TIFF and PNG files in and out, with axes, voxel size and dtype kept; no pixel is changed."""
+"""Reading and writing TIFF and PNG files, preserving pixels, dtype, axes and voxel size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,23 @@ SUFFIXES = (".tif", ".tiff", ".png")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Image:
-    """An image with what its file says about it; passes wherever an array does.
+    """An image with the metadata of its file; usable wherever an array is.
 
     Parameters
     ----------
     data : ndarray, shape (y, x) or (z, y, x)
         The pixels, in the file's dtype.
     axes : {"YX", "ZYX"}
-        What each dimension is. ValueError if `axes` or `voxel_size` do not fit `data`.
+        The meaning of each dimension.
     voxel_size : tuple of (float or None), optional
         um along each axis, in the order of `axes`; None where unknown.
     path : pathlib.Path, optional
-        The file that the image came from.
+        The file that the image was read from.
+
+    Raises
+    ------
+    ValueError
+        If `axes` or `voxel_size` do not fit `data`.
 
     Examples
     --------
@@ -41,7 +46,7 @@ class Image:
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
-    # that of the numbers: a file's byte order is its own affair
+    # in native byte order, whatever that of the file
     dtype = property(lambda self: self.data.dtype.newbyteorder("="))
 
     def __post_init__(self):
@@ -56,7 +61,7 @@ class Image:
         object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
 
     def __array__(self, dtype=None, copy=None):
-        if copy is None:  # as NumPy 2 says "if needed"; NumPy 1 refuses the word
+        if copy is None:  # "if needed" in NumPy 2; NumPy 1 does not accept None
             return np.asarray(self.data, dtype=dtype)
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -69,16 +74,16 @@ class Image:
 def read_image(path, *, memmap=False):
     """Read a plane or a stack from a TIFF or PNG file.
 
-    ImageJ and OME metadata give axes and voxel size; the pages of a plain TIFF are taken as z.
-    Axes of length 1 are dropped, and so are equal colour channels and an opaque alpha.
+    Axes and voxel size come from ImageJ or OME metadata; the pages of a plain TIFF are taken as z.
+    Axes of length 1 are dropped. A colour image with equal channels and no transparency is read as grey.
 
     Parameters
     ----------
     path : str or path-like
         A file ending in .tif, .tiff or .png.
     memmap : bool
-        Leave the pixels of a TIFF on disk, read-only and in the file's byte order, and read those that
-        are asked for. A compressed file is unpacked to a temporary one first.
+        Memory-map the pixels of a TIFF, read-only and in the file's byte order. A compressed file is
+        first unpacked to a temporary one.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def read_image(path, *, memmap=False):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is of another kind, damaged, in colour, or has axes longer than 1 beside z, y, x.
+        If it is of another format, damaged, in colour, or has further axes such as channels or time.
 
     Examples
     --------
@@ -109,46 +114,48 @@ def read_image(path, *, memmap=False):
         data, axes, sizes = _read_png(path) if _is_png(path) else read_tiff(path, memmap)
     except (MemoryError, PermissionError):
         raise
-    except Exception as error:  # the decoders raise nearly every type there is
+    except Exception as error:  # the decoders raise exceptions of almost any type
         mend = (
             "If the file is complete and its extension right, open it in Fiji and save it as TIFF"
         )
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
     data, axes = _spatial(path, data, axes)
-    if not memmap:  # Fiji writes big-endian files; torch takes the machine's own byte order only
+    if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis, 0) for axis in axes]
     return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
 
 
 def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
-    """Write a plane or a stack; the file appears whole or not at all.
+    """Write a plane or a stack, atomically.
 
-    A TIFF opens in Fiji with axes and voxel size; past 4 GB it becomes a big OME-TIFF, as
-    ImageJ's own kind cannot hold that. A PNG keeps no voxel size.
+    A TIFF opens in Fiji with axes and voxel size; above 4 GB, the limit of ImageJ's own format, it is
+    written as OME-BigTIFF. A PNG does not store the voxel size.
 
     Parameters
     ----------
     path : str or path-like
         .tif or .tiff: uint8, uint16, floats (kept as float32); .png: uint8, uint16 planes.
     image : Image or array_like, shape (y, x) or (z, y, x)
-        The pixels, written as they are.
+        The pixels, written unchanged.
     axes : {"YX", "ZYX"}, optional
-        Those of an `Image`, otherwise by the number of dimensions.
+        Default: those of an `Image`, otherwise by the number of dimensions.
     voxel_size : tuple of (float or None), optional
-        um per axis, in the order of `axes`; that of an `Image`, otherwise unknown.
+        um per axis, in the order of `axes`. Default: that of an `Image`, otherwise unknown.
     overwrite : bool
         Whether an existing file may be replaced.
 
     Returns
     -------
     pathlib.Path
-        The file written. What is in the way of it raises as in `check_writable`.
+        The file written.
 
     Raises
     ------
     ValueError
-        If the format cannot hold this shape or dtype, or axes or voxel size do not fit.
+        If the format cannot store this shape or dtype, or axes or voxel size do not fit.
+    OSError
+        If the file cannot be written there; see `check_writable`.
 
     Examples
     --------
@@ -171,7 +178,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
 
 
 def check_storable(path, dtype, shape):
-    """Raise ValueError unless the kind of file that `path` names can hold such pixels.
+    """Raise ValueError unless the file format of `path` can store pixels of this dtype and shape.
 
     Examples
     --------
@@ -196,7 +203,7 @@ def _is_length(size):
 
 
 def _spatial(path, data, axes):
-    """Drop what carries nothing, colour of a grey picture and axes of length 1; refuse the rest."""
+    """Reduce to (y, x) or (z, y, x) by dropping redundant axes; raise ValueError for any other image."""
     arrived = f"{path} has shape {data.shape} with axes {axes}"
     if data.dtype.kind not in "buif":
         raise ValueError(f"{arrived} and dtype {data.dtype}: save it with real numbers")
@@ -211,14 +218,12 @@ def _spatial(path, data, axes):
         data = data[..., 0]
     kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
     data, axes = data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
-    if axes in ("IYX", "QYX"):  # pages of which the file does not say what they are
+    if axes in ("IYX", "QYX"):  # pages of unknown meaning
         axes = "ZYX"
     if axes not in ("YX", "ZYX"):
-        raise ValueError(
-            f"{arrived}; expected (y, x) or (z, y, x): save one channel and one time "
-            "as a file of its own (in Fiji, Image > Duplicate), or, if z is "
-            "mislabelled, set the slices in Image > Properties"
-        )
+        save = "save one channel and one time as a separate file (in Fiji, Image > Duplicate)"
+        relabel = "if z is mislabelled, set the slices in Image > Properties"
+        raise ValueError(f"{arrived}; expected (y, x) or (z, y, x): {save}, or, {relabel}")
     return data, axes
 
 
@@ -227,7 +232,7 @@ def _read_png(path):
         depth = file.read(25)[-1:]  # bits per sample, the header's 25th byte
     with PIL.Image.open(path, formats=["PNG"]) as picture:
         if depth == b"\x10":
-            if len(picture.getbands()) > 1:  # Pillow would halve the bits
+            if len(picture.getbands()) > 1:  # Pillow would reduce them to 8 bits
                 shape = (*picture.size[::-1], len(picture.getbands()))
                 mend = "pick one channel or convert it to grey"
                 raise ValueError(

@@ -1,7 +1,7 @@
-"""Seeded ground truths that look like fluorescence microscopy: the sharp truth, in 2D and in 3D.
+"""Synthetic ground truth that resembles fluorescence microscopy, in 2D and 3D.
 
-All lengths are pixels and do not grow with the image: a larger image shows more cells. The same
-shape and seed give the same image.
+All lengths are in pixels and independent of the image's size: a larger image shows more cells. The
+same shape and seed give the same image.
 """
 
 import itertools
@@ -18,8 +18,8 @@ from siamdecon.expect import expect
 def filaments(shape, seed=0):
     """Draw a network of thin curved tubes that cross, such as microtubules.
 
-    Each wanders about a direction of its own. Its points are shared among the pixels around them
-    with linear weights, then smoothed by 0.7 pixels: thin, and free of stairs.
+    Each is a random walk about a direction of its own. Its points are distributed to the surrounding
+    pixels with linear weights and smoothed by 0.7 pixels, which makes thin, antialiased curves.
 
     Parameters
     ----------
@@ -47,15 +47,15 @@ def filaments(shape, seed=0):
     size, rng = _check(shape), np.random.default_rng(seed)
     ndim, n_steps = size.size, int(4 * size.max())
     n_tubes = int(4 + 0.2 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
-    flat = np.array([0.2, 1, 1])[-ndim:]  # cells are flat: tubes rarely run along z
+    flat = np.array([0.2, 1, 1])[-ndim:]  # cells are flat, so tubes rarely run along z
     wander = rng.standard_normal((n_steps, n_tubes, ndim), dtype=np.float32)
     heading = rng.standard_normal((n_tubes, ndim)) + 6 * gaussian_filter1d(wander, 90, axis=0)
     heading *= flat / np.linalg.norm(heading * flat, axis=-1, keepdims=True)
     path = size * rng.uniform(size=(n_tubes, ndim)) + np.cumsum(heading / 3, axis=0)
     brightness = np.broadcast_to(rng.uniform(0.3, 1, n_tubes), path.shape[:-1])
     image = gaussian_filter(_splat(size, path.reshape(-1, ndim), brightness.ravel()), 0.7)
-    image *= (0.7 * np.sqrt(2 * np.pi)) ** (ndim - 2)  # a tube is as bright in 3D as in 2D
-    return _scaled(np.tanh(image / 2))  # tames the brightest crossings
+    image *= (0.7 * np.sqrt(2 * np.pi)) ** (ndim - 2)  # makes a tube as bright in 3D as in 2D
+    return _scaled(np.tanh(image / 2))  # compresses the brightest crossings
 
 
 def nuclei(shape, seed=0):
@@ -92,7 +92,8 @@ def nuclei(shape, seed=0):
     for centre in _scattered(rng, size, 2.3 * radii):
         window, offset = _window(size, centre, 2 * radii)
         # A ball, stretched along random directions, then flattened as cells on glass are.
-        to_ball = (_rotation(rng, size.size) / rng.uniform(0.75, 1.2, size.size)).T / radii
+        rotation = np.linalg.qr(rng.standard_normal((size.size, size.size)))[0]
+        to_ball = (rotation / rng.uniform(0.75, 1.2, size.size)).T / radii
         distance = np.linalg.norm(np.einsum("ij,j...", to_ball, offset), axis=-1)
         inside = expit(radii.max() * (1 - distance + outline[window]) / 0.6)
         nucleus = rng.uniform(0.4, 1) * inside * texture[window]
@@ -103,8 +104,8 @@ def nuclei(shape, seed=0):
 def membranes(shape, seed=0):
     """Draw the thin, slightly curved walls between close-packed cells, such as an epithelium.
 
-    The cells are Voronoi's: a wall lies where the two nearest seeds are equally far, in
-    coordinates that are bent a little.
+    The cells are Voronoi cells, in slightly distorted coordinates: a wall lies where the two nearest
+    seeds are equally distant.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def membranes(shape, seed=0):
     patchy = (1 + 0.2 * _noise(rng, size, 4)).clip(0.5, 1.4)
     tree, image = cKDTree(seeds), np.empty(size, np.float32)
     others = np.moveaxis(np.indices(size[1:]), 0, -1)
-    for first in range(size[0]):  # a plane, or a row, at a time: a volume takes much memory
+    for first in range(size[0]):  # plane by plane, or row by row, to save memory
         points = np.insert(others, 0, first, axis=-1) + bend[first]
         (near, far), (one, two) = (np.moveaxis(a, -1, 0) for a in tree.query(points, k=2))
         # Distance to the plane halfway between two seeds.
@@ -146,7 +147,7 @@ def membranes(shape, seed=0):
 
 
 def vesicles(shape, seed=0):
-    """Draw vesicles, bright dots and hollow rings, strewn in a dim cytoplasm.
+    """Draw vesicles: bright dots and hollow rings, scattered in a dim cytoplasm.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ def vesicles(shape, seed=0):
         window, offset = _window(size, centre, np.full(size.size, radius + 5 * width))
         shell = (np.linalg.norm(offset, axis=0) - radius) / width
         image[window] += brightness * np.exp(-0.5 * shell**2)
-    return _scaled(np.tanh(2 * image))  # tames the brightest overlaps
+    return _scaled(np.tanh(2 * image))  # compresses the brightest overlaps
 
 
 def _check(shape):
@@ -202,8 +203,8 @@ def _scaled(image):
 
 
 def _noise(rng, size, scale):
-    """Return smooth noise of mean 0 and variance 1, whose spots have a sigma of `scale` pixels."""
-    factor = max(1, scale / 2)  # drawn on a coarser grid, which is much faster where spots are wide
+    """Return noise of mean 0 and variance 1, smoothed by a Gaussian of `scale` pixels."""
+    factor = max(1, scale / 2)  # drawn on a coarser grid, which is much faster for large scales
     coarse = rng.standard_normal(np.ceil(size / factor).astype(int) + 4, dtype=np.float32)
     smooth = zoom(gaussian_filter(coarse, scale / factor), factor, order=2)
     smooth = smooth[tuple(map(slice, size))]
@@ -211,7 +212,7 @@ def _noise(rng, size, scale):
 
 
 def _splat(size, points, weights):
-    """Share each weight among the 2^n pixels around its point; `points` are (k, n)."""
+    """Distribute each weight linearly to the 2^n pixels around its point; `points` are (k, n)."""
     image, low = np.zeros(size, np.float32), np.floor(points).astype(np.int32)
     for corner in itertools.product((0, 1), repeat=size.size):
         pixels = low + np.array(corner, np.int32)
@@ -223,7 +224,7 @@ def _splat(size, points, weights):
 
 
 def _scattered(rng, size, spacing, margin=0):
-    """Return points (k, n) in the image and `margin` around it, none nearer than `spacing`."""
+    """Return random points (k, n) in the image and `margin` around it, at least `spacing` apart."""
     extent = (size + 2 * margin) / spacing
     tries = rng.uniform(size=(int(30 * extent.prod()) + 30, size.size)) * extent
     tree, free, kept = cKDTree(tries), np.ones(len(tries), bool), []
@@ -240,7 +241,3 @@ def _window(size, centre, reach):
     high = np.minimum(size, np.ceil(centre + reach).astype(int) + 1)
     offset = np.moveaxis(np.moveaxis(np.indices(high - low), 0, -1) + (low - centre), -1, 0)
     return tuple(map(slice, low, high)), offset
-
-
-def _rotation(rng, ndim):
-    return np.linalg.qr(rng.standard_normal((ndim, ndim)))[0]

@@ -18,10 +18,8 @@ from siamdecon.files import phantoms
 from siamdecon.files.atomic import check_sha256, write_atomically
 from siamdecon.files.images import read_image
 
-BENCHMARK_URL = (
-    "https://raw.githubusercontent.com/royerlab/ssi-code/master/"
-    "ssi/benchmark/images/generic_2d_all/gt/"
-)
+_SSI_CODE = "https://raw.githubusercontent.com/royerlab/ssi-code/master"
+BENCHMARK_URL = f"{_SSI_CODE}/ssi/benchmark/images/generic_2d_all/gt/"
 
 
 def sample_names():
@@ -36,13 +34,13 @@ def sample_names():
 
 
 def load_sample(name):
-    """Load a bundled clean image; none needs a network.
+    """Load a clean sample image; none needs a network.
 
     Parameters
     ----------
     name : str
         Generated: "filaments", "nuclei", "membranes", "vesicles". From scikit-image: "cell",
-        "histology", "retina", "microaneurysms", "hubble". data/manifest.json says more of each.
+        "histology", "retina", "microaneurysms", "hubble". data/manifest.json describes each.
 
     Returns
     -------
@@ -52,7 +50,7 @@ def load_sample(name):
     Raises
     ------
     ValueError
-        If there is no such sample, or its file is not the one that the manifest lists.
+        If there is no such sample, or its file does not match the checksum in the manifest.
 
     Examples
     --------
@@ -77,16 +75,16 @@ def load_sample(name):
 def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True):
     """Load the 2D benchmark of Kobayashi et al. 2020, 22 clean images, or some of them.
 
-    From `folder`, else from the folder that the environment variable SIAMDECON_BENCHMARK names,
-    else downloaded once and cached. Each file is checked against its SHA-256. The images
-    are those of https://github.com/royerlab/ssi-code (BSD-3-Clause).
+    They are read from `folder`, else from the folder named by the environment variable
+    SIAMDECON_BENCHMARK, else downloaded once and cached. Each file is checked against its SHA-256.
+    Source: https://github.com/royerlab/ssi-code (BSD-3-Clause).
 
     Parameters
     ----------
     folder : str or path-like, optional
-        A folder of local copies; those of the 22 that it holds are loaded.
+        A folder of local copies; it may hold only some of the 22.
     names : str or sequence of str, optional
-        Only these: file names, or beginnings that fit one image, such as "drosophila".
+        File names, or unique beginnings of them such as "drosophila"; all images unless given.
     url : str
         Where the files are downloaded from.
     progress : bool
@@ -95,12 +93,12 @@ def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True)
     Returns
     -------
     dict of str to ndarray, float32, shape (y, x)
-        By file name without its ending; the range of each stretched to [0, 1].
+        By file name without extension; the range of each is stretched to [0, 1].
 
     Raises
     ------
     ValueError
-        If a name fits no image, or several, or a file is not the one expected.
+        If a name fits no image, or several, or a file does not match its checksum.
     FileNotFoundError
         If the folder lacks a requested image, or holds none.
     ConnectionError
@@ -124,12 +122,12 @@ def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True)
 
 
 def load_volume(path=None):
-    """Load the clean volume of the 3D experiments: a generated one, or a copy of the paper's.
+    """Load the clean volume of the 3D experiments, from a file or generated.
 
-    From the file `path`, else from the file that the environment variable SIAMDECON_VOLUME names: such as
-    the microtubules of EPFL's Biomedical Imaging Group, which the paper uses and which may be had with
-    DeconvolutionLab2, saved as one TIFF. Else `siamdecon.files.filaments` draws a synthetic volume of
-    the same size; no score on it may be compared with the paper's.
+    It is read from `path`, else from the file named by the environment variable SIAMDECON_VOLUME. The
+    paper uses the microtubules of EPFL's Biomedical Imaging Group, available with DeconvolutionLab2; save
+    them as one TIFF. Without a file, `siamdecon.files.filaments` draws a synthetic volume of the same
+    size, whose scores are not comparable with the paper's.
 
     Parameters
     ----------
@@ -146,7 +144,7 @@ def load_volume(path=None):
     FileNotFoundError
         If the file is missing.
     ValueError
-        If it holds a plane, not a volume, or nothing but one value.
+        If it holds a plane, not a volume, or is constant.
 
     Examples
     --------
@@ -168,7 +166,7 @@ def load_volume(path=None):
 
 
 def write_samples(folder=None):
-    """Draw the generated samples anew, and write manifest.json with their new checksums.
+    """Draw the generated samples again and write manifest.json with their checksums.
 
     Parameters
     ----------
@@ -183,7 +181,7 @@ def write_samples(folder=None):
     Raises
     ------
     FileNotFoundError, PermissionError
-        If `folder` is missing or takes no files.
+        If `folder` is missing or not writable.
 
     Examples
     --------
@@ -207,7 +205,7 @@ def write_samples(folder=None):
 
 
 def data_folder():
-    """Return data/: inside the package when installed from a wheel, beside it in a checkout.
+    """Return the folder data/: inside the package if installed from a wheel, beside it in a checkout.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a TIFF says of its pixels, axes and voxel size, and how one is written that Fiji understands."""
+"""Reading and writing TIFF files with axes and voxel size, compatible with Fiji."""
 
 import logging
 import math
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-# Length units in um. Both micro signs occur, U+00B5 and the Greek letter; Fiji writes it escaped.
+# Length units in um. Both the micro sign U+00B5 and the Greek letter occur; Fiji escapes it.
 _UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"], 1.0)
 _UM |= {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0}
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
@@ -26,14 +26,14 @@ def read_tiff(path, memmap=False):
     -------
     data : ndarray
     axes : str
-        One letter a dimension, as tifffile names them.
+        One letter per dimension, as named by tifffile.
     sizes : dict of str to float
         um along "Z", "Y", "X"; 0, NaN or missing where unknown.
 
     Raises
     ------
     ValueError
-        If it is cut off, or holds more than one image.
+        If it is truncated, or holds more than one image.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def _raising_logged_errors():
 
 
 def _voxel_size(tif):
-    """Return um by axis; 0 or NaN where unknown. The resolution tags of a plain TIFF mean print."""
+    """Return um by axis; 0 or NaN where unknown. A plain TIFF's resolution tags concern printing."""
     lengths, units = {}, {}
     if tif.is_ome:
         pixels = ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels")
@@ -103,9 +103,9 @@ def write_tiff(path, data, axes, voxel_size=None):
 
 
 def create_tiff(path, shape, dtype, axes, voxel_size=None):
-    """Create a TIFF of zeros and return its pixels as a memory map, to be written bit by bit.
+    """Create a TIFF of zeros and return its pixels as a writable memory map.
 
-    The kind of file is that of `write_tiff`; nothing is checked, and it is not written atomically.
+    The format is that of `write_tiff`; nothing is checked, and the file is not written atomically.
 
     Examples
     --------
@@ -122,14 +122,14 @@ def create_tiff(path, shape, dtype, axes, voxel_size=None):
 
 
 def _options(shape, nbytes, axes, voxel_size):
-    """Return the shape and the options that tifffile writes an image with."""
+    """Return the shape and the options for tifffile to write an image."""
     sizes = dict(zip(axes, voxel_size or (), strict=False))
     known = {axis: size for axis, size in sizes.items() if size}
     if nbytes > _CLASSIC_LIMIT:
         kind, metadata = {"ome": True, "bigtiff": True}, {"axes": axes}
         metadata |= {f"PhysicalSize{axis}": size for axis, size in known.items()}
         metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
-    else:  # all six axes of ImageJ, for otherwise a last axis of length 1 is taken for samples
+    else:  # all six axes of ImageJ: otherwise a last axis of length 1 would be read as samples
         planes = shape[0] if len(shape) == 3 else 1
         shape = (1, planes, 1, *shape[-2:], 1)
         kind, metadata = {"imagej": True}, {"axes": "TZCYXS"}

@@ -1,15 +1,6 @@
-"""What the instrument does to a picture: its kernel, the convolution g, noise, a whole degradation."""
+"""What a microscope does to an image: its kernel, the convolution g, noise, a whole degradation."""
 
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.degradation import blur, degrade, residual
-from siamdecon.microscope.noise import (
-    PAPER_2D,
-    PAPER_3D,
-    Noise,
-    add_noise,
-    estimate_noise,
-    fit_noise,
-    mean_response,
-    noise_level,
-)
+from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise, estimate_noise, noise_level
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, paper_psf, richards_wolf

@@ -12,8 +12,8 @@ from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.hardware import to_tensor
 from siamdecon.microscope.kernel import check_psf
 
-#: What lies beyond the border of an image, by the name that `PSFConvolution` uses for it and the
-#: mode of `numpy.pad` that means the same ("reflect" leaves the edge pixel out, "symmetric" does not).
+#: How an image is continued beyond its border: the name in `PSFConvolution` and the equivalent mode of
+#: `numpy.pad` ("reflect" does not repeat the edge pixel, "symmetric" does).
 PADDINGS = {
     "replicate": "edge",
     "reflect": "reflect",
@@ -22,14 +22,14 @@ PADDINGS = {
     "circular": "wrap",
     "valid": None,
 }
-#: Pixels that a CPU transforms at once, about as many as its cache holds; a GPU takes 128 times as many.
+#: Pixels per chunk of a transform on a CPU, about what fits in its cache; 128 times as many on a GPU.
 AT_ONCE = 2**19
 
 
 class Workspace:
-    """Memory for the large results of a loop without gradients, fetched from the system once.
+    """Named buffers that a loop without gradients reuses, so that memory is allocated only once.
 
-    Fetching the pages of new volumes is a third of the time that an iteration of Lucy-Richardson takes.
+    Allocating new volumes would take a third of the time of a Lucy-Richardson iteration.
 
     Examples
     --------
@@ -43,10 +43,10 @@ class Workspace:
         self._kept: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype, device: torch.device) -> Tensor:
-        """Return the memory of that name with its old content; an earlier result in it is overwritten."""
+        """Return the buffer of that name, to be overwritten; a former result in it is lost."""
         kept = self._kept.get(name)
         if kept is None or (kept.shape, kept.dtype, kept.device) != (tuple(shape), dtype, device):
-            self._kept.pop(name, None)  # the old goes before the new comes
+            self._kept.pop(name, None)  # frees the old buffer first
             self._kept[name] = torch.empty(shape, dtype=dtype, device=device)
         return self._kept[name]
 
@@ -69,17 +69,17 @@ class PSFConvolution(nn.Module):
     n_dim : int, optional
         2 or 3; the kernel's number of axes unless given.
     padding : str
-        What lies beyond the border: "replicate" (the edge pixel), "reflect" or "symmetric" (a mirror
-        in the edge pixel or beside it), "zero", "circular"; or "valid", which keeps only the pixels
-        that need nothing beyond the border and so returns a smaller image.
+        How the image is continued beyond its border: "replicate" (the edge pixel), "reflect" or
+        "symmetric" (mirrored, without or with the edge pixel), "zero", "circular"; or "valid", which
+        returns only the pixels that do not depend on anything beyond the border, a smaller image.
     workspace : Workspace, optional
-        Memory for the volumes of a loop without gradients. A result lies in it, and the next
-        one overwrites it.
+        Buffers for a loop without gradients. Results lie in them too: each call overwrites the
+        result of the last one.
 
     Raises
     ------
     ValueError
-        If the kernel or the padding is none that can be used.
+        If the kernel is invalid or the padding unknown.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class PSFConvolution(nn.Module):
         psf = check_psf(psf, n_dim)
         expect(psf.ndim in (2, 3), "psf", "2 or 3 axes", Words(f"shape {psf.shape}"))
         self.padding, self.n_dim, self.workspace = padding, psf.ndim, workspace
-        # neither a buffer nor a parameter: .half() must not round it, and checkpoints need not hold it
+        # not a registered buffer: .half() must not round it, and it does not belong in checkpoints
         self.psf = torch.from_numpy(psf)
         self._transfer: dict[tuple, Tensor] = {}
 
@@ -114,8 +114,8 @@ class PSFConvolution(nn.Module):
     def correlate(self, y: Tensor) -> Tensor:
         """Convolve `y`, shape (n, c, [z,] y, x), with the flipped kernel and the same padding.
 
-        This is the step that Lucy-Richardson takes for the adjoint; it differs from the exact one
-        (`adjoint`) only within a kernel's width of the border.
+        Lucy-Richardson uses this as the adjoint; it differs from the exact one (`adjoint`) only
+        within a kernel's width of the border.
         """
         before, after = self._reach()
         return self._blur(self._pad(self._full_precision(y), after, before), after, conjugate=True)
@@ -128,16 +128,21 @@ class PSFConvolution(nn.Module):
         if self.padding == "zero":
             return self.correlate(y)
         y = self._full_precision(y)
-        # g pads, filters, and cuts the middle out; its transpose does so in reverse
+        # g pads, filters and crops; its transpose does so in reverse
         before, after = self._reach()
         sizes = [m + n - 1 for m, n in zip(y.shape[2:], self.psf.shape, strict=True)]
         x = self._filter(y, sizes, place=before, first=[0] * self.n_dim, out=sizes, conjugate=True)
+        if self.padding == "valid":
+            return x
         for axis, width in enumerate(zip(before, after, strict=True), start=2):
-            x = self._fold(x, axis, width)
+            # the transpose of `_pad`: what was copied beyond the border is added to its source
+            source = np.pad(np.arange(y.shape[axis]), width, mode=PADDINGS[self.padding])
+            shape = (*x.shape[:axis], y.shape[axis], *x.shape[axis + 1 :])
+            x = x.new_zeros(shape).index_add(axis, torch.from_numpy(source).to(x.device), x)
         return x
 
     def interior(self, x: Tensor) -> Tensor:
-        """Cut from `x`, shape (n, c, [z,] y, x), the pixels that g(x) has; all but for "valid"."""
+        """Crop `x`, shape (n, c, [z,] y, x), to the pixels of g(x); only "valid" removes any."""
         if self.padding != "valid":
             return x
         before, after = self._reach()
@@ -145,49 +150,48 @@ class PSFConvolution(nn.Module):
         return x[(..., *inside)]
 
     def transfer_function(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Return F(k) on a grid of `shape`, the kernel's centre at its origin, from a cache.
+        """Return F(k) on a grid of `shape`, with the kernel's centre at the origin; cached.
 
         It has the precision and the device of `like`.
         """
         key = (shape, like.dtype, like.device)
         if key not in self._transfer:
-            if len(self._transfer) >= 8:  # images of many sizes must not fill the memory
+            if len(self._transfer) >= 8:  # bounds the memory for images of many sizes
                 self._transfer.pop(next(iter(self._transfer)))
             dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
             with torch.inference_mode(False):  # else a later training pass could not use it
                 k = self.psf.to(like.device)  # float64: rounded once, after the transform
                 for axis in range(1, k.ndim):
                     k = around_origin(k, axis, shape[axis])
-                self._transfer[key] = in_parts(
-                    lambda k: torch.fft.fft(around_origin(k, 0, shape[0]), dim=0).to(dtype),
-                    math.prod(shape),
-                    1,
-                    torch.fft.rfftn(k, dim=tuple(range(1, k.ndim))),
-                )
+                rows = torch.fft.rfftn(k, dim=tuple(range(1, k.ndim)))
+
+                def transformed(rows):
+                    return torch.fft.fft(around_origin(rows, 0, shape[0]), dim=0).to(dtype)
+
+                self._transfer[key] = in_parts(transformed, math.prod(shape), 1, rows)
         return self._transfer[key]
 
     def _reach(self) -> tuple[list[int], list[int]]:
-        """Return how far a pixel of g(x) looks back along each axis, and how far ahead."""
+        """Return how many pixels before and after it a pixel of g(x) depends on, along each axis."""
         return [n // 2 for n in self.psf.shape], [(n - 1) // 2 for n in self.psf.shape]
 
     def _full_precision(self, x: Tensor) -> Tensor:
-        if x.ndim != self.n_dim + 2:
-            axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
-            raise ValueError(f"expected a tensor of shape {axes}, got {tuple(x.shape)}")
+        axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
+        expect(x.ndim == self.n_dim + 2, "x", f"a tensor of shape {axes}", tuple(x.shape))
         return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
     def _pad(self, x: Tensor, before: list[int], after: list[int]) -> Tensor:
-        """Extend each axis, by any width, also beyond the image's own size; zeros come with the grid."""
+        """Pad each axis, by any width; zeros need no padding, as the grid contains them."""
         mode, widths = PADDINGS[self.padding], list(zip(before, after, strict=True))
         if mode in (None, "constant"):
             return x
-        if mode == "edge":  # of any width by torch itself, and faster there
+        if mode == "edge":  # torch supports any width here, and is faster
             return nn.functional.pad(x, [w for p in reversed(widths) for w in p], mode="replicate")
         sizes = x.shape[2:]
         shape = [*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True))]
         out = (self.workspace or Workspace()).take("padded", shape, x.dtype, x.device)
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
-        # an axis copies what it finds, corners that are still empty among it: the last one fills them
+        # each axis copies whole margins, with corners that are still empty; the last axis fills them
         for axis, (size, width) in enumerate(zip(sizes, widths, strict=True), start=2):
             source = width[0] + np.pad(np.arange(size), width, mode=mode)
             for place in (slice(0, width[0]), slice(width[0] + size, None)):
@@ -195,26 +199,15 @@ class PSFConvolution(nn.Module):
                 out.narrow(axis, place.start, margin.shape[axis]).copy_(margin)
         return out
 
-    def _fold(self, x: Tensor, axis: int, width: tuple[int, int]) -> Tensor:
-        """Transpose `_pad` along one axis: add what was copied beyond the border to its source."""
-        mode, size = PADDINGS[self.padding], x.shape[axis] - sum(width)
-        if mode is None:
-            return x
-        source = torch.from_numpy(np.pad(np.arange(size), width, mode=mode)).to(x.device)
-        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
-        return x.new_zeros(shape).index_add(axis, source, x)
-
     def _blur(self, padded: Tensor, first: list[int], conjugate: bool) -> Tensor:
-        """Filter, and cut out what needs nothing beyond the border, the pixels from `first` on."""
+        """Filter, and crop to the pixels that are free of wrap-around, from `first` on."""
         sizes, zeros = list(zip(padded.shape[2:], self.psf.shape, strict=True)), [0] * self.n_dim
-        if self.padding == "zero":  # half a kernel of them serves both sides: the grid is periodic
+        if self.padding == "zero":  # on a periodic grid, half a kernel of zeros serves both sides
             grid, out = [max(m + n // 2, n) for m, n in sizes], list(padded.shape[2:])
             return self._filter(padded, grid, zeros, zeros, out, conjugate)
         out = [m - n + 1 for m, n in sizes]
-        if min(out) < 1:
-            kernel, image = tuple(self.psf.shape), tuple(padded.shape[2:])
-            least = f"an image at least as large as the kernel {kernel}"
-            raise ValueError(f"padding 'valid' needs {least}, got {image}")
+        least = f"for 'valid' an image at least as large as the kernel {tuple(self.psf.shape)}"
+        expect(min(out) >= 1, "padding", least, tuple(padded.shape[2:]))
         return self._filter(padded, padded.shape[2:], zeros, first, out, conjugate)
 
     def _filter(self, x: Tensor, sizes, place, first, out, conjugate: bool) -> Tensor:
@@ -227,7 +220,7 @@ class PSFConvolution(nn.Module):
 
 
 def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
-    """Blur an estimate, shape ([z,] y, x), mirrored beyond its border, to a tensor (1, 1, [z,] y, x).
+    """Blur an estimate, shape ([z,] y, x), with symmetric padding; returns a tensor (1, 1, [z,] y, x).
 
     Examples
     --------
@@ -238,7 +231,7 @@ def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
 
 
 def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
-    """Return a copy of some places of an axis; of a run of them, forwards or backwards, a quick one."""
+    """Return a copy of some positions along an axis; faster where they are consecutive."""
     if len(index) and (np.diff(index) == 1).all():
         return x.narrow(axis, int(index[0]), len(index)).clone()
     if len(index) and (np.diff(index) == -1).all():
@@ -247,10 +240,10 @@ def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
 
 
 class SpectralFilter(torch.autograd.Function):
-    """Put x at `place` on an empty periodic grid, filter it, and cut out `out` pixels from `first` on.
+    """Place x at `place` on a zero periodic grid, filter it, and crop `out` pixels from `first` on.
 
-    The transpose is the same with `place` and `first` exchanged and the conjugate filter. Written down,
-    it takes two real transforms; PyTorch's own derivative of a real transform takes a complex one.
+    The transpose is the same operation with `place` and `first` exchanged and the conjugate filter. As an
+    explicit derivative it takes two real transforms; PyTorch's own uses complex ones.
 
     Parameters
     ----------
@@ -258,9 +251,9 @@ class SpectralFilter(torch.autograd.Function):
     transfer : Tensor, shape ([z,] y, x // 2 + 1)
         The filter, as `torch.fft.rfftn` gives it.
     shape, place, first, out : sequence of int
-        Of the grid; where x lies on it; where the result begins, and its shape; for each axis.
+        The shape of the grid, the position of x on it, the start of the result, and its shape.
     workspace : Workspace, optional
-        Where intermediate results and the result lie, if they are large.
+        Buffers for intermediate results and the result, if they are large.
 
     Examples
     --------
@@ -292,7 +285,7 @@ class SpectralFilter(torch.autograd.Function):
         def memory(name, shape, dtype):
             return workspace and workspace.take(name, shape, dtype, x.device)
 
-        # the other axes only for the rows that are there, or wanted: (n, c, [z,] y, x // 2 + 1)
+        # the other axes are transformed only for rows of the input or the output
         into = memory("rows", [*x.shape[:3], *transfer.shape[1:]], transfer.dtype)
         rows = in_parts(lambda x: torch.fft.rfftn(x, s=shape[1:], dim=rest), size, 2, x, into=into)
         into = rows[:, :, : out[0]] if out[0] <= rows.shape[2] else None
@@ -303,14 +296,12 @@ class SpectralFilter(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         """Apply the transpose to `gradient`, shape (n, c, out)."""
-        back = SpectralFilter.apply(
-            gradient, ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size
-        )
-        return back, *[None] * 6
+        transpose = (ctx.transfer.conj(), ctx.shape, ctx.first, ctx.place, ctx.size)
+        return SpectralFilter.apply(gradient, *transpose), *[None] * 6
 
 
 def around_origin(k: Tensor, axis: int, size: int) -> Tensor:
-    """Embed a kernel in zeros along an axis, its centre at index 0 and what lies before it at the far end.
+    """Zero-pad a kernel along an axis and shift its centre to index 0; what precedes it wraps to the end.
 
     Examples
     --------
@@ -322,22 +313,20 @@ def around_origin(k: Tensor, axis: int, size: int) -> Tensor:
     return torch.cat([k.narrow(axis, centre, n - centre), zeros, k.narrow(axis, 0, centre)], axis)
 
 
-def in_parts(
-    f: Callable[..., Tensor], size: int, axis: int, *tensors: Tensor, into: Tensor | None = None
-) -> Tensor:
-    """Apply `f` to parts along an axis, in turn: a grid of `size` numbers needs little working memory.
+def in_parts(f: Callable, size: int, axis: int, *tensors: Tensor, into=None) -> Tensor:
+    """Apply `f` chunk by chunk along an axis, which limits its working memory.
 
     Parameters
     ----------
     f : callable
-        From parts of the tensors to a part of the result; nothing in it reaches across the axis.
+        Maps chunks of the tensors to a chunk of the result; it must act independently along the axis.
     size : int
-        How many numbers the largest intermediate result has.
+        Number of elements of the largest intermediate result.
     axis : int
     tensors : Tensor
-        Of one length along the axis.
+        All of the same length along the axis.
     into : Tensor, optional
-        Where the result goes; new memory unless given. One part needs none.
+        Where the result is written; newly allocated unless given. Not used for a single chunk.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from siamdecon.microscope.noise import PAPER_2D, Noise, add_noise, mean_response
 
 
 def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
-    """Convolve an image with a kernel; beyond the border it is dark.
+    """Convolve an image with a kernel, with zeros beyond the border.
 
     Parameters
     ----------
@@ -29,12 +29,10 @@ def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     return to_array(g(to_tensor(clean, "cpu")))
 
 
-def residual(
-    estimate: np.ndarray, noisy: np.ndarray, psf: np.ndarray, noise: Noise | None = None
-) -> np.ndarray:
-    """Return what an estimate leaves unexplained: measurement minus blurred estimate.
+def residual(estimate, noisy, psf, noise: Noise | None = None) -> np.ndarray:
+    """Return the residual of an estimate: the measurement minus the blurred estimate.
 
-    Structure in it is structure that the estimate lacks or has invented; what should be left is noise.
+    It should contain only noise; any structure in it is missing from the estimate or spurious there.
 
     Parameters
     ----------
@@ -42,7 +40,7 @@ def residual(
         The restored image and the measurement, in [0, 1].
     psf : ndarray, shape ([z,] y, x)
     noise : Noise, optional
-        If it is known, its mean is taken of the blurred estimate first (`Noise.mean`): clipping shifts it.
+        If given, `Noise.mean` is applied to the blurred estimate, to account for clipping.
 
     Returns
     -------
@@ -61,14 +59,12 @@ def residual(
     return np.asarray(noisy, dtype=np.float32) - to_array(expected)
 
 
-def degrade(
-    clean: np.ndarray, psf: np.ndarray, noise: Noise = PAPER_2D, seed: int = 0
-) -> np.ndarray:
+def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
     r"""Blur a clean image and add noise, as in the paper's experiments.
 
     .. math:: y = x * k + \sqrt{\alpha\,(x * k) + \sigma^2}\; n, \quad n \sim N(0, 1)
 
-    then a share p of the pixels is replaced by uniform values, and the result is rounded and
+    then a fraction p of the pixels is replaced by uniform values, and the result is quantised and
     clipped (Section 3).
 
     Parameters
@@ -80,7 +76,7 @@ def degrade(
     noise : Noise
         `PAPER_2D`, `PAPER_3D` or your own.
     seed : int
-        Seed of NumPy's legacy generator, which the paper's code uses.
+        Seed of NumPy's legacy generator, as used by the paper's code.
 
     Returns
     -------
@@ -89,7 +85,7 @@ def degrade(
     Raises
     ------
     ValueError
-        If the image is not 2D or 3D, not finite, or leaves [0, 1].
+        If the image is not 2D or 3D, or has values that are not finite or outside [0, 1].
 
     Examples
     --------
@@ -101,8 +97,7 @@ def degrade(
     ((64, 64), dtype('float32'), True)
     """
     clean = np.asarray(clean, dtype=np.float32)
-    expected = "an image (y, x) or a volume (z, y, x)"
-    expect(clean.ndim in (2, 3), "clean", expected, clean.shape)
+    expect(clean.ndim in (2, 3), "clean", "an image (y, x) or a volume (z, y, x)", clean.shape)
     expect(np.isfinite(clean).all(), "clean", "finite values", Words("NaN or infinity"))
     low, high = clean.min(), clean.max()
     got = Words(f"{low:.4g} to {high:.4g}")

@@ -14,31 +14,35 @@ from torch import Tensor
 
 from siamdecon.expect import expect
 
-#: Share of pixels at the image's very minimum or maximum from which it counts as clipped there.
+#: Fraction of pixels at 0 or 1 from which an image counts as clipped.
 PILE_UP = 0.005
-#: Standard deviations beyond which a value is an impulse.
+#: Residuals beyond this many standard deviations count as impulses.
 _FAR = 4.0
-#: A residual this many times as strong as the noise is too small: the estimate has explained noise.
+#: An estimate overfits noise if its residual is below this fraction of the noise level.
 _MUCH_LESS = 0.85
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of the paper's Section 3; every strength is in units of the image's range, 1.
+    """The noise model of the paper's Section 3, for images in [0, 1].
 
     Parameters
     ----------
     poisson : float
-        alpha: the variance that grows with the signal, alpha * signal (Gaussian, as in the paper's
-        code).
+        alpha: shot noise of variance alpha * signal, drawn as Gaussian as in the paper's code.
     gaussian : float
-        sigma: the standard deviation of the noise that does not.
+        sigma: standard deviation of the signal-independent noise.
     salt_and_pepper : float
-        p: the share of pixels replaced by a value uniform in [0, 1].
+        p: fraction of pixels replaced by a value uniform in [0, 1].
     bits : int or None
-        Values are rounded to multiples of 2^-bits; None leaves them as they are.
+        Values are rounded to multiples of 2^-bits; None for no quantisation.
     clip : bool
-        Cut values to [0, 1] at the end, as a camera does.
+        Whether values are clipped to [0, 1] at the end, as by a camera.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range; the message names the field.
 
     Examples
     --------
@@ -56,13 +60,13 @@ class Noise:
         for name in ("poisson", "gaussian", "salt_and_pepper"):
             value = getattr(self, name)
             expect(0 <= value < np.inf, name, "a number of 0 or more", value)
-        share, bits = self.salt_and_pepper, self.bits
-        expect(share <= 1, "salt_and_pepper", "a share up to 1", share)
-        valid = bits is None or (type(bits) is int and 1 <= bits <= 16)
-        expect(valid, "bits", "1 to 16, or None", bits)
+        impulses = self.salt_and_pepper
+        expect(impulses <= 1, "salt_and_pepper", "a share up to 1", impulses)
+        valid = self.bits is None or (type(self.bits) is int and 1 <= self.bits <= 16)
+        expect(valid, "bits", "1 to 16, or None", self.bits)
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
-        r"""Return the expected measurement for a noise-free one, shape as `blurred`.
+        r"""Return the expected value of the measurement, given the noise-free image `blurred`.
 
         Clipping biases the noise: with sigma 0.1 a black pixel measures 0.04 on average. For
         normal noise of standard deviation s around mu, clipped to [0, 1], with Phi and phi the
@@ -76,21 +80,33 @@ class Noise:
         array([0.044, 0.5  , 0.954])
         """
         mu = np.asarray(blurred, dtype=np.float64)
-        s = np.sqrt(self.poisson * mu.clip(0) + self.gaussian**2)
         if not self.clip or self.poisson == self.gaussian == 0:
             expected = mu.clip(0, 1) if self.clip else mu
         else:
-            s = np.maximum(s, 1e-12)
+            s = np.maximum(self._deviation(mu), 1e-12)
             a, b = -mu / s, (1 - mu) / s
             phi_a, phi_b = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in (a, b))
             expected = mu * (ndtr(b) - ndtr(a)) + s * (phi_a - phi_b) + ndtr(-b)
         return (1 - self.salt_and_pepper) * expected + self.salt_and_pepper * 0.5
 
+    def _deviation(self, signal: np.ndarray) -> np.ndarray:
+        """Return the standard deviation of the noise at each value of a signal."""
+        return np.sqrt(self.poisson * signal.clip(0) + self.gaussian**2)
+
 
 def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     """Return `Noise.mean` as a differentiable function of tensors; the identity for None.
 
-    A method that compares m(g(x)) with the measurement knows what clipping did to it.
+    A method that compares m(g(x)), rather than g(x), with the measurement is not biased by clipping.
+
+    Parameters
+    ----------
+    noise : Noise or None
+
+    Returns
+    -------
+    callable
+        Maps a tensor to one of the same shape: `Noise.mean` interpolated linearly from a table.
 
     Raises
     ------
@@ -113,7 +129,7 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
         place = (x - low) / (high - low) * bins
         left = place.detach().nan_to_num().clamp(0, bins - 1).long()
         values = table.to(x)
-        # linear between the knots, and past both ends
+        # interpolates between the knots and extrapolates beyond them
         return torch.lerp(values[left], values[left + 1], place - left)
 
     return response
@@ -125,23 +141,30 @@ PAPER_2D = Noise(poisson=0.001, gaussian=0.1, salt_and_pepper=0.01, bits=10)
 PAPER_3D = Noise(poisson=0.001, gaussian=0.1, bits=10)
 
 
-def add_noise(
-    blurred: np.ndarray, noise: Noise, rng: np.random.RandomState | np.random.Generator
-) -> np.ndarray:
+def add_noise(blurred: np.ndarray, noise: Noise, rng) -> np.ndarray:
     """Add noise to a blurred image; the second half of `degrade`.
+
+    Parameters
+    ----------
+    blurred : ndarray, shape ([z,] y, x)
+    noise : Noise
+    rng : numpy.random.RandomState or numpy.random.Generator
+
+    Returns
+    -------
+    noisy : ndarray of float32, shape as `blurred`
 
     Examples
     --------
     >>> add_noise(np.full((2, 2), 0.3), Noise(bits=1), np.random.default_rng(0)).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
-    # a volume part by part, in the order in which all of it would be drawn
+    # in chunks to save memory, drawn in the same order as for the whole array
     count = min(len(blurred), math.ceil(blurred.size / 2**20))
     noisy = np.empty(blurred.shape, np.float32)
     parts = list(zip(np.array_split(noisy, count), np.array_split(blurred, count), strict=True))
     for out, x in parts:
-        deviation = np.sqrt(noise.poisson * x.clip(0) + noise.gaussian**2)
-        out[:] = _recorded(x + deviation * rng.normal(size=x.shape), noise)
+        out[:] = _recorded(x + noise._deviation(x) * rng.normal(size=x.shape), noise)
     hits = [rng.uniform(size=x.shape) < noise.salt_and_pepper for _, x in parts]
     for (out, x), hit in zip(parts, hits, strict=True):
         out[hit] = _recorded(rng.uniform(size=x.shape)[hit], noise)
@@ -149,19 +172,19 @@ def add_noise(
 
 
 def _recorded(x: np.ndarray, noise: Noise) -> np.ndarray:
-    """Round to the camera's steps, and cut at black and white, where it does so."""
+    """Quantise and clip as the camera does."""
     if noise.bits is not None:
         x = np.round(x * 2**noise.bits) / 2**noise.bits
     return x.clip(0, 1) if noise.clip else x
 
 
 def estimate_noise(image: np.ndarray) -> Noise | None:
-    """Estimate the noise of an image that was clipped at black or white; None for any other.
+    """Estimate the noise of an image that was clipped at 0 or 1; None for any other image.
 
-    Clipping shows as a pile of pixels at exactly the lowest or the highest value. Where there is one,
-    the mean of the measurement is not the signal (see `Noise.mean`), and a restoration should know. The
-    standard deviation is measured where the local mean keeps away from both ends; in an image that is
-    dark nearly everywhere, as volumes often are, by the upper half of what its background shows.
+    In a clipped image many pixels are exactly 0 or 1, and the mean of the measurement differs from the
+    signal (see `Noise.mean`), which a restoration should take into account. The standard deviation is
+    measured where the local mean is far from 0 and 1, or, in an image that is dark nearly everywhere
+    (as volumes often are), from the upper quantiles of its background.
 
     Parameters
     ----------
@@ -171,7 +194,7 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     Returns
     -------
     Noise or None
-        With `gaussian` set; None if less than 0.5 % of the pixels lie at 0 or 1.
+        With `gaussian` set; None if less than 0.5 % of the pixels are 0 or 1.
 
     Examples
     --------
@@ -185,17 +208,17 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
         return None
     sigma, pixels = noise_level(image), np.asarray(image, dtype=np.float64)
     local = uniform_filter(pixels, size=5)
-    for _ in range(2):  # the first estimate decides which places are far enough from the ends
+    for _ in range(2):  # sigma decides which pixels are far enough from 0 and 1
         free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
         if free.sum() < 1000:
             sigma = _background_noise(pixels, local)
             break
         sigma = noise_level(image, free)
-    return Noise(gaussian=sigma) if sigma > 1e-3 else None  # next to no noise shifts no mean
+    return Noise(gaussian=sigma) if sigma > 1e-3 else None  # weak noise causes no bias
 
 
 def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
-    """Estimate the deviation of a background cut off at one end, by quantiles on its other side."""
+    """Estimate the standard deviation of a clipped background from quantiles on its unclipped side."""
     if np.mean(image >= 1) > np.mean(image <= 0):
         image, local = 1 - image, 1 - local
     low, high = 0.7, 0.9
@@ -204,19 +227,19 @@ def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
 
 
 def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
-    """Estimate all of the noise from an image and its expectation: a first estimate of it, blurred again.
+    """Fit all parameters of the noise to an image and a blurred first estimate of it.
 
-    The spread of the residual against the signal gives both variances, its outliers the impulses. (Where it
-    is much smaller than that of the finest detail, the first estimate has explained noise as well: then the
-    finest detail gives the variances, and impulses stay unseen.) Where the image is clipped, only places
-    whose signal keeps away from both ends are looked at.
+    The variance of the residual as a function of the signal gives `poisson` and `gaussian`, its outliers
+    `salt_and_pepper`. If the first estimate overfits noise, that is, if its residual is much weaker than
+    the finest detail of the image, the variances come from the finest detail instead, and impulses are not
+    detected. In a clipped image only pixels whose signal is far from 0 and 1 are used.
 
     Parameters
     ----------
     image : ndarray, shape ([z,] y, x)
         In [0, 1].
     blurred : ndarray, shape as `image`
-        What the image would be without noise, as far as known.
+        An estimate of the image without noise.
 
     Returns
     -------
@@ -240,22 +263,22 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     sigma, finest = noise_level(image), _finest_detail(image).ravel()
     free = np.ones(signal.shape, dtype=bool)
     if clip:
-        for _ in range(2):  # the first estimate decides which places are far enough from the ends
+        for _ in range(2):  # sigma decides which pixels are far enough from 0 and 1
             free = _far_from_ends(signal, sigma)
             if free.sum() < 1000:
                 known = estimate_noise(image)
                 return Noise(gaussian=known.gaussian if known else sigma)
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
-    # where the kernel is narrow, the first estimate has explained noise, too, and left little of it
+    # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if _spread(residual) > _MUCH_LESS * _spread(finest) else finest
     edges = np.quantile(signal, np.linspace(0, 1, 11))
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
     levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
     variances = np.array([_spread(measured[b]) ** 2 for b in bins])
-    weights = 1 / np.maximum(variances, 1e-12)  # a variance is known to a share of itself
-    # a signal that is the same everywhere can't tell the two apart: then the slope is 0
+    weights = 1 / np.maximum(variances, 1e-12)  # the error of a variance is proportional to it
+    # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
@@ -263,22 +286,24 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
-    return Noise(
-        poisson=float(slope),
-        gaussian=float(np.sqrt(constant)),
-        salt_and_pepper=float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0,
-        clip=clip,
-    )
+    share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
+    return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
 
 
 def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:
-    """Tell whether an estimate, blurred again, leaves much less unexplained than the noise: it contains some.
+    """Tell whether an estimate reproduces noise: its residual is much weaker than the noise.
 
     Parameters
     ----------
     image, blurred : ndarray, shape ([z,] y, x)
-        In [0, 1]. Places that clipping can reach are not looked at.
+        The measurement and the blurred estimate, in [0, 1]. Pixels near 0 or 1 are ignored if the
+        noise is clipped.
     noise : Noise
+
+    Returns
+    -------
+    bool
+        False also if fewer than 1000 pixels are left.
 
     Examples
     --------
@@ -287,8 +312,7 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     >>> [overfits_noise(image, x, Noise(gaussian=0.1)) for x in (mean, (image + mean) / 2)]
     [False, True]
     """
-    deviation = np.sqrt(noise.poisson * np.clip(blurred, 0, None) + noise.gaussian**2)
-    deviation = np.maximum(deviation, 1e-6)
+    deviation = np.maximum(noise._deviation(blurred), 1e-6)
     free = _far_from_ends(blurred, deviation) | (not noise.clip)
     if free.sum() < 1000:
         return False
@@ -300,26 +324,26 @@ def _is_clipped(image: np.ndarray) -> bool:
 
 
 def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray) -> np.ndarray:
-    """Return where noise of that deviation hardly reaches black or white."""
+    """Return where noise of that standard deviation is hardly ever clipped."""
     return (signal > 2.5 * deviation) & (signal < 1 - 2.5 * deviation)
 
 
 def _spread(values: np.ndarray) -> float:
-    """Return the standard deviation by the median, which outliers hardly move."""
+    """Estimate the standard deviation robustly, by the median absolute deviation."""
     return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     """Estimate the standard deviation of the noise from the finest detail of an image.
 
-    A blurred image has next to nothing at the scale of one pixel, so the median of a second
-    difference along every axis measures the noise. Noise cut off by clipping is not seen.
+    A blurred image has almost no detail at the scale of a pixel, so the median absolute second
+    difference measures the noise. Noise removed by clipping is not measured.
 
     Parameters
     ----------
     image : ndarray, shape ([z,] y, x)
     where : ndarray of bool, shape as `image`, optional
-        The places to look at; all unless given.
+        The pixels to use; all unless given.
 
     Returns
     -------
@@ -343,13 +367,13 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
 
 
 def _finest_detail(image: np.ndarray) -> np.ndarray:
-    """Return the second difference along every axis, so scaled that white noise keeps its deviation.
+    """Return the second difference along every axis, periodic at the border.
 
-    Opposite borders meet.
+    It is scaled to preserve the standard deviation of white noise.
     """
     detail = np.asarray(image, dtype=np.float64)
     for axis in range(detail.ndim):
         if detail.shape[axis] > 2:
             detail = convolve1d(detail, [1, -2, 1], axis, mode="wrap")
-            detail /= np.sqrt(6)  # in place: a volume is large
+            detail /= np.sqrt(6)  # in place, to save memory
     return detail

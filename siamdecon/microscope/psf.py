@@ -1,8 +1,7 @@
-"""Point-spread functions: the optics of a `Microscope`, turned into a convolution kernel.
+"""Point-spread functions: three models that compute a convolution kernel from a `Microscope`.
 
-Three models share one description of the optics. `gibson_lanni` is the scalar model that the paper
-calls "Richards & Wolf"; `richards_wolf` is the vectorial model that really bears that name;
-`gaussian` is the usual approximation of the in-focus spot.
+`gibson_lanni` is the scalar model that the paper calls "Richards & Wolf"; `richards_wolf` is the
+vectorial model known by that name; `gaussian` is the usual approximation of the in-focus spot.
 """
 
 import math
@@ -18,7 +17,7 @@ from siamdecon.expect import expect
 
 @dataclass(frozen=True)
 class Microscope:
-    """The optics that shape a kernel; lengths in micrometres.
+    """The optical parameters that determine a kernel; lengths in micrometres.
 
     The defaults are the paper's 0.8 NA, 16x water-dipping objective (Section 3).
 
@@ -33,7 +32,7 @@ class Microscope:
     pixel_size : float
         Lateral sampling, in the plane of the sample.
     z_step : float
-        Distance between the planes of a 3D kernel.
+        Axial sampling: the distance between the planes of a 3D kernel.
     size, planes : int
         Odd number of pixels along y and x, and of planes along z (3D only).
     defocus : float
@@ -43,12 +42,12 @@ class Microscope:
     sample_index : float, optional
         Refractive index of the sample; equal to `index` unless given.
     depth : float
-        Depth of the emitter below the coverslip; matters only where the two indices differ.
+        Depth of the emitter below the coverslip; it has an effect only if the two indices differ.
 
     Raises
     ------
     ValueError
-        If a field can't describe a microscope; the message names the field.
+        If a value is physically impossible; the message names the field.
 
     Examples
     --------
@@ -116,8 +115,8 @@ def gibson_lanni(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
         + d \Big( \sqrt{n_s^2 - \mathrm{NA}^2 \rho^2} - \tfrac{n}{n_s}\sqrt{n^2 - \mathrm{NA}^2 \rho^2} \Big)
 
     with k = 2 pi / wavelength, a = NA M / sqrt(M^2 + NA^2), d the emitter's depth. The coverslip is
-    taken at its design thickness and cancels. As in the code behind the paper, the radial profile is
-    computed every half pixel and interpolated linearly.
+    assumed to have its design thickness, so its terms cancel. As in the paper's code, the radial profile
+    is computed every half pixel and interpolated linearly.
 
     Parameters
     ----------
@@ -166,13 +165,13 @@ def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
         I_j(r, z) = \int_0^{\alpha} \sqrt{\cos\theta}\, \sin\theta\, w_j(\theta)\,
         J_j(k n r \sin\theta)\, e^{i k n z \cos\theta}\, d\theta
 
-    with n sin(alpha) = NA and w = (1 + cos, sin, 1 - cos). At low aperture I_1 and I_2 vanish and the
-    scalar model remains.
+    with n sin(alpha) = NA and w = (1 + cos, sin, 1 - cos). At low aperture I_1 and I_2 vanish, which
+    leaves the scalar model.
 
     Parameters
     ----------
     microscope : Microscope
-        The optics; `depth` and `magnification` play no part in this model.
+        The optics; `depth` and `magnification` are not used.
     n_dim : int
         2 for the plane at `microscope.defocus`, 3 for the stack of planes around it.
 
@@ -211,13 +210,13 @@ def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
 
 
 def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
-    r"""Gaussian with the curvature of the in-focus spot at its peak.
+    r"""Gaussian approximation with the same curvature at the peak as the in-focus spot.
 
     .. math::
         I(r, z) = e^{-r^2 / 2 \sigma_r^2 - z^2 / 2 \sigma_z^2}, \quad
         \sigma_r = \frac{\sqrt 2}{k\,\mathrm{NA}}, \quad \sigma_z = \frac{2 \sqrt 6\, n}{k\,\mathrm{NA}^2}
 
-    A 2D kernel is the in-focus spot whatever the defocus: a Gaussian can't become a ring.
+    A 2D kernel ignores the defocus: a Gaussian can't represent the rings of a defocused spot.
 
     Parameters
     ----------
@@ -254,8 +253,8 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
     """Return the kernel of the paper's experiments (Section 3).
 
     The stack has 17 planes from -3.045 um in steps of 0.406 um, so the focus falls between planes 7
-    and 8. The 2D experiments use its first plane, 3.045 um out of focus: rings, whose brightest pixel
-    holds 4 % of the light (in focus: 83 %).
+    and 8. The 2D experiments use the first plane, 3.045 um out of focus, which shows rings: its brightest
+    pixel holds 4 % of the light (in focus: 83 %).
 
     Parameters
     ----------
@@ -277,7 +276,7 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
 
 
 def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes and weights on [0, 1], enough for an integrand that turns by `phase` rad."""
+    """Return Gauss-Legendre nodes and weights on [0, 1] for an integrand whose phase spans `phase` rad."""
     nodes, weights = np.polynomial.legendre.leggauss(64 + int(phase))
     return (nodes + 1) / 2, weights / 2
 

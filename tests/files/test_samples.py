@@ -57,6 +57,7 @@ def test_samples_are_grey_stretched_and_need_no_network(no_network, name):
 
 def test_the_manifest_lists_every_sample_and_every_file():
     assert tuple(MANIFEST) == sample_names()
+    assert all(f'"{name}"' in load_sample.__doc__ for name in MANIFEST)
     listed = {*FILES, "manifest.json", "README.md", "benchmark2d.sha256"}
     sweep = "lambdas.zip"  # no sample; tests/lab/test_explorers.py is about it
     files = {path for path in DATA.iterdir() if path.name != sweep}
