@@ -1,4 +1,4 @@
-"""`python -m benchmarks [SECTION ...]`: measure, print, and keep in benchmarks/results/."""
+"""`python -m benchmarks [SECTION ...]`: measure, print, and store in benchmarks/results/."""
 
 import argparse
 import json

@@ -23,7 +23,7 @@ from siamdecon.network.inference import predict
 from siamdecon.record import describe_versions
 
 W = LossWeights
-#: The part of the volume that two cores train on in under a minute: z, y, x.
+#: A part of the volume, small enough that two cores train on it in under a minute: z, y, x.
 CROP = (slice(48, 80), slice(80, 176), slice(208, 304))
 
 
@@ -38,7 +38,7 @@ class Method:
         For `deconvolve`; None leaves the image as it is.
     options : dict
     paper : str or None
-        The row of the paper that it repeats.
+        The row of the paper that it reproduces.
     """
 
     title: str
@@ -102,7 +102,7 @@ METHODS = {
         "Noise2Same (d), bound 0.1, clipping not modelled", "noise2same_d", {"noise": None}
     ),
     "self_scale": Method("own coarser scales", "self_scale"),
-    # each ingredient taken away, with as many steps in all
+    # ablations: one ingredient removed from each, with the same total number of steps
     "self_scale_known": _without("noise known", noise=PAPER_2D),
     "self_scale_gaussian": _without("plain Gaussian noise", noise=Noise(gaussian=0.1, clip=False)),
     "self_scale_wiener": _without("started from Wiener", start="wiener"),
@@ -123,7 +123,7 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     cell : dict
         "image", "method" (a key of `METHODS`), "seed", "tier", "code".
     clean : ndarray, shape ([z,] y, x)
-        A volume is degraded whole and, but for the full tier, restored in its part `CROP`.
+        A whole volume is degraded; except at the full tier, only its part `CROP` is restored.
 
     Returns
     -------
@@ -147,7 +147,10 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     with PeakMemory() as memory:
         result = deconvolve(noisy, psf, method.method, **choice, **options)
         end = time.perf_counter()
-    in_one = method.method in ("ssi", "self_scale")  # their passes at the end are a small part
+    in_one = method.method in (
+        "ssi",
+        "self_scale",
+    )  # their inference takes only a small part of the time
     if in_one:
         last_step.append(end)
     row |= {
@@ -166,13 +169,13 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
 
 
 def scores(clean: np.ndarray, estimate: np.ndarray) -> dict:
-    """Return the scores of the paper's tables; of a volume, those up to contrast beside the plain ones."""
+    """Return the scores of the paper's tables; for a volume, also those up to contrast."""
     plain = score(clean, estimate)
     return {**plain, "affine": affine_score(clean, estimate)} if clean.ndim == 3 else plain
 
 
 def device() -> str:
-    """Name what the cell ran on."""
+    """Name the device that the cell ran on."""
     return (
         torch.cuda.get_device_name()
         if torch.cuda.is_available()

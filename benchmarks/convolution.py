@@ -1,4 +1,4 @@
-"""The PSF convolution beside the FFTs that it needs, direct convolution and fft-conv-pytorch, in turn."""
+"""The PSF convolution compared with its FFTs alone, direct convolution and fft-conv-pytorch, in turn."""
 
 import importlib.util
 import multiprocessing
@@ -20,9 +20,9 @@ DIRECT_UP_TO = {2: 63, 3: 17}
 
 
 def steps(n_dim: int, shape: tuple, size: int) -> dict:
-    """Return what to time: each blurs `shape` with a kernel of `size`, forward and backward.
+    """Return the functions to time: each blurs `shape` with a kernel of `size`, forward and backward.
 
-    Beyond the border lie zeros, as in the others by default.
+    The border is padded with zeros, the default of the other implementations.
     """
     kernel = np.random.default_rng(0).random((size,) * n_dim)
     kernel /= kernel.sum()
@@ -39,7 +39,7 @@ def steps(n_dim: int, shape: tuple, size: int) -> dict:
 
         return step
 
-    def transforms():  # one to and fro for the value, and one for the derivative
+    def transforms():  # one forward and inverse pair for the value, and one for the derivative
         for _ in range(2):
             torch.fft.irfftn(torch.fft.rfftn(grid, dim=axes), s=grid.shape[2:], dim=axes)
 
@@ -59,7 +59,7 @@ def steps(n_dim: int, shape: tuple, size: int) -> dict:
 
 
 def in_turn(timed: dict, repeats: int, seconds: float = 20.0) -> dict[str, float]:
-    """Return the median seconds of each, taken in turn; one that is slow is taken less often."""
+    """Return the median seconds of each, timed in turn; slow ones are timed less often."""
     taken = {name: [] for name in timed}
     for name, step in timed.items():
         step()
@@ -94,7 +94,7 @@ def measure(args, repeats: int = 11) -> dict:
 
 
 def lucy_richardson(repeats: int = 3, iterations: int = 3) -> dict:
-    """Time Lucy-Richardson on a volume beside scikit-image's, each in a process of its own, in turn."""
+    """Time ours and scikit-image's Lucy-Richardson on a volume, each in a separate process, in turn."""
     spawn = multiprocessing.get_context("spawn")
     taken = {"siamdecon": [], "scikit-image": []}
     for _ in range(repeats):
@@ -115,7 +115,7 @@ def lucy_richardson(repeats: int = 3, iterations: int = 3) -> dict:
 
 
 def restore(name: str, iterations: int) -> tuple[float, float]:
-    """Return the seconds of the second run, and the peak memory above the start's in volumes."""
+    """Return the seconds of the second run, and the peak memory above that at the start, in volumes."""
     volume, psf = np.random.default_rng(0).random((128, 256, 512), dtype=np.float32), paper_psf(3)
     step = {"siamdecon": richardson_lucy, "scikit-image": skimage_richardson_lucy}[name]
     step(volume[:32, :32, :32].copy(), psf, 1, clip=False)

@@ -1,4 +1,4 @@
-"""How long an explorer takes to answer a move, as a share of the 100 ms that a hand does not notice."""
+"""Response time of the explorers, as a share of 100 ms, a delay that a user does not notice."""
 
 import itertools
 import statistics

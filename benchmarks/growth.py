@@ -1,4 +1,4 @@
-"""How each cost grows with image size, kernel size and features; tiling and import beside their opponents."""
+"""How costs grow with image size, kernel size and features; tiling and import, with their baselines."""
 
 import statistics
 import subprocess
@@ -45,7 +45,7 @@ def grows(timed: dict, repeats: int = 7) -> dict[str, float]:
 
 
 def loop(features: int = 16, patch: int = 64) -> TrainingLoop:
-    """Return a training of the lab tier."""
+    """Return a training loop of the lab tier."""
     psf = paper_psf(2)
     noisy = degrade(load_sample("histology"), psf)
     config = replace(get_tier("lab").training, patch_size=patch)
@@ -84,7 +84,7 @@ def lucy_richardson_by_side() -> dict:
 
 
 def pass_by_side() -> dict:
-    """Return passes of a lab network to time, by the image's side."""
+    """Return forward passes of a lab network to time, by the image's side."""
     run = loop().run
     images = {n: np.random.default_rng(0).random((n, n)) for n in SIDES}
     how = {"average_flips": False, "calibrate": False, "tile": 2048}
@@ -92,7 +92,7 @@ def pass_by_side() -> dict:
 
 
 def memory_by_features() -> dict[str, float]:
-    """Return the peak memory of three steps above what the process held before, as ratios."""
+    """Return the peak memory of three steps above that of the process before, as ratios."""
     peaks = {}
     for n in (4, 8, 16, 32):
         code = (
@@ -107,7 +107,7 @@ def memory_by_features() -> dict[str, float]:
 
 
 def peak_of_steps(training: TrainingLoop) -> int:
-    """Return the bytes that three steps take at their peak."""
+    """Return the peak memory of three steps, in bytes."""
     with PeakMemory() as memory:
         for _ in range(3):
             training.take_step()
@@ -115,7 +115,7 @@ def peak_of_steps(training: TrainingLoop) -> int:
 
 
 def tiling() -> dict[str, float]:
-    """Time blended and exact tiles beside the whole image at once."""
+    """Time blended tiles, exact tiles, and the whole image at once."""
     run, image = loop().run, np.random.default_rng(0).random((1024, 1024))
     how = {"average_flips": False, "calibrate": False}
     return grows(
@@ -128,9 +128,9 @@ def tiling() -> dict[str, float]:
 
 
 def imports(repeats: int = 5) -> dict[str, float]:
-    """Time `import siamdecon` beside the imports of what it stands on, each in a new process, in turn."""
+    """Time `import siamdecon` and the imports of its dependencies, each in a new process, in turn."""
     lines = {
-        # scikit-image loads a module when something is taken from it
+        # scikit-image loads a module only when something is imported from it
         "torch, scipy.ndimage, skimage.metrics": "import torch, scipy.ndimage\n"
         "from skimage.metrics import structural_similarity",
         "siamdecon": "import siamdecon",

@@ -1,4 +1,4 @@
-"""The machine that figures come from, and this process's memory."""
+"""The machine that measurements come from, and this process's memory."""
 
 import platform
 from pathlib import Path
@@ -10,7 +10,7 @@ from siamdecon.hardware import available_cores
 
 
 def machine() -> dict:
-    """Describe where the figures come from."""
+    """Describe the machine that the measurements come from."""
     return {
         "cpu": cpu(),
         "cores": available_cores(),
@@ -34,7 +34,7 @@ def cpu() -> str:
 class PeakMemory:
     """Peak of the process's resident memory, or of the GPU's, while the block runs; in bytes, as `peak`.
 
-    `before` is what was resident at its begin. None where the system does not tell.
+    `before` is the memory in use at the start of the block. None if the system does not report it.
     """
 
     def __enter__(self):
@@ -43,7 +43,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated()
         elif Path("/proc/self/clear_refs").exists():
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             self.before = _status("VmRSS")
         return self
 

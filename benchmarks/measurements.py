@@ -11,13 +11,13 @@ from siamdecon.methods.self_scale import DEFAULTS as SELF_SCALE
 from siamdecon.methods.ssi import DEFAULTS as SSI
 from siamdecon.methods.tiers import OWN_SIZES, get_tier
 
-#: What names a measurement, and what each has at least.
+#: The fields that identify a measurement, and those that each must have.
 KEY = ("image", "method", "seed", "tier", "code")
 FIELDS = (*KEY, "psnr", "ssim", "rmse")
 
 
 def code_version(tier: str) -> str:
-    """Return the package's version, with a checksum of the tier's settings: rows of others are kept apart."""
+    """Return the package's version, with a checksum of the tier's settings, to keep different rows apart."""
     networks = [get_tier(tier, n_dim) for n_dim in (2, 3)]
     own = [OWN_SIZES[method][tier] for method in OWN_SIZES]
     settings = repr((networks, own, SELF_SCALE, SSI))
@@ -25,13 +25,13 @@ def code_version(tier: str) -> str:
 
 
 class Measurements:
-    """The rows of a results file; it is read anew whenever it is asked.
+    """The rows of a results file; new rows are read at every call.
 
     Parameters
     ----------
     path : Path
-        Made with the first row, in a folder that exists. Beside it lies a file of the same name and
-        ".lock", which the system locks for who is writing.
+        Created with the first row, in an existing folder. A file of the same name with ".lock" added is
+        locked during writing.
 
     Raises
     ------
@@ -50,12 +50,12 @@ class Measurements:
         self.rows()
 
     def rows(self) -> list[dict]:
-        """Return all rows, those of other runs among them; the last of each key counts."""
+        """Return all rows, including those of other runs; the last of each key counts."""
         if self.path.exists():
             with self.path.open("rb") as file:
                 file.seek(self._read)
                 new = file.read()
-            whole = new[: new.rfind(b"\n") + 1]  # a line that is being written has no end yet
+            whole = new[: new.rfind(b"\n") + 1]  # a line still being written has no newline yet
             for line in whole.splitlines():
                 if (row := self._parsed(line)) is not None:
                     self._known[tuple(row[k] for k in KEY)] = row
@@ -68,11 +68,11 @@ class Measurements:
         return tuple(cell[k] for k in KEY) in self._known
 
     def add(self, row: dict) -> None:
-        """Append a row; another run waits, for half of a line that is being written looks torn."""
+        """Append a row; other runs wait, since a half-written line would look incomplete."""
         line = (json.dumps(row) + "\n").encode()
         with self._lock, self.path.open("ab", buffering=0) as file:
             if self._torn():
-                line = b"\n" + line  # what a killed run left behind stays a line of its own
+                line = b"\n" + line  # the remains of a killed run stay on a separate line
             file.write(line)
 
     def _torn(self) -> bool:
@@ -90,7 +90,7 @@ class Measurements:
                 raise TypeError
         except (ValueError, TypeError) as error:
             if self._known and isinstance(error, ValueError):
-                return None  # what a run that was killed in the middle of a line has left
+                return None  # an incomplete line, left by a killed run
             raise ValueError(
                 f"{self.path} is no results file of this benchmark: expected lines with "
                 f"{', '.join(FIELDS)}, got {line[:60]!r}; name another file"

@@ -18,9 +18,9 @@ print(json.dumps({{"after_import": imported, "peak": peak()}}))
 
 
 def measure(args, steps: int = 60) -> dict:
-    """Restore in a process of its own and return its peak resident memory in bytes.
+    """Restore in a separate process and return its peak resident memory in bytes.
 
-    Memory settles within a few steps, so a shortened run shows the peak of a whole one.
+    Memory use is stable after a few steps, so a shortened run shows the peak of a whole one.
     """
     code = CODE.format(steps=steps)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

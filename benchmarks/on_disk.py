@@ -16,7 +16,7 @@ from siamdecon.files.tiff import create_tiff
 from siamdecon.streaming import deconvolve_file
 
 LIMIT = 2 * 2**30
-#: Shape of float32, method and options. The network is the test tier's: its memory counts, not its image.
+#: Shape (float32), method and options. The network is the test tier's: only its memory matters here.
 CASES = {
     "Lucy-Richardson, 0.5 GB": ((128, 1024, 1024), "richardson_lucy", {"iterations": 1}),
     "Lucy-Richardson, 4.3 GB": ((512, 1024, 2048), "richardson_lucy", {"iterations": 1}),
@@ -26,7 +26,7 @@ CASES = {
 
 
 def write_volume(path: Path, shape: tuple[int, int, int]) -> None:
-    """Write a volume of noise with bright rods in it, a plane at a time."""
+    """Write a volume of noise with bright lines, one plane at a time."""
     rng, volume = np.random.default_rng(0), create_tiff(path, shape, np.dtype("f4"), "ZYX")
     for plane in tqdm(volume, desc="volume", leave=False):
         plane[:] = rng.random(plane.shape, dtype=np.float32)
@@ -35,7 +35,7 @@ def write_volume(path: Path, shape: tuple[int, int, int]) -> None:
 
 
 def restore(path: str, output: str, method: str, options: dict) -> dict:
-    """Restore under the limit, in a process of its own; return its peak memory in bytes and seconds."""
+    """Restore under the memory limit, in a separate process; return peak memory, file size and seconds."""
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     begin = time.perf_counter()
     with PeakMemory() as memory:
@@ -48,7 +48,7 @@ def restore(path: str, output: str, method: str, options: dict) -> dict:
 
 
 def measure(args) -> dict:
-    """Restore each volume under the limit; print and return peaks."""
+    """Restore each volume under the memory limit; print and return the peaks."""
     results = {"limit_bytes": LIMIT}
     spawn = multiprocessing.get_context("spawn")
     for name, (shape, method, options) in CASES.items():

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page`: docs/benchmarks.md and its figures, of what lies in benchmarks/results/."""
+"""`python -m benchmarks.page`: derive docs/benchmarks.md and its figures from benchmarks/results/."""
 
 import json
 import re
@@ -22,9 +22,10 @@ def main() -> Path:
     FIGURES.mkdir(exist_ok=True)
     parts = [
         "# Benchmarks",
-        "Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; edit neither. Seconds of "
-        "the tables come from several days and vary by up to a factor of 1.8; their peaks include what the "
-        "process held before. All other times are ratios of what was measured in one run, side by side.",
+        "Derived by `python -m benchmarks.page` from the files in `benchmarks/results/`; edit neither. Times "
+        "in the tables were measured on several days and vary by up to a factor of 1.8; peaks include the "
+        "memory that the process used before. All other times are ratios of times measured in one run, "
+        "side by side.",
     ]
     for section in (quality, robustness, convolution, growth, speed, on_disk):
         parts += section()
@@ -33,7 +34,7 @@ def main() -> Path:
 
 
 def load(name: str) -> dict | None:
-    """Return a section's results and forget its machine; None if it was not measured."""
+    """Return a section's results; None if it was not measured."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
@@ -45,7 +46,7 @@ def machine(results: dict) -> str:
 
 
 def figure(name: str, picture, text: str) -> str:
-    """Keep a picture, and return the Markdown that shows it."""
+    """Save a picture, and return the Markdown that shows it."""
     (FIGURES / f"{name}.png").write_bytes(picture.data)
     return f"![{text}](benchmarks/{name}.png)"
 
@@ -58,7 +59,7 @@ def quality() -> list[str]:
     rows = Measurements(path).rows()
     parts = [
         "## The paper's tables",
-        re.sub("^#", "##", tables(rows), flags=re.M),  # its heads, a level down
+        re.sub("^#", "##", tables(rows), flags=re.M),  # its headings, one level down
     ]
     if images := [row for row in rows if row["image"] != VOLUME]:
         draw(images, FIGURES / "tables.png")
@@ -68,20 +69,20 @@ def quality() -> list[str]:
 
 
 def robustness() -> list[str]:
-    """Return the gains of `self_scale` where kernel and noise are others than the method was made for."""
+    """Return the gains of `self_scale` with a mis-specified kernel, other kernels and other noise."""
     if not (results := load("robustness")):
         return []
     return [
-        f"## Own coarser scales, when things are not as told {machine(results)}",
-        f"PSNR in dB, mean of {' and '.join(wrong.NAMES)}. The methods are told the kernel; the noise they "
-        f"find themselves. Lucy-Richardson gets the best of {wrong.ITERATIONS} iterations, chosen with the "
+        f"## Robustness of own coarser scales {machine(results)}",
+        f"PSNR in dB, mean of {' and '.join(wrong.NAMES)}. The methods are given a kernel and estimate the "
+        f"noise themselves. Lucy-Richardson uses the best of {wrong.ITERATIONS} iterations, chosen with the "
         "clean image.",
         wrong.table(results),
     ]
 
 
 def convolution() -> list[str]:
-    """Return the PSF convolution's opponents, and Lucy-Richardson's."""
+    """Return the comparison of the PSF convolution and of Lucy-Richardson with other implementations."""
     if not (results := load("convolution")):
         return []
     head = "| | FFTs alone | direct convolution | fft-conv-pytorch | edge repeated | to its smallest kernel |"
@@ -110,7 +111,7 @@ def convolution() -> list[str]:
     parts = [
         f"## The PSF convolution {machine(results)}",
         "Forward and backward, 16 x 128 x 128 pixels and 4 x 64 x 64 x 64 voxels, zeros beyond the border: "
-        "how many times as long as ours the others take, and ours with the edge repeated. Empty: not "
+        "times of the others, and of ours with the edge repeated, divided by ours. An empty cell was not "
         "measured.",
         "\n".join(table),
         figure("crossover", crossover, alt),
@@ -147,13 +148,13 @@ def growth() -> list[str]:
 
 
 def speed() -> list[str]:
-    """Return the training step beside a plain one."""
+    """Return the comparison of the training step with a plain one."""
     if not (results := load("speed")):
         return []
     low, high = results["ratio_quartiles"]
     return [
         f"## The training step {machine(results)}",
-        "Written plainly, in a process of its own, the lab tier's step takes "
+        "A straightforward version of the lab tier's step, in a separate process, takes "
         f"{results['ratio_median']:.2f} times as long (quartiles {low:.2f} to {high:.2f}, "
         f"{results['steps']} pairs).",
     ]
@@ -172,7 +173,7 @@ def on_disk() -> list[str]:
     limit = results["limit_bytes"] / 2**30
     return [
         f"## From disk to disk {machine(results)}",
-        f"Peak resident memory; the process's own data were limited to {limit:g} GiB.",
+        f"Peak resident memory; the data segment of the process was limited to {limit:g} GiB.",
         "\n".join(table),
     ]
 

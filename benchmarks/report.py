@@ -1,4 +1,4 @@
-"""The paper's tables beside what was measured: Tables 1, 2 and S1 for images, 3, 4 and S2 for the volume."""
+"""Our measurements beside the paper's tables: Tables 1, 2 and S1 for images, 3, 4 and S2 for the volume."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.cells import METHODS
 from siamdecon.lab.plots import PALETTE, plt
 
-#: What the paper reports, over 22 images and for its volume; None where it has no figure.
+#: The paper's scores, over 22 images and for its volume; None where it gives no number.
 PAPER_2D = {  # PSNR, SSIM, MI, SMI, RMSE, training s, inference ms: Tables 1, 2 and S1
     "input": (17.77, 0.18, 0.07, 0.18, 0.130, None, None),
     "LR n = 2": (22.0, 0.47, 0.13, 0.25, 0.086, None, 46),
@@ -41,7 +41,7 @@ _SCORES = ("psnr", "ssim", "mi", "smi", "rmse")
 
 
 def tables(rows: list[dict]) -> str:
-    """Lay all rows out as Markdown, those of each tier, code version and device under a head of their own."""
+    """Format all rows as Markdown, with a heading for each tier, code version and device."""
     if not rows:
         return "no measurements yet"
     parts = []
@@ -57,17 +57,17 @@ def tables(rows: list[dict]) -> str:
 
 
 def groups(rows: list[dict]) -> list:
-    """Sort rows by what must not be mixed."""
+    """Group rows by tier, code version and device, which must not be mixed."""
     keys = dict.fromkeys((row["tier"], row["code"], row["device"]) for row in rows)
     return [(key, [r for r in rows if (r["tier"], r["code"], r["device"]) == key]) for key in keys]
 
 
 def images_table(rows: list[dict]) -> str:
-    """Return means over the images that all methods but the unmeasured share, beside the paper's."""
+    """Return the means over the measured images, beside the paper's."""
     names = sorted({row["image"] for row in rows})
     lines = [
-        f"Means over {len(names)} images ({', '.join(names)}); a method measured on fewer says so. Columns "
-        "of the paper, in brackets, are means over 22 images. Seconds are medians. An empty cell was not "
+        f"Means over {len(names)} images ({', '.join(names)}), or as many as a row's title says. The paper's "
+        "numbers, in brackets, are means over 22 images. Times are medians. An empty cell was not "
         "measured.",
         "",
         "| | PSNR (dB) | one pass | SSIM | MI | SMI | RMSE | training (s) | inference (ms) | peak (GB) |",
@@ -99,8 +99,8 @@ def volume_table(rows: list[dict]) -> str:
     """Return the scores of the volume, plain and up to contrast, with the floor of the second."""
     floor = next((row["affine"]["floor"] for row in rows), None)
     lines = [
-        "A part of a synthetic volume: the paper's figures, in brackets, are of another volume and stand "
-        f"here for the order of the methods only. A flat estimate scores {floor:.2f} dB up to contrast; the "
+        "A part of a synthetic volume: the paper's numbers, in brackets, are for another volume and only "
+        f"show the order of the methods. A flat estimate scores {floor:.2f} dB up to contrast; the "
         "paper's floor is near 21.05 dB.",
         "",
         "| | PSNR (dB) | SSIM | RMSE | up to contrast: PSNR (dB) | above the floor | SSIM | RMSE "
@@ -130,7 +130,7 @@ def volume_table(rows: list[dict]) -> str:
 def draw(rows: list[dict], path: Path) -> Path:
     """Draw each method's PSNR on each image, its mean, and the paper's, to a PNG file.
 
-    Of several tiers and versions the one with most rows is drawn; its title says which.
+    If there are several tiers and versions, the one with most rows is drawn; the title names it.
     """
     rows = [row for row in rows if row["image"] != VOLUME]
     if not rows:
@@ -144,7 +144,7 @@ def draw(rows: list[dict], path: Path) -> Path:
         axis.plot(
             psnr, [place] * len(psnr), "o", color=PALETTE[5], ms=4, label="an image" * (not place)
         )
-        if len(psnr) == len(images):  # a mean over fewer would not compare
+        if len(psnr) == len(images):  # a mean over fewer would not be comparable
             axis.plot(np.mean(psnr), place, "D", color=PALETTE[0], label="mean" * (not place))
         if METHODS[key].paper in PAPER_2D:
             there = PAPER_2D[METHODS[key].paper][0]

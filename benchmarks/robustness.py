@@ -1,6 +1,6 @@
-"""What happens to `self_scale` when the kernel is wrong or the noise another: gains over Lucy-Richardson.
+"""Gains of `self_scale` over Lucy-Richardson with a mis-specified kernel, other kernels and other noise.
 
-`python -m benchmarks.robustness --images FOLDER` measures what is missing in results/robustness.json.
+`python -m benchmarks.robustness --images FOLDER` adds what is missing in results/robustness.json.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from siamdecon.microscope.psf import gibson_lanni
 RESULTS = Path(__file__).parent / "results" / "robustness.json"
 NAMES = ("neurons768x768", "cytoplasm924x624")
 PAPER_OPTICS = Microscope(defocus=-3.045)
-#: Lucy-Richardson gets the best of these for each image, chosen with the clean one.
+#: Lucy-Richardson uses the best of these for each image, chosen with the clean one.
 ITERATIONS = 20
 
 
 def conditions() -> dict[str, tuple[np.ndarray, np.ndarray, Noise]]:
-    """Return by name: the kernel that blurs, the kernel that the methods are told, and the noise."""
+    """Return by name: the kernel that blurs, the kernel that the methods are given, and the noise."""
     psf = paper_psf(2)
 
     def told(**changes):
@@ -48,10 +48,10 @@ def conditions() -> dict[str, tuple[np.ndarray, np.ndarray, Noise]]:
     motion = np.full((1, 9), 1 / 9)
     kernels = {
         "as in the paper": (psf, psf),
-        "NA told 10 % too low": (psf, told(na=0.72)),
-        "NA told 10 % too high": (psf, told(na=0.88)),
-        "defocus told 20 % too low": (psf, told(defocus=-2.436)),
-        "defocus told 20 % too high": (psf, told(defocus=-3.654)),
+        "NA set 10 % too low": (psf, told(na=0.72)),
+        "NA set 10 % too high": (psf, told(na=0.88)),
+        "defocus set 20 % too low": (psf, told(defocus=-2.436)),
+        "defocus set 20 % too high": (psf, told(defocus=-3.654)),
         "in focus": (in_focus, in_focus),
         "Gaussian, 2 pixels": (spot, spot),
         "motion, 9 pixels": (motion, motion),
@@ -77,10 +77,10 @@ def restore(clean: np.ndarray, true: np.ndarray, told: np.ndarray, noise: Noise)
 
 
 def main() -> None:
-    """Measure what is missing; a killed run loses the image in progress."""
+    """Measure what is missing; a killed run loses only the image in progress."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     parser.add_argument(
-        "--images", metavar="FOLDER", help="of the benchmark; downloaded unless given"
+        "--images", metavar="FOLDER", help="folder of the benchmark images; downloaded unless given"
     )
     args = parser.parse_args()
     images = load_benchmark(args.images, list(NAMES))

@@ -1,7 +1,7 @@
-"""A training step of the lab tier beside the same step written plainly, in turn, in one run.
+"""A training step of the lab tier compared with a straightforward version of it, in turn, in one run.
 
-The plain step runs in a process of its own: the package tells the C library to keep freed memory, which
-holds for the whole process, and a first draft would not.
+The plain step runs in a separate process: the package makes the C library keep freed memory, which
+affects the whole process, and a straightforward version would not do so.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from siamdecon.network.training import TrainingLoop
 
 
 def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tensor) -> None:
-    """Take a step of Eq. 4 as a first draft would: float32, contiguous, F(k) computed each time."""
+    """Take a straightforward step of Eq. 4: float32, contiguous, F(k) computed each time."""
     n, size = psf.shape[-1], x.shape[-1]
 
     def g(y):
@@ -41,7 +41,7 @@ def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tens
 
 
 def plain_steps(pipe, features: int, psf: np.ndarray) -> None:
-    """In a process of its own: take a plain step for each (x, mask) that arrives, answer its seconds."""
+    """In a separate process: take a plain step for each (x, mask) received, and send back its seconds."""
     torch.set_num_threads(available_cores())
     model = UNet(2, features).train()
     adam = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -75,7 +75,9 @@ def measure(args, steps: int = 40) -> dict:
         loop.take_step()
         return time.perf_counter() - begin
 
-    pairs = [(plain(), package()) for _ in range(steps + 5)][5:]  # the first ones warm up
+    pairs = [(plain(), package()) for _ in range(steps + 5)][
+        5:
+    ]  # the first ones are for warming up
     pipe.send(None)
     worker.join()
     ratios = [a / b for a, b in pairs]

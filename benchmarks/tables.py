@@ -1,4 +1,4 @@
-"""The paper's tables: each (image, method, seed) measured once, kept at once, resumable.
+"""The paper's tables: each (image, method, seed) is measured once and stored at once; a run can be resumed.
 
 `python -m benchmarks.tables --images FOLDER --out results.jsonl` measures what is missing;
 `python -m benchmarks.tables --out results.jsonl --report` prints the tables beside the paper's.
@@ -21,22 +21,24 @@ from siamdecon.methods.tiers import tier_name
 def parser() -> argparse.ArgumentParser:
     """Build the command line's parser."""
     p = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
-    p.add_argument("--images", metavar="FOLDER", help="of the benchmark; downloaded unless given")
+    p.add_argument(
+        "--images", metavar="FOLDER", help="folder of the benchmark images; downloaded unless given"
+    )
     p.add_argument(
         "--names",
         nargs="+",
         metavar="NAME",
-        help=f"only these images; see load_benchmark. {VOLUME!r} is that of the 3D tables",
+        help=f"only these images; see load_benchmark. {VOLUME!r} is the volume of the 3D tables",
     )
-    p.add_argument("--methods", nargs="+", metavar="METHOD", help=f"of {', '.join(METHODS)}")
+    p.add_argument("--methods", nargs="+", metavar="METHOD", help=f"any of {', '.join(METHODS)}")
     p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
-    p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
+    p.add_argument("--tier", choices=("test", "lab", "full"), help="size of the training")
     p.add_argument("--out", type=Path, required=True, help="file of JSON lines, appended to")
     p.add_argument(
-        "--budget-s", type=float, metavar="S", help="begin no cell after so many seconds"
+        "--budget-s", type=float, metavar="S", help="start no cell after this many seconds"
     )
     p.add_argument(
-        "--dask", metavar="SCHEDULER", help="address of a Dask scheduler to hand cells to"
+        "--dask", metavar="SCHEDULER", help="address of a Dask scheduler that runs the cells"
     )
     p.add_argument(
         "--report", action="store_true", help="print and draw the tables, measure nothing"
@@ -95,17 +97,17 @@ def load_images(folder: str | None, names: list[str] | None) -> dict:
 
 
 def in_turn(cells, images, results, stop, _):
-    """Yield a row for each cell; one that another run has measured by now is left out."""
+    """Yield a row for each cell, except those that another run has measured in the meantime."""
     for cell in cells:
         if time.monotonic() > stop:
-            print("the budget is spent; the same command goes on", flush=True)
+            print("the budget is spent; run the same command to continue", flush=True)
             return
         if not results.has(cell):
             yield measure_cell(cell, images[cell["image"]])
 
 
 def on_cluster(cells, images, results, stop, scheduler):
-    """Yield rows as the workers of a Dask cluster finish them; cells not begun in time are cancelled."""
+    """Yield rows as the workers of a Dask cluster finish them; cells not started in time are cancelled."""
     try:
         from distributed import Client, as_completed
     except ImportError as error:
@@ -118,7 +120,7 @@ def on_cluster(cells, images, results, stop, scheduler):
         raise ValueError(f"--dask: there is no scheduler at {scheduler}") from error
     with client:
         where = {name: client.scatter(image) for name, image in images.items()}
-        # each worker has its own cores; a cell is as many threads as the worker says
+        # each worker has its own cores; a cell uses as many threads as its worker allows
         futures = [
             client.submit(measure_cell, cell, where[cell["image"]], pure=False) for cell in cells
         ]
@@ -128,7 +130,7 @@ def on_cluster(cells, images, results, stop, scheduler):
                 yield future.result()
         except TimeoutError:
             client.cancel(futures)
-            print("the budget is spent; the same command goes on", flush=True)
+            print("the budget is spent; run the same command to continue", flush=True)
 
 
 if __name__ == "__main__":

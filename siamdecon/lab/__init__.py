@@ -1,4 +1,4 @@
-"""What a learner touches: explorers, live training, questions, exercise checks, plots."""
+"""The interactive parts of the course: explorers, live training, questions, exercise checks, plots."""
 
 from siamdecon.lab import checks
 from siamdecon.lab.budget import check_budget

@@ -1,4 +1,4 @@
-"""Whether anybody is looking: the one place that reads SIAMDECON_AUTO."""
+"""Whether a notebook runs without a person: the only place that reads SIAMDECON_AUTO."""
 
 import os
 
@@ -6,8 +6,8 @@ import os
 def automatic() -> bool:
     """Return True where a notebook runs without a person: in tests and when figures are drawn.
 
-    Questions then answer themselves and live views keep still. Set by the environment variable
-    SIAMDECON_AUTO (any value but 0).
+    Questions are then answered automatically and live views are not updated. Set by the environment
+    variable SIAMDECON_AUTO (any value but 0).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The curves of an explorer, drawn as SVG: a page can redraw them without a kernel."""
+"""The curves of an explorer, drawn as SVG, so that a page can redraw them without a kernel."""
 
 import html
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Axes:
     Attributes
     ----------
     x : sequence of float
-        Where the curves' values lie.
+        Positions of the curves' values.
     xlabel, ylabel : str
     ylim : (low, high)
 
@@ -40,7 +40,7 @@ class Axes:
         )
 
     def svg(self, curves: dict[str, list[float]]) -> str:
-        """Draw curves, told apart by colour and dashes, with labelled axes."""
+        """Draw curves, distinguished by colour and dashes, with labelled axes."""
         low, high = self.ylim
         parts = [
             f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{self._about(curves)}">'

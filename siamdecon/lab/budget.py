@@ -1,4 +1,4 @@
-"""What a notebook has used: training steps and memory, held against what it declares."""
+"""Resources that a notebook has used: training steps and memory, compared with what it declares."""
 
 import sys
 
@@ -8,12 +8,12 @@ from siamdecon.lab.automatic import automatic
 from siamdecon.methods.base import tier_name
 from siamdecon.network.training import steps_taken
 
-#: A notebook must leave room on a machine of 2 GB.
+#: A notebook must fit in the memory of a 2 GB machine.
 MAX_BYTES = 1_500_000_000
 
 
 def peak_memory() -> int:
-    """Return the largest memory that this process has held, in bytes; 0 where that is not known.
+    """Return the peak memory of this process, in bytes; 0 where that is not known.
 
     Examples
     --------
@@ -29,19 +29,19 @@ def peak_memory() -> int:
 
 
 def check_budget(training_steps: int) -> None:
-    """Raise if an automatic run has trained or held more than a notebook may at the lab tier.
+    """Raise if an automatic run has used more steps or memory than a notebook may at the lab tier.
 
-    A learner may run a cell as often as they like, and what CUDA's libraries hold is not the notebook's.
+    A learner may run a cell any number of times, and the memory of CUDA's libraries does not count.
 
     Parameters
     ----------
     training_steps : int
-        What the notebook declares in its first cell.
+        The number that the notebook declares in its first cell.
 
     Raises
     ------
     AssertionError
-        If it took more steps, or more than `MAX_BYTES`.
+        If it used more steps, or more than `MAX_BYTES`.
 
     Examples
     --------

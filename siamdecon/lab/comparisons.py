@@ -1,4 +1,4 @@
-"""Explorers of pictures that a learner has made: coarser copies, and restored volumes."""
+"""Explorers of the learner's own results: coarser copies, and restored volumes."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ from siamdecon.microscope.noise import PAPER_2D, Noise
 def scales_explorer(
     image: np.ndarray, estimates: dict[str, np.ndarray], psf: np.ndarray, noise: Noise = PAPER_2D
 ) -> Explorer:
-    """Return an explorer of coarser copies: a target, what the microscope would make of it, its detail.
+    """Return an explorer of coarser copies: a target, its simulated measurement, and its detail.
 
     Parameters
     ----------
     image : ndarray, shape (y, x)
-        The clean image, whose power the copies' is compared with.
+        The clean image, with whose power that of the copies is compared.
     estimates : dict of str to ndarray, shape (y, x)
-        What the copies are made of, by name.
+        The images to make copies of, by name.
     psf : ndarray, shape (y, x)
     noise : Noise
 
@@ -38,7 +38,7 @@ def scales_explorer(
     """
     bins, shown = 16, 64
     frequency, truth = radial_power(image, bins)
-    truth = truth / image.size  # a smaller picture has less of everything
+    truth = truth / image.size  # a smaller image has less total power
     fine = frequency > 0.16
 
     def frame(scale, source) -> Frame:
@@ -65,26 +65,26 @@ def scales_explorer(
 
     top = float(np.ceil(np.log10(truth.max()))) + 1
     return Explorer(
-        "A coarser copy (the truth of a training pair), and the same degraded (what the network sees)",
+        "A coarser copy (the truth of a training pair), and the same degraded (the network's input)",
         {"scale": (1, 1.5, 2, 3, 4), "source": tuple(estimates)},
         frame,
         start={"scale": 2},
-        titles={"scale": "times smaller", "source": "made of"},
-        axes=Axes(tuple(frequency), "cycles per pixel of its own", "log10 power", (top - 7, top)),
+        titles={"scale": "times smaller", "source": "made from"},
+        axes=Axes(tuple(frequency), "cycles per pixel of the copy", "log10 power", (top - 7, top)),
     )
 
 
 def slices_explorer(
     clean: np.ndarray, estimates: dict[str, np.ndarray], limits: tuple[float, float] = (0, 1)
 ) -> Explorer:
-    """Return an explorer of volumes: the same plane of each, or the mean of some planes.
+    """Return an explorer of volumes: the same plane of each, or the mean of several planes.
 
     Parameters
     ----------
     clean : ndarray, shape (z, y, x)
         The truth.
     estimates : dict of str to ndarray, shape (z, y, x)
-        At most three, by short names.
+        At most three, with short names.
     limits : (low, high)
         Values shown black and white.
 

@@ -1,4 +1,4 @@
-"""Controls over a finite grid of frames: live in a notebook, and without a kernel in a page."""
+"""Controls over a finite grid of frames: live in a notebook, or in a page without a kernel."""
 
 import base64
 import html
@@ -16,10 +16,10 @@ from siamdecon.lab.views import live_or_static
 
 
 class Explorer:
-    """Sliders over a grid, and for each position a frame: picture, curves and text change together.
+    """Sliders over a grid, with a frame for each position: picture, curves and text change together.
 
     A notebook with a kernel shows widgets; a page without one shows the same frames with native HTML
-    controls. Both answer to the arrow keys.
+    controls. Both respond to the arrow keys.
 
     Parameters
     ----------
@@ -28,22 +28,22 @@ class Explorer:
     controls : dict of str to sequence
         The values of each control.
     frame : callable
-        Takes a value for each control, in their order; returns the `Frame`. Called once a position.
+        Takes a value for each control, in their order; returns the `Frame`. Called once for each position.
     start : dict of str to value, optional
-        Where the controls stand at first; the first values unless given.
+        Initial values of the controls; the first values unless given.
     titles : dict of str to str, optional
-        What stands beside a control, with its unit; its name unless given.
+        Label of a control, with its unit; its name unless given.
     axes : Axes, optional
         For frames with curves.
     static : dict of str to sequence, optional
-        The values that the page without a kernel gets, where all would be too many.
+        The values for the page without a kernel, if all would be too many.
     width : int
-        Of the picture on the screen, in pixels at most.
+        Largest width of the picture on the screen, in pixels.
 
     Raises
     ------
     ValueError
-        If a control has no value, or `start` or `static` names one that is not there.
+        If a control has no value, or `start` or `static` names one that does not exist.
 
     Examples
     --------
@@ -105,16 +105,16 @@ class Explorer:
 
     @property
     def at(self) -> tuple:
-        """Where the controls stand."""
+        """The values of the controls."""
         return tuple(control.value for control in self.controls.values())
 
     @property
     def frame(self) -> Frame:
-        """What is shown."""
+        """The frame that is shown."""
         return self.frame_at(self.at)
 
     def frame_at(self, at: tuple) -> Frame:
-        """Return the frame of a position, made at the first request."""
+        """Return the frame of a position, computed at the first request."""
         if at not in self._frames:
             self._frames[at] = self._make(*at)
         return self._frames[at]
@@ -125,7 +125,7 @@ class Explorer:
             self.controls[name].value = value
 
     def to_html(self) -> str:
-        """Return a page's worth: native controls over the frames, which need no kernel and no network."""
+        """Return HTML for a page: native controls over the frames, without a kernel or a network."""
         positions = list(itertools.product(*self.static.values()))
         frames = [self.frame_at(at) for at in positions]
         start = [

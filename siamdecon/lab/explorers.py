@@ -29,7 +29,7 @@ _CROP = (slice(176, 304), slice(176, 304))
 
 
 def optics_explorer() -> Explorer:
-    """Return an explorer of the optics: the kernel, what it does to an image, and what it passes.
+    """Return an explorer of the optics: the kernel, an image blurred by it, and the frequencies it passes.
 
     Examples
     --------
@@ -51,9 +51,7 @@ def optics_explorer() -> Explorer:
         )
         if na >= index:
             nothing = compress([np.ones((128, 128)), np.ones((128, 128))])
-            text = (
-                f"{optics}: no such objective; the NA, index times a sine, stays below the index."
-            )
+            text = f"{optics}: no such objective; the NA is the index times a sine, and so below the index."
             return Frame(nothing, text, {"|F(k)|": [0.0] * len(frequency)})
         psf = gibson_lanni(
             Microscope(na, wavelength, index, pixel_size, size=size, defocus=defocus)
@@ -72,7 +70,7 @@ def optics_explorer() -> Explorer:
         )
 
     return Explorer(
-        "The kernel (square root, 33 pixels wide), and an image behind it",
+        "The kernel (square root, 33 pixels wide), and an image blurred by it",
         {
             "na": (0.3, 0.5, 0.8, 1.0, 1.2),
             "wavelength": (0.45, 0.52, 0.6, 0.7),
@@ -125,7 +123,7 @@ def noise_explorer() -> Explorer:
             f"{'clipped' if clip else 'not clipped'}: a black pixel measures {expected[0]:.3f} on average."
         )
         curves = {"mean measured": expected.tolist(), "noise-free": level.tolist()}
-        # what clipping cuts off lies outside [0, 1], so the grey window is wider
+        # without clipping, values lie outside [0, 1], so the grey scale is wider
         shown = [(image[_CROP] + 0.25) / 1.5 for image in (blurred, noisy)]
         return Frame(compress(shown), text, curves)
 
@@ -187,7 +185,7 @@ def iterations_explorer() -> Explorer:
             rest = residual(estimate, noisy, psf)[part] / 0.6 + 0.5
             first = "median filter first" if prefilter == "median" else "no filter"
             text = f"iteration {i} from the {start}, {first}: PSNR {psnr[i - 1]:.2f} dB"
-            # a step down from the value to the floor marks where the slider stands
+            # a step down to 0 marks the slider's position
             curves = {"PSNR": psnr, "here": [psnr[i - 1] if k < i else 0.0 for k in range(50)]}
             frames[i, start, prefilter] = Frame(compress([estimate[part], rest]), text, curves)
 

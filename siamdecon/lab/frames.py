@@ -37,16 +37,16 @@ def compress(images: list[np.ndarray], *, size: int = 0, quality: int = 60) -> b
     Parameters
     ----------
     images : list of ndarray, shape (y, x)
-        Of one height, values 0 (black) to 1 (white); what lies outside is cut off.
+        Of the same height, values 0 (black) to 1 (white); values outside are clipped.
     size : int
-        Height to enlarge to, pixel by pixel; 0 leaves images as they are.
+        Height to enlarge to, by repeating pixels; 0 leaves images as they are.
     quality : int
         Of the compression, 1 to 100.
 
     Returns
     -------
     bytes
-        A WebP file; 4 white columns part the images.
+        A WebP file; 4 white columns separate the images.
 
     Examples
     --------

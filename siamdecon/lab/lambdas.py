@@ -1,4 +1,4 @@
-"""The lambda explorer: a stored sweep over weights and training time, and live training beyond it."""
+"""The lambda explorer: a stored sweep over weights and training steps, and live training of other weights."""
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,8 +15,8 @@ _NOTHING = compress([np.ones((128, 128)), np.ones((128, 128))])
 class LambdaExplorer(Explorer):
     """Move through lambda_inv, lambda_inv_d, the boundary losses and the training step.
 
-    The stored sweep opens at once. Any other lambdas can be typed in and trained live; their frames join
-    the controls.
+    The stored sweep is shown at once. Any other lambdas can be typed in and trained live; their frames are
+    added to the controls.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ class LambdaExplorer(Explorer):
             layout=widgets.Layout(flex_flow="row wrap"),
         )
         note = widgets.HTML(
-            "<b>Other lambdas</b>, trained now; the notebook's stop button ends it:"
+            "<b>Other lambdas</b>, trained live; the notebook's stop button ends the training:"
         )
         self.view.children = (*self.view.children, note, train, self._stage)
 
     def train(self, lambda_inv: float, lambda_inv_d: float, boundary: str = "none") -> None:
-        """Train with other lambdas, and move there; an interrupt keeps what has been reached.
+        """Train with other lambdas, and show the result; an interrupt keeps the result so far.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class LambdaExplorer(Explorer):
         self._show()
 
     def frame_at(self, at: tuple) -> Frame:
-        """Return a frame of the sweep or of a live training; where there is none, say so."""
+        """Return a frame of the sweep or of a live training; a frame that says so if there is none."""
         try:
             return super().frame_at(at)
         except KeyError:
@@ -111,7 +111,7 @@ class LambdaExplorer(Explorer):
             button.disabled = False
 
     def _widen(self, name: str, value: float) -> None:
-        """Give a control one more value, in order."""
+        """Add a value to a control, in order."""
         if value in self.grid[name]:
             return
         self.grid[name] = tuple(sorted((*self.grid[name], value)))

@@ -1,4 +1,4 @@
-"""A training to look at: loss terms by name, the current estimate, and the time left."""
+"""A live view of a training: loss terms by name, the current estimate, and the time left."""
 
 import time
 
@@ -15,11 +15,11 @@ from siamdecon.network.training import Training
 
 
 class LiveTraining:
-    """A view of a training in progress, and the callback that moves it.
+    """A view of a training in progress, and the callback that updates it.
 
-    Shown by a notebook when it ends a cell; pass it as `callback` in the next one. It moves at most 4
-    times a second and takes at most a tenth of the time. In automatic runs it moves once, at the end. The
-    notebook's own stop button ends the training, which then returns what it has reached.
+    A notebook shows it if it is the last line of a cell; pass it as `callback` in the next one. It is updated
+    at most 4 times a second and takes at most a tenth of the time. In automatic runs it is updated once, at
+    the end. The notebook's own stop button ends the training, which then returns the result so far.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class LiveTraining:
         )
 
     def __call__(self, training: Training) -> None:
-        """Look at a step, and show it if it is time."""
+        """Show a step, if an update is due."""
         now = time.monotonic()
         if training.step == 1 or self._began is None:
             self._began, self._first, self._next = now, training.step, now
@@ -89,7 +89,7 @@ class LiveTraining:
 
     @staticmethod
     def _curves(training: Training, names: list[str]) -> str:
-        """Draw each term relative to its first values, so that all share an axis."""
+        """Draw each term relative to its first values, so that all fit on one axis."""
         steps = np.unique(np.linspace(0, len(training.history) - 1, 100).astype(int))
         if len(steps) < 2:
             return ""

@@ -1,4 +1,4 @@
-"""Pictures that can be compared: the same crop, the same grey window, a text for those who can't see."""
+"""Pictures that can be compared: the same crop, the same grey scale, and alt text."""
 
 import io
 
@@ -8,12 +8,12 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-#: Blue, vermilion, green, purple, orange, sky blue: told apart with any colour vision (Okabe and Ito 2008).
+#: Blue, vermilion, green, purple, orange, sky blue: distinct for any colour vision (Okabe and Ito 2008).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def picture(figure: Figure, alt: str, dpi: int = 110) -> Image:
-    """Turn a figure into a picture with a text alternative, and close it.
+    """Turn a figure into a picture with alt text, and close it.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def picture(figure: Figure, alt: str, dpi: int = 110) -> Image:
     Returns
     -------
     IPython.display.Image
-        Shown by a notebook when it ends a cell.
+        A notebook shows it if it is the last line of a cell.
 
     Examples
     --------
@@ -46,12 +46,12 @@ def gallery(
     limits: tuple[float, float] = (0, 1),
     alt: str,
 ) -> Image:
-    """Show images side by side, all in one grey window, and below each the same part enlarged.
+    """Show images side by side, all with the same grey scale, and below each the same part enlarged.
 
     Parameters
     ----------
     images : dict of str to ndarray, shape (y, x)
-        Titles and images of one shape.
+        Titles and images of the same shape.
     zoom : (y, x, side), optional
         Corner and side of the square to enlarge, in pixels.
     limits : (low, high)
@@ -91,7 +91,7 @@ def gallery(
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
-        # legible also where many images make the page shrink them
+        # legible even if many images make the page shrink them
         column[0].set_title(title, fontsize=max(10, 3 * len(images)))
         if zoom:
             y, x, side = zoom
@@ -113,12 +113,12 @@ def lines(
     log: str = "",
     alt: str,
 ) -> Image:
-    """Draw curves over one axis, told apart by colour and dashes.
+    """Draw curves over one axis, distinguished by colour and dashes.
 
     Parameters
     ----------
     x : ndarray, or dict of str to ndarray
-        Where the values lie; for each curve its own, or one for all.
+        Positions of the values; one for each curve, or one for all.
     curves : dict of str to ndarray
         Values by name, at most six.
     xlabel, ylabel : str
@@ -135,7 +135,7 @@ def lines(
     Raises
     ------
     ValueError
-        If there are more curves than the palette can tell apart.
+        If there are more curves than colours in the palette.
 
     Examples
     --------
@@ -157,7 +157,9 @@ def lines(
             scale.set_minor_formatter("")  # its labels would overlap on a short axis
     if "x" in log:
         measured = np.unique(np.concatenate([places[name] for name in curves]))
-        if len(measured) <= 8:  # powers of ten would stand beside what was measured
+        if (
+            len(measured) <= 8
+        ):  # else ticks at powers of ten would be shown beside the measured values
             axis.set_xticks(measured, minor=False)
             axis.set_xticks([], minor=True)
     axis.spines[["top", "right"]].set_visible(False)
@@ -167,7 +169,7 @@ def lines(
 
 
 def score_table(scores: dict[str, dict[str, float]]) -> str:
-    """Lay scores out as a Markdown table, the best of each column in bold.
+    """Format scores as a Markdown table, with the best of each column in bold.
 
     Parameters
     ----------
@@ -211,7 +213,7 @@ def loss_curves(history, *, skip: int = 10) -> Image:
     ----------
     history : siamdecon.network.training.History
     skip : int
-        First steps to leave out: they are so large that they would hide the rest.
+        First steps to leave out: their values are so large that they would hide the rest.
 
     Returns
     -------

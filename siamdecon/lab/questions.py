@@ -1,4 +1,4 @@
-"""Predict, then run: questions whose answer waits for the learner's."""
+"""Predict, then run: questions that show the answer after the learner's."""
 
 import base64
 import html
@@ -11,13 +11,15 @@ from IPython.display import Image
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.views import live_or_static
 
-_asked: dict[str, "Question"] = {}  # of this kernel, by text: running a cell again asks anew
+_asked: dict[
+    str, "Question"
+] = {}  # of this kernel, by text: running a cell again replaces the question
 
 
 class Question:
-    """A question with options; the reveal waits until one is chosen.
+    """A question with options; the result is hidden until one is chosen.
 
-    Shown by a notebook when it ends a cell. In automatic runs the first option is chosen at once.
+    A notebook shows it if it is the last line of a cell. Automatic runs choose the first option at once.
 
     Parameters
     ----------
@@ -29,12 +31,12 @@ class Question:
     because : str
         Why it is right.
     picture : IPython.display.Image, optional
-        What the question is about, shown with it; its alt text must not give the answer away.
+        Shown with the question; its alt text must not reveal the answer.
 
     Raises
     ------
     ValueError
-        If there are fewer than two options, or the answer is none of them.
+        If there are fewer than two options, or the answer is not one of them.
 
     Examples
     --------
@@ -77,12 +79,12 @@ class Question:
 
     @property
     def chosen(self) -> int | None:
-        """Index of the option chosen, None before."""
+        """Index of the chosen option; None before a choice."""
         return self.radio.index
 
     @property
     def verdict(self) -> str:
-        """What the learner is told; empty before a choice."""
+        """The text shown after a choice; empty before."""
         if self.chosen is None:
             return ""
         word = "Right" if self.chosen == self.answer else "No"
@@ -118,7 +120,7 @@ class Question:
 
 
 class Reveal:
-    """A picture that a question holds back."""
+    """A picture that is hidden until a question is answered."""
 
     def __init__(self, question: Question, picture: Image):
         self.question, self.picture = question, picture
@@ -139,7 +141,7 @@ class Reveal:
 
 
 class Predictions:
-    """A table of this notebook's questions: predicted, and right; it follows later answers.
+    """A table of this notebook's questions: the prediction and the answer, updated by later answers.
 
     Examples
     --------
@@ -197,7 +199,7 @@ def _captioned(picture: Image) -> widgets.VBox:
 
 
 def _tag(picture: Image | None) -> str:
-    """Return a picture as HTML, a third smaller as WebP and equal in every pixel; nothing for none."""
+    """Return a picture as HTML, as lossless WebP, a third smaller; an empty string without a picture."""
     if picture is None:
         return ""
     webp = io.BytesIO()

@@ -1,7 +1,7 @@
 """The sweep behind the lambda explorer: `python -m siamdecon.lab.sweep` trains it and writes data/.
 
-A run a point of the grid of lambdas, at the lab tier, on a crop of a bundled sample; of each run some
-frames. A killed sweep goes on where it stopped.
+One training run for each point of the grid of lambdas, at the lab tier, on a crop of a bundled sample;
+several frames are kept from each run. An interrupted sweep resumes where it stopped.
 """
 
 import dataclasses
@@ -45,11 +45,11 @@ CONTROLS = {
     "step": STEPS,
 }
 SAMPLE, CROP = "histology", (slice(128, 384), slice(128, 384))
-_SHOWN = (slice(64, 192), slice(64, 192))  # of the crop, what the pictures show
+_SHOWN = (slice(64, 192), slice(64, 192))  # the part of the crop that the pictures show
 
 
 class Scene:
-    """A clean image, its measurement, and the kernel between them."""
+    """A clean image, its measurement, and the kernel."""
 
     def __init__(self):
         self.clean = load_sample(SAMPLE)[CROP]
@@ -58,7 +58,7 @@ class Scene:
         self.noise = estimate_noise(self.noisy)
 
     def frame(self, estimate: np.ndarray, text: str) -> Frame:
-        """Show an estimate, its residual and its spectrum beside the clean one's, and its score."""
+        """Show an estimate, its residual, its spectrum relative to the clean image's, and its score."""
         rest = residual(estimate, self.noisy, self.psf, self.noise)
         figures = score(self.clean, estimate)
         _, correlation = fourier_ring_correlation(estimate, self.clean)
@@ -90,14 +90,14 @@ def train_point(
     tier : str, optional
         See `siamdecon.deconvolve`.
     steps : tuple of int
-        Where frames are taken; those past the tier's last step are left out, and that one added.
+        Steps at which frames are taken; those past the tier's last step are left out, and the last is added.
     callback : callable, optional
         Called with the `Training` after each step.
 
     Yields
     ------
     (int, Frame)
-        Step, and what the network restores there. KeyboardInterrupt ends the run with a last frame.
+        Step, and the network's estimate at that step. KeyboardInterrupt ends the run with a last frame.
     """
     method = Noise2SameD.of_tier(tier, 2, {"weights": weights})
     config = dataclasses.replace(method.config, noise=scene.noise)
@@ -126,7 +126,7 @@ def train_point(
 
 
 def describe(weights: LossWeights, step: int) -> str:
-    """Say in words which lambdas are not 0.
+    """Return a text that lists the lambdas that are not 0.
 
     Examples
     --------
@@ -161,9 +161,9 @@ def load_sweep(path: str | Path | None = None) -> tuple[dict, dict[tuple, Frame]
     Returns
     -------
     about : dict
-        How it was made, and "controls": each control's name and values.
+        How the sweep was made, and "controls": each control's name and values.
     frames : dict of tuple to Frame
-        By the controls' values, in their order.
+        Keyed by the controls' values, in their order.
 
     Raises
     ------
@@ -188,13 +188,13 @@ def load_sweep(path: str | Path | None = None) -> tuple[dict, dict[tuple, Frame]
             }
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is not a sweep of this package ({error}); run `make sweep` to make it anew"
+            f"{path} is not a sweep of this package ({error}); run `make sweep` to make it again"
         ) from error
     return about, frames
 
 
 def write_sweep(folder: Path, target: Path) -> Path:
-    """Train every point that `folder` does not hold yet, then put all frames into one file.
+    """Train every point that is not yet in `folder`, then put all frames into one file.
 
     The same frames give the same bytes.
     """
@@ -232,7 +232,7 @@ def write_sweep(folder: Path, target: Path) -> Path:
     }
 
     def pack(part: Path) -> None:
-        with zipfile.ZipFile(part, "w") as file:  # stored: WebP does not get smaller
+        with zipfile.ZipFile(part, "w") as file:  # stored: WebP does not compress further
             entry = zipfile.ZipInfo("about.json")
             entry.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(entry, json.dumps(about))

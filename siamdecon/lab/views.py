@@ -1,12 +1,12 @@
-"""What a notebook shows: a live view where there is a kernel, HTML where there is none."""
+"""What a notebook shows: a live view with a kernel, HTML without one."""
 
 import ipywidgets as widgets
 
 
 def live_or_static(view: widgets.Widget, static: str) -> dict[str, object]:
-    """Return both forms of a control as a MIME bundle; the notebook or the page takes the one it can use.
+    """Return both forms of a control as a MIME bundle; the notebook or the page uses the one it supports.
 
-    The bundle is the same with ipywidgets 8 and with 7, which Colab has and which makes none itself.
+    The bundle is the same with ipywidgets 8 and 7; Colab has 7, which does not build a bundle itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Checks of the course's exercises: right, or the likely mistake.
+"""Checks of the course's exercises: each says that the answer is right, or names the likely mistake.
 
 A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 """

@@ -5,7 +5,7 @@ from scipy.signal import convolve, correlate
 
 from siamdecon.lab.checks.engine import Exercise
 
-_KERNEL = np.array([[0.0, 0.1, 0.0], [0.3, 0.2, 0.1], [0.25, 0.0, 0.05]])  # lopsided on purpose
+_KERNEL = np.array([[0.0, 0.1, 0.0], [0.3, 0.2, 0.1], [0.25, 0.0, 0.05]])  # asymmetric on purpose
 
 
 def _blur(x):
@@ -17,7 +17,7 @@ def _correlate(y):
 
 
 def _update(x, y, blur, correlate):
-    """Write the blur as a matrix, one column for each pixel, and take the formula pixel by pixel."""
+    """Write the blur as a matrix, one column for each pixel, and apply the formula pixel by pixel."""
     pixels = range(x.size)
     matrix = np.empty((x.size, x.size))
     for j in pixels:
@@ -39,7 +39,7 @@ lucy_richardson_update = Exercise(
     _update,
     ((*_images(0, (5, 6)), _blur, _correlate), (*_images(1, (4, 4)), _blur, _correlate)),
     {
-        "the ratio went back through blur; light goes back through the flipped kernel: correlate.": (
+        "the ratio was passed to blur; it goes back through the flipped kernel: correlate.": (
             lambda x, y, blur, correlate: x * blur(y / blur(x))
         ),
         "the ratio is upside down: measured over expected, y / blur(x).": (
@@ -57,7 +57,7 @@ lucy_richardson_update = Exercise(
         "the ratio was not sent back: correlate spreads each pixel's ratio to where its light came from.": (
             lambda x, y, blur, correlate: x * y / blur(x)
         ),
-        "numerator and denominator were sent back apart; that rule belongs to Gaussian noise.": (
+        "numerator and denominator were sent back apart; that is the rule for Gaussian noise.": (
             lambda x, y, blur, correlate: x * correlate(y) / correlate(blur(x))
         ),
         "the factor multiplies the measurement y; it corrects the estimate x.": (
@@ -83,7 +83,7 @@ def _spectra():
 
 
 def _gain(transfer, prior, balance):
-    """Solve the least squares of each frequency, with real unknowns, as two equations each."""
+    """Solve the least-squares problem of each frequency in real unknowns, two equations for each term."""
     gain = np.empty(transfer.shape, dtype=complex)
     for place, h in np.ndenumerate(transfer):
         root = balance**0.5 * prior[place]
@@ -105,7 +105,7 @@ wiener_gain = Exercise(
     _gain,
     ((*_spectra(), 2.0), (*_spectra(), 0.3)),
     {
-        "the complex conjugate is missing in the numerator: phases are turned twice, not back.": (
+        "the complex conjugate is missing in the numerator: phases are rotated twice, not back.": (
             lambda t, p, b: t / (abs(t) ** 2 + b * abs(p) ** 2)
         ),
         "the square of |F(k)| is missing in the denominator.": lambda t, p, b: (
@@ -123,22 +123,22 @@ wiener_gain = Exercise(
         "F(l)^2 is complex; the denominator needs the real number |F(l)|^2.": lambda t, p, b: (
             t.conj() / (abs(t) ** 2 + b * p**2)
         ),
-        "the balance is missing: it weighs the prior.": lambda t, p, b: (
+        "the balance is missing: it weights the prior.": lambda t, p, b: (
             t.conj() / (abs(t) ** 2 + abs(p) ** 2)
         ),
-        "the balance is squared with the prior; it stands outside the square.": lambda t, p, b: (
+        "the balance is squared with the prior; it belongs outside the square.": lambda t, p, b: (
             t.conj() / (abs(t) ** 2 + abs(b * p) ** 2)
         ),
-        "the prior is missing: a bare constant holds all frequencies back alike.": lambda t, p, b: (
+        "the prior is missing: a bare constant damps all frequencies alike.": lambda t, p, b: (
             t.conj() / (abs(t) ** 2 + b)
         ),
         "the numerator is 1; it should be conj(F(k)), which is small where the kernel passes little.": (
             lambda t, p, b: 1 / (abs(t) ** 2 + b * abs(p) ** 2)
         ),
-        "that is gain times F(k), what passes through kernel and filter together.": lambda t, p, b: (
+        "that is gain times F(k): the kernel and the filter together.": lambda t, p, b: (
             abs(t) ** 2 / (abs(t) ** 2 + b * abs(p) ** 2)
         ),
-        "the balance weighs F(k); it should weigh the prior.": lambda t, p, b: (
+        "the balance weights F(k); it should weight the prior.": lambda t, p, b: (
             t.conj() / (b * abs(t) ** 2 + abs(p) ** 2)
         ),
     },

@@ -1,4 +1,4 @@
-"""Exercises of notebook 06: Eq. 4, and the average over turned images."""
+"""Exercises of notebook 06: Eq. 4, and the average over rotations and flips."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ noise2same_d_loss = Exercise(
         "the invariance is the root of the mean square; the root is missing.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * _mean((f - fm) ** 2, m)
         ),
-        "the mask is ignored: the two guesses are compared at the pixels of J only.": (
+        "the mask is ignored: the two estimates are compared at the pixels of J only.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * np.mean((f - fm) ** 2) ** 0.5
         ),
         "the sum over J is divided by all pixels; the mean is over |J|.": (
@@ -43,7 +43,7 @@ noise2same_d_loss = Exercise(
                 np.mean((gf - x) ** 2) + w * np.mean(((f - fm) * m) ** 2) ** 0.5
             )
         ),
-        "lambda_inv_d is an argument; a fixed number stands in its place.": (
+        "lambda_inv_d is an argument; a fixed number is used in its place.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + 2 * _mean((f - fm) ** 2, m) ** 0.5
         ),
         "lambda_inv_d is missing.": (
@@ -55,7 +55,7 @@ noise2same_d_loss = Exercise(
         "that is the invariance after the PSF; here f(x) itself is compared.": (
             lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * _mean((gf - fm) ** 2, m) ** 0.5
         ),
-        "the reconstruction looks at J only; it is a mean over all pixels.": (
+        "the reconstruction uses J only; it is a mean over all pixels.": (
             lambda x, m, f, fm, gf, w: _mean((gf - x) ** 2, m) + w * _mean((f - fm) ** 2, m) ** 0.5
         ),
         "the reconstruction is a mean square, without a root.": (
@@ -68,7 +68,7 @@ noise2same_d_loss = Exercise(
 
 
 def _uneven(image):
-    """Stand in for a network: it treats the eight directions differently, as a trained one does."""
+    """Replace a network: treat the eight orientations differently, as a trained one does."""
     return np.tanh(image) + 0.1 * np.random.default_rng(5).normal(size=image.shape)
 
 
@@ -96,28 +96,28 @@ def _back(result, turn, flip):
     return np.flip(result, 0) if flip else result
 
 
-#: The mean over the four rotations and their mirror images, each turned back.
+#: The mean over the four rotations and their mirror images, each rotated back.
 average_turns = Exercise(
     "the average over rotations and mirror images",
     _turned,
     ((_uneven, np.random.default_rng(4).random((12, 12))),),
     {
-        "the results are not turned back before they are averaged.": lambda f, x: _eight(
+        "the results are not rotated back before they are averaged.": lambda f, x: _eight(
             f, x, lambda y, turn, flip: y
         ),
-        "that turns on in the same direction; np.rot90(y, -turn) turns back.": lambda f, x: _eight(
-            f, x, lambda y, turn, flip: _back(y, -turn, flip)
+        "that rotates further in the same direction; np.rot90(y, -turn) rotates back.": lambda f, x: (
+            _eight(f, x, lambda y, turn, flip: _back(y, -turn, flip))
         ),
         "the rotation is undone, the flip is not.": lambda f, x: _eight(
             f, x, lambda y, turn, flip: np.rot90(y, -turn)
         ),
-        "undo in reverse order: turn back first, then flip.": lambda f, x: _eight(
+        "undo in reverse order: rotate back first, then flip.": lambda f, x: _eight(
             f, x, lambda y, turn, flip: np.rot90(np.flip(y, 0) if flip else y, -turn)
         ),
         "those are the four rotations; their mirror images are missing.": lambda f, x: _eight(
             f, x, _back, count=4
         ),
-        "that is the sum; divide by the number of turns.": lambda f, x: 8 * _turned(f, x),
+        "that is the sum; divide by the number of orientations.": lambda f, x: 8 * _turned(f, x),
         "only the image itself was restored.": lambda f, x: f(x),
     },
 )

@@ -1,4 +1,4 @@
-"""How an exercise is checked: against an independent answer, and against known mistakes."""
+"""How an exercise is checked: against an independent reference, and against known mistakes."""
 
 import copy
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class CheckFailed(AssertionError):
-    """An answer that is not right yet; a notebook shows the message alone, without a traceback.
+    """An answer that is not right yet; a notebook shows only the message, without a traceback.
 
     Examples
     --------
@@ -22,7 +22,7 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function that the learner writes, and all that is needed to judge it.
+    """A function that the learner writes, and everything needed to check it.
 
     Calling the exercise with the learner's function prints that it is right, or raises `CheckFailed`
     with the likely mistake.
@@ -32,13 +32,13 @@ class Exercise:
     name : str
         What the function computes, in a few words.
     oracle : callable
-        Computes the right answer by other means than the package.
+        Computes the right answer independently of the package.
     inputs : tuple of tuple
         Arguments of each call.
     mistakes : dict of str to callable
-        Hints, and for each a function that makes the mistake which the hint names.
+        Hints, and for each a function that makes the mistake the hint names.
     rtol, atol : float
-        How far a right answer may be off.
+        Relative and absolute tolerance of a right answer.
 
     Examples
     --------

@@ -34,10 +34,10 @@ to_counts = Exercise(
         "cut off, not rounded: 3.9 becomes 3, and the image loses half a count on average.": (
             lambda e, low, high: np.clip(_units(e, low, high), 0, 65535).astype(np.uint16)
         ),
-        "not clipped: a value outside 0 to 65535 wraps round, black turns into white.": (
+        "not clipped: a value outside 0 to 65535 wraps around, black turns into white.": (
             lambda e, low, high: _wrapped(np.rint(_units(e, low, high)))
         ),
-        "neither rounded nor clipped: values outside 0 to 65535 wrap round.": lambda e, low, high: (
+        "neither rounded nor clipped: values outside 0 to 65535 wrap around.": lambda e, low, high: (
             _wrapped(_units(e, low, high))
         ),
         "clipped to [low, high], that is to [0, 1]: restored peaks may rise above it.": (
@@ -110,7 +110,7 @@ pyramid_weights = Exercise(
         "divided by the size; the largest distance is about half of it.": lambda n: _square(
             _ramp(n) / n, np.minimum
         ),
-        "normalised to sum 1; the blend divides by the sum anyway, 1 in the middle was asked.": (
+        "normalised to sum 1; the blend divides by the sum anyway. The middle should be 1.": (
             lambda n: _square(_ramp(n), np.minimum) / np.sum(_square(_ramp(n), np.minimum))
         ),
         "that is the ramp of one axis; the tile is square.": lambda n: _ramp(n) / _ramp(n).max(),

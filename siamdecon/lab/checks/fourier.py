@@ -7,11 +7,11 @@ from siamdecon.lab.checks.engine import Exercise
 
 
 def _kernel(shape, seed=0):
-    return np.random.default_rng(seed).uniform(0.1, 1, shape)  # lopsided, and its sum is not 1
+    return np.random.default_rng(seed).uniform(0.1, 1, shape)  # asymmetric, and its sum is not 1
 
 
 def _dft(kernel, shape):
-    """Add up the waves that leave each pixel of the kernel, counted from its centre."""
+    """Add up the waves from each pixel of the kernel, with positions counted from its centre."""
     transfer = np.zeros(shape, dtype=complex)
     for (u, v), _ in np.ndenumerate(transfer):
         for (i, j), weight in np.ndenumerate(kernel):
@@ -21,7 +21,7 @@ def _dft(kernel, shape):
 
 
 def _grid(kernel, shape, shift):
-    """Lay the kernel on a grid of zeros, moved by `shift` pixels along each axis."""
+    """Put the kernel on a grid of zeros, shifted by `shift` pixels along each axis."""
     grid = np.zeros(shape)
     grid[: kernel.shape[0], : kernel.shape[1]] = kernel
     return np.roll(grid, shift, axis=(0, 1))
@@ -41,10 +41,10 @@ transfer_function = Exercise(
     _dft,
     ((_kernel((3, 5)), (8, 10)), (_kernel((5, 3), 1), (9, 7))),
     {
-        "the kernel's corner lies at index 0, its centre does not: images come out moved.": (
+        "the kernel's corner lies at index 0, its centre does not: images are shifted.": (
             lambda k, shape: np.fft.fft2(k, shape)
         ),
-        "the kernel was moved the wrong way; its centre must come back to index 0.": lambda k, shape: (
+        "the kernel was moved the wrong way; its centre must be at index 0.": lambda k, shape: (
             np.fft.fft2(_grid(k, shape, _half(k)))
         ),
         "the kernel lies in the middle of the grid; its centre belongs at index 0.": lambda k, shape: (
@@ -64,16 +64,16 @@ transfer_function = Exercise(
         "that is the conjugate, the transfer function of the flipped kernel: a correlation.": (
             lambda k, shape: np.conj(_right(k, shape))
         ),
-        "that is |F(k)|; a lopsided kernel also turns phases, so F(k) is complex.": lambda k, shape: (
+        "that is |F(k)|; an asymmetric kernel also changes phases, so F(k) is complex.": lambda k, shape: (
             np.abs(_right(k, shape))
         ),
-        "that is the real part; a lopsided kernel has an imaginary part too.": lambda k, shape: (
+        "that is the real part; F(k) of an asymmetric kernel has an imaginary part too.": lambda k, shape: (
             _right(k, shape).real
         ),
         "the spectrum was shifted, not the kernel: fft2 keeps frequency 0 at index 0.": (
             lambda k, shape: np.fft.fftshift(_right(k, shape))
         ),
-        "the grid came back, not its Fourier transform.": lambda k, shape: _grid(
+        "that is the grid, not its Fourier transform.": lambda k, shape: _grid(
             k, shape, tuple(-n for n in _half(k))
         ),
         "the kernel was divided by its sum; take it as it is.": lambda k, shape: _right(
@@ -106,27 +106,27 @@ fft_convolve = Exercise(
     _same,
     ((_kernel((8, 9), 2), _kernel((3, 5))), (_kernel((6, 11), 3), _kernel((5, 3), 1))),
     {
-        "opposite borders meet: without room for it the blur wraps round.": lambda x, k: np.roll(
+        "opposite borders meet: without padding the blur wraps around.": lambda x, k: np.roll(
             _circular(x, k, x.shape), tuple(-n for n in _half(k)), (0, 1)
         ),
-        "the blur wraps round, and the image is moved by half a kernel too.": lambda x, k: (
+        "the blur wraps around, and the image is shifted by half a kernel too.": lambda x, k: (
             _circular(x, k, x.shape)
         ),
-        "that is a correlation: the kernel came in flipped.": lambda x, k: _same(x, k[::-1, ::-1]),
-        "that is the full result, larger than the image; cut out the image's own pixels.": _full,
-        "the first pixels were kept: the image is moved by half a kernel.": lambda x, k: _cut(
+        "that is a correlation: the kernel was flipped.": lambda x, k: _same(x, k[::-1, ::-1]),
+        "that is the full result, larger than the image; crop the image's own pixels.": _full,
+        "the first pixels were kept: the image is shifted by half a kernel.": lambda x, k: _cut(
             _full(x, k), x, 0, 0
         ),
-        "the last pixels were kept: the image is moved by half a kernel.": lambda x, k: _cut(
+        "the last pixels were kept: the image is shifted by half a kernel.": lambda x, k: _cut(
             _full(x, k), x, k.shape[0] - 1, k.shape[1] - 1
         ),
-        "rows and columns are mixed up: cut half the kernel's rows at the top.": lambda x, k: _cut(
-            _full(x, k), x, k.shape[1] // 2, k.shape[0] // 2
+        "rows and columns are exchanged: crop half the kernel's rows at the top.": lambda x, k: (
+            _cut(_full(x, k), x, k.shape[1] // 2, k.shape[0] // 2)
         ),
-        "the cut is one pixel off: an odd kernel of n pixels reaches (n - 1) // 2 to each side.": (
+        "the crop is off by one pixel: an odd kernel of n pixels reaches (n - 1) // 2 to each side.": (
             lambda x, k: _cut(_full(x, k), x, (k.shape[0] + 1) // 2, (k.shape[1] + 1) // 2)
         ),
-        "only the pixels that need nothing beyond the border came back.": lambda x, k: convolve(
+        "those are only the pixels that need nothing beyond the border.": lambda x, k: convolve(
             x, k, mode="valid", method="direct"
         ),
         "the spectra were added; a convolution multiplies them.": lambda x, k: _cut(

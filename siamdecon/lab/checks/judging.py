@@ -35,10 +35,10 @@ psnr = Exercise(
         "the peak is the clean image's own maximum; the data range is 1.": lambda c, e: _decibels(
             c, np.clip(e, 0, 1), c.max()
         ),
-        "the peak is the estimate's own maximum, so that noise lifts the score.": lambda c, e: (
+        "the peak is the estimate's own maximum, so that noise raises the score.": lambda c, e: (
             _decibels(c, np.clip(e, 0, 1), np.clip(e, 0, 1).max())
         ),
-        "the peak is the unclipped estimate's maximum, so that noise lifts the score.": (
+        "the peak is the unclipped estimate's maximum, so that noise raises the score.": (
             lambda c, e: _decibels(c, np.clip(e, 0, 1), e.max())
         ),
         "that is 10 log10(1 / RMSE), half the value: 10 goes with the square, 20 with its root.": (
@@ -47,7 +47,7 @@ psnr = Exercise(
         "the logarithm is to base 10; np.log is to base e.": lambda c, e: (
             _decibels(c, np.clip(e, 0, 1)) * np.log(10)
         ),
-        "the sign is turned round: a smaller error must score more.": lambda c, e: (
+        "the sign is reversed: a smaller error must give a higher score.": lambda c, e: (
             -_decibels(c, np.clip(e, 0, 1))
         ),
         "the squares are summed; a mean does not depend on the image's size.": lambda c, e: (
@@ -56,7 +56,7 @@ psnr = Exercise(
         "that is the mean square error itself, not yet in dB.": lambda c, e: np.mean(
             (c - np.clip(e, 0, 1)) ** 2
         ),
-        "the mean is taken along one axis only, so a row of scores came back.": lambda c, e: (
+        "the mean is taken along one axis only, so the result is a row of scores.": lambda c, e: (
             10 * np.log10(1 / np.mean((c - np.clip(e, 0, 1)) ** 2, axis=0))
         ),
     },
@@ -85,7 +85,7 @@ def _centred(residual):
     return residual - residual.mean()
 
 
-#: Correlation of a residual with itself, shifted by every (y, x), round the border; 1 at [0, 0].
+#: Correlation of a residual with itself, shifted by every (y, x) with wrap-around; 1 at [0, 0].
 autocorrelation = Exercise(
     "the autocorrelation of a residual",
     _autocorrelation,
@@ -109,7 +109,7 @@ autocorrelation = Exercise(
         "shift 0 was moved to the middle; leave it at [0, 0].": lambda r: np.fft.fftshift(
             _autocorrelation(r)
         ),
-        "that is the power spectrum; the transform back is missing.": lambda r: (
+        "that is the power spectrum; the inverse transform is missing.": lambda r: (
             np.abs(np.fft.fft2(_centred(r))) ** 2
         ),
         "only one axis is transformed; the shifts are in the plane: fft2 and ifft2.": lambda r: (
@@ -160,7 +160,7 @@ ring_correlation = Exercise(
         "the root in the denominator is missing.": lambda u, v, m: (
             _cross(u, v)[m].sum() / (_power(u)[m].sum() * _power(v)[m].sum())
         ),
-        "that is the magnitude of the sum; the real part keeps the sign, and turned contrast is negative.": (
+        "that is the magnitude of the sum; the real part keeps the sign: inverted contrast is negative.": (
             lambda u, v, m: (
                 np.abs((u * v.conj())[m].sum()) / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
             )
@@ -171,13 +171,13 @@ ring_correlation = Exercise(
         "magnitudes alone are compared: without the phases any two images agree.": lambda u, v, m: (
             (np.abs(u) * np.abs(v))[m].sum() / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
         ),
-        "each frequency is normalised by itself; sum first, then divide.": lambda u, v, m: np.mean(
+        "each frequency is normalised separately; sum first, then divide.": lambda u, v, m: np.mean(
             _cross(u, v)[m] / (np.abs(u) * np.abs(v))[m]
         ),
-        "the denominator has magnitudes; it takes their squares, the powers.": lambda u, v, m: (
+        "the denominator has magnitudes; it needs their squares, the powers.": lambda u, v, m: (
             _cross(u, v)[m].sum() / np.sqrt(np.abs(u)[m].sum() * np.abs(v)[m].sum())
         ),
-        "the sums are missing: one number a frequency came back, expected one for the ring.": (
+        "the sums are missing: there is one number for each frequency, expected one for the ring.": (
             lambda u, v, m: _cross(u, v)[m] / np.sqrt(_power(u)[m] * _power(v)[m])
         ),
     },

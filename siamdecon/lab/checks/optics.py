@@ -8,7 +8,7 @@ _RHO = np.linspace(0, 1, 9)
 
 
 def _phase(rho, z, na, index, wavelength):
-    angle = np.arcsin(na * rho / index)  # of the ray: the path along z is its cosine's part
+    angle = np.arcsin(na * rho / index)  # of the ray: the path along z has its cosine as a factor
     return np.exp(2j * np.pi * z * index * np.cos(angle) / wavelength)
 
 
@@ -24,7 +24,7 @@ defocus_phase = Exercise(
         "that is the phase alone; the field is exp(i phase).": lambda r, z, na, n, w: (
             2 * np.pi / w * z * np.sqrt(n**2 - na**2 * r**2)
         ),
-        "the imaginary unit is missing: exp(phase) grows, exp(i phase) turns.": lambda r, z, na, n, w: (
+        "the imaginary unit is missing: exp(phase) grows, exp(i phase) rotates.": lambda r, z, na, n, w: (
             np.exp(2 * np.pi / w * z * np.sqrt(n**2 - na**2 * r**2))
         ),
         "k is 2 pi / wavelength; the 2 pi is missing.": lambda r, z, na, n, w: np.exp(
@@ -39,7 +39,7 @@ defocus_phase = Exercise(
         "the refractive index n is missing: expected sqrt(n^2 - NA^2 rho^2).": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * np.sqrt(np.abs(1 - na**2 * r**2)))
         ),
-        "the sign of the phase is turned round; defocus z stands with +i.": lambda r, z, na, n, w: (
+        "the sign of the phase is reversed; the defocus z is multiplied by +i.": lambda r, z, na, n, w: (
             np.exp(-2j * np.pi / w * z * np.sqrt(n**2 - na**2 * r**2))
         ),
     },
@@ -92,7 +92,7 @@ camera = Exercise(
         "10 bits are 2^10 = 1024 levels; that looks like 8 bits.": lambda b, r, a, s: np.clip(
             _quantised(b + np.sqrt(a * b + s**2) * r, 256), 0, 1
         ),
-        "the noise alone came back; add it to the blurred image.": lambda b, r, a, s: np.clip(
+        "that is the noise alone; add it to the blurred image.": lambda b, r, a, s: np.clip(
             _quantised(np.sqrt(a * b + s**2) * r), 0, 1
         ),
     },

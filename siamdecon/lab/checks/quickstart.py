@@ -27,11 +27,11 @@ residual = Exercise(
         "the estimate must be blurred before it is compared: the measurement is blurred too.": (
             lambda y, x, g: y - x
         ),
-        "the sign is turned round; it is the measurement minus the blurred estimate.": (
+        "the sign is reversed; it is the measurement minus the blurred estimate.": (
             lambda y, x, g: g(x) - y
         ),
         "that blurs the measurement, which is blurred already.": lambda y, x, g: g(y) - x,
-        "both are blurred; the measurement has its blur already.": lambda y, x, g: g(y) - g(x),
+        "both are blurred; the measurement already has its blur.": lambda y, x, g: g(y) - g(x),
         "a residual keeps its sign: no square.": lambda y, x, g: (y - g(x)) ** 2,
         "a residual keeps its sign: no absolute value.": lambda y, x, g: np.abs(y - g(x)),
     },
@@ -69,13 +69,13 @@ best_estimate = Exercise(
         "errors of both signs cancel in a plain mean; square them first.": (
             lambda clean, c: int(np.argmin([abs(np.mean(e - clean)) for e in c]))
         ),
-        "the mean absolute error forgives one pixel that is very wrong; PSNR is about squares.": (
+        "the mean absolute error gives little weight to one very wrong pixel; PSNR is about squares.": (
             lambda clean, c: int(np.argmin([np.abs(e - clean).mean() for e in c]))
         ),
-        "the largest error counts one pixel alone; PSNR is about the mean square.": (
+        "the largest error depends on one pixel alone; PSNR is about the mean square.": (
             lambda clean, c: int(np.argmin([np.abs(e - clean).max() for e in c]))
         ),
-        "that is the smallest signed mean, the estimate that is too dark; square the errors.": (
+        "that is the smallest signed mean, from an estimate that is too dark; square the errors.": (
             lambda clean, c: int(np.argmin([np.mean(e - clean) for e in c]))
         ),
         "that is the error itself; return the index of the estimate.": (

@@ -1,11 +1,11 @@
-"""Exercises of notebook 10: a coarser copy, and a training pair made of it."""
+"""Exercises of notebook 10: a coarser copy, and a training pair made from it."""
 
 import numpy as np
 from scipy.signal import convolve
 
 from siamdecon.lab.checks.engine import Exercise
 
-_KERNEL = np.array([[0.0, 0.1, 0.0], [0.3, 0.2, 0.1], [0.25, 0.0, 0.05]])  # lopsided on purpose
+_KERNEL = np.array([[0.0, 0.1, 0.0], [0.3, 0.2, 0.1], [0.25, 0.0, 0.05]])  # asymmetric on purpose
 
 
 def _image(shape, seed):
@@ -13,7 +13,7 @@ def _image(shape, seed):
 
 
 def _shrunken(image, factor):
-    """Go through the coarse pixels: each is the mean of its block."""
+    """Loop over the coarse pixels: each is the mean of its block."""
     ny, nx = (n // factor for n in image.shape)
     out = np.zeros((ny, nx))
     for i, j in np.ndindex(ny, nx):
@@ -27,13 +27,13 @@ def _blocks(image, factor):
     return whole.reshape(ny, factor, nx, factor)
 
 
-#: An image made `factor` times smaller: means of blocks; what is left over at the end is dropped.
+#: An image made `factor` times smaller: means of blocks; incomplete blocks at the end are dropped.
 shrink = Exercise(
     "a coarser copy",
     _shrunken,
     ((_image((12, 18), 0), 3), (_image((9, 14), 1), 2), (_image((7, 7), 2), 1)),
     {
-        "every factor-th pixel is taken: its noise stays, and fine detail turns into false coarse one.": (
+        "every factor-th pixel is taken: its noise stays, and fine detail is aliased to coarse detail.": (
             lambda image, factor: _blocks(image, factor)[:, 0, :, 0]
         ),
         "the blocks are added up; divide by the number of their pixels.": (
@@ -48,7 +48,7 @@ shrink = Exercise(
         "the axes are exchanged: the copy is transposed, or its blocks are.": (
             lambda image, factor: _shrunken(image.T, factor)
         ),
-        "the blocks are not together: reshape to (ny, factor, nx, factor), then average axes 1 and 3.": (
+        "the blocks are mixed up: reshape to (ny, factor, nx, factor), then average axes 1 and 3.": (
             lambda image, factor: (
                 _blocks(image, factor)
                 .reshape(factor, image.shape[0] // factor, factor, -1)
@@ -68,7 +68,7 @@ def _blur(image):
 
 
 def _noise(image):
-    """Add what looks like noise, the same at each call, and cut it off, so that the order matters."""
+    """Add a fixed pattern in place of noise, and clip, so that the order matters."""
     return (image + 0.2 * np.cos(7.0 * np.arange(image.size)).reshape(image.shape)).clip(0.3, 0.7)
 
 
@@ -77,7 +77,7 @@ def _pair(estimate, shrink, blur, noise):
     return np.stack([noise(blur(truth)), truth])
 
 
-#: What the network sees and what it should answer: (noise(blur(shrink(x))), shrink(x)).
+#: The network's input and its target: (noise(blur(shrink(x))), shrink(x)).
 training_pair = Exercise(
     "a training pair",
     _pair,
@@ -86,7 +86,7 @@ training_pair = Exercise(
         "the estimate is blurred before it is made smaller: then the kernel is smaller, too.": (
             lambda x, s, b, n: np.stack([n(s(b(x))), s(x)])
         ),
-        "all is degraded at full size and made smaller last: the noise is averaged away.": (
+        "the image is degraded at full size and made smaller last: the noise is averaged away.": (
             lambda x, s, b, n: np.stack([s(n(b(x))), s(x)])
         ),
         "the noise is added before the blur; a camera comes after the optics.": (
@@ -98,10 +98,10 @@ training_pair = Exercise(
         "the blur is missing: the network would learn to denoise only.": (
             lambda x, s, b, n: np.stack([n(s(x)), s(x)])
         ),
-        "truth and measurement are exchanged; the network sees the degraded copy.": (
+        "truth and measurement are exchanged; the network's input is the degraded copy.": (
             lambda x, s, b, n: np.stack([s(x), n(b(s(x)))])
         ),
-        "the truth is blurred, too: the network would learn to leave the blur.": (
+        "the truth is blurred, too: the network would learn to keep the blur.": (
             lambda x, s, b, n: np.stack([n(b(s(x))), b(s(x))])
         ),
         "the truth is noisy, too.": lambda x, s, b, n: np.stack([n(b(s(x))), n(s(x))]),

@@ -24,14 +24,14 @@ hide = Exercise(
     _hide,
     (_hide_inputs((1, 1, 9, 7), 0), _hide_inputs((2, 1, 6, 6), 1)),
     {
-        "mask and its complement are exchanged: J is where the mask is True, and there the noise goes.": (
+        "mask and its complement are exchanged: J is where the mask is True; the noise belongs there.": (
             lambda x, mask, noise: torch.where(mask, x, noise)
         ),
-        "the noise is added to the hidden pixels; it must replace them, or their value shows through.": (
+        "the noise is added to the hidden pixels; it must replace them, or they are not hidden.": (
             lambda x, mask, noise: x + mask * noise
         ),
         "the hidden pixels are 0; the noise is missing.": lambda x, mask, noise: x * ~mask,
-        "the noise went to every pixel; only those where the mask is True are hidden.": (
+        "every pixel is replaced by noise; only those where the mask is True are hidden.": (
             lambda x, mask, noise: noise
         ),
         "noise is added to every pixel; only those where the mask is True change.": (
@@ -62,7 +62,7 @@ blind_spot_loss = Exercise(
         "the mask is ignored: that is the mean over all pixels, which also rewards copying.": (
             lambda r, x, mask: ((r - x) ** 2).mean()
         ),
-        "mask and its complement are exchanged: that is the mean over the pixels in view.": (
+        "mask and its complement are exchanged: that is the mean over the visible pixels.": (
             lambda r, x, mask: ((r - x)[~mask] ** 2).mean()
         ),
         "the sum is divided by all pixels, not by those in J: the unmasked zeros count too.": (
@@ -71,13 +71,13 @@ blind_spot_loss = Exercise(
         "that is the sum over J; the mean divides it by the number of pixels in J.": (
             lambda r, x, mask: ((r - x)[mask] ** 2).sum()
         ),
-        "there is a root too many: the blind-spot loss is the mean square itself.": (
+        "the root is not needed: the blind-spot loss is the mean square itself.": (
             lambda r, x, mask: ((r - x)[mask] ** 2).mean().sqrt()
         ),
         "that is the mean absolute difference; the loss squares it.": (
             lambda r, x, mask: (r - x)[mask].abs().mean()
         ),
-        "the mean was squared; square each pixel's difference first, else they cancel.": (
+        "the mean was squared; square each pixel's difference first, or the differences cancel.": (
             lambda r, x, mask: (r - x)[mask].mean() ** 2
         ),
     },
@@ -95,7 +95,7 @@ invariance = Exercise(
         "the mask is ignored: the two outputs are compared at J only.": (
             lambda a, b, mask: ((a - b) ** 2).mean().sqrt()
         ),
-        "mask and its complement are exchanged: that compares the pixels in view.": (
+        "mask and its complement are exchanged: that compares the visible pixels.": (
             lambda a, b, mask: ((a - b)[~mask] ** 2).mean().sqrt()
         ),
         "the sum is divided by all pixels, not by |J|, the number of hidden ones.": (
@@ -104,7 +104,7 @@ invariance = Exercise(
         "|J| is missing: that is the root of the sum, which grows with the number of hidden pixels.": (
             lambda a, b, mask: ((a - b)[mask] ** 2).sum().sqrt()
         ),
-        "|J| stands outside the root; divide first, then take the root.": (
+        "|J| is outside the root; divide first, then take the root.": (
             lambda a, b, mask: ((a - b)[mask] ** 2).sum().sqrt() / mask.sum()
         ),
         "the root is taken of each pixel, which makes a mean absolute difference; take it of the mean.": (
@@ -130,10 +130,10 @@ boundary = Exercise(
     _boundary,
     (_boundary_inputs(6, 0.0, 1.0), _boundary_inputs(7, 0.2, 0.7)),
     {
-        "that is 0 inside the bounds; as printed, the two distances add up to max - min there.": (
+        "that is 0 inside the bounds; in Eq. 1, the two distances add up to max - min there.": (
             lambda x, low, high: ((low - x).clamp(min=0) + (x - high).clamp(min=0)).mean()
         ),
-        "that is twice the distance beyond the bounds, 0 inside; as printed, max - min comes on top.": (
+        "that is twice the distance beyond the bounds, 0 inside; Eq. 1 adds max - min to it.": (
             lambda x, low, high: 2 * ((low - x).clamp(min=0) + (x - high).clamp(min=0)).mean()
         ),
         "the absolute values are missing: without them x cancels, and min - max is left.": (

@@ -14,7 +14,7 @@ def _loss_inputs(shape, kernel, seed):
 
 
 def _blurred(volume, psf):
-    """Convolve by its sum; beyond the border the outermost voxels go on."""
+    """Convolve directly; beyond the border the outermost voxels are repeated."""
     padded = np.pad(volume, [(n // 2, n // 2) for n in psf.shape], mode="edge")
     return convolve(padded, psf, mode="valid", method="direct")
 
@@ -56,16 +56,16 @@ noise2same_loss = Exercise(
     _loss,
     (_loss_inputs((5, 6, 7), (3, 3, 3), 0), _loss_inputs((6, 8, 7), (5, 3, 3), 1)),
     {
-        "the kernel is flipped, a correlation: along z that is another microscope.": _variant(
+        "the kernel is flipped, a correlation: along z that is a different kernel.": _variant(
             lambda v, psf: _blurred(v, psf[::-1, ::-1, ::-1])
         ),
         "the planes are blurred one by one; light also comes from the planes above and below.": _variant(
             _plane_by_plane
         ),
-        "beyond the border it is dark; PSFConvolution goes on with the outermost voxel unless told.": (
+        "beyond the border it is dark; by default, PSFConvolution repeats the outermost voxel.": (
             _variant(lambda v, psf: convolve(v, psf, mode="same", method="direct"))
         ),
-        "opposite borders meet; use PSFConvolution, which makes room.": _variant(
+        "opposite borders meet; use PSFConvolution, which pads the volume.": _variant(
             lambda v, psf: convolve(
                 np.pad(v, [(n // 2, n // 2) for n in psf.shape], mode="wrap"), psf, mode="valid"
             )
@@ -76,21 +76,23 @@ noise2same_loss = Exercise(
         "the second term compares with x: that is the blind-spot loss, with a root.": _against_x,
         "the square root of the invariance is missing.": _variant(root=lambda v: v),
         "lambda_inv = 2 is missing.": _variant(weight=1),
-        "the invariance looks at all voxels; only the hidden ones, where the mask is True, count.": (
+        "the invariance compares all voxels; only the hidden ones, where the mask is True, count.": (
             _variant(pick=lambda d, mask: d)
         ),
         "the invariance divides by all voxels; divide by the number of the hidden ones.": _variant(
             pick=lambda d, mask: d * mask
         ),
         "the mask and its complement are exchanged.": _variant(pick=lambda d, mask: d[~mask]),
-        "the squares are added up; m and |J| in Eq. 3 make means of them.": _variant(mean=np.sum),
+        "the squares are added up; Eq. 3 divides by m and |J|, for the means.": _variant(
+            mean=np.sum
+        ),
         "nothing is blurred: f is compared with x before g.": _variant(lambda v, psf: v),
     },
 )
 
 
 def _tiles(shape, tile, starts, seed):
-    """Cut noise into overlapping tiles, each with something of its own, so that they disagree."""
+    """Return overlapping tiles of independent noise, so that they disagree."""
     rng = np.random.default_rng(seed)
     corners = [(z, y, x) for z in starts[0] for y in starts[1] for x in starts[2]]
     parts = [rng.normal(size=tile) for _ in corners]
@@ -100,7 +102,7 @@ def _tiles(shape, tile, starts, seed):
 
 
 def _stitched(parts, corners, weights, shape):
-    """Go through the voxels: each is the weighted mean of what the tiles there say."""
+    """Loop over the voxels: each is the weighted mean of the tiles there."""
     out = np.zeros(shape)
     for voxel in np.ndindex(shape):
         says = []
@@ -113,7 +115,7 @@ def _stitched(parts, corners, weights, shape):
 
 
 def _laid(parts, corners, shape, lay):
-    """Go through the tiles: `lay` puts each on the volume, at its slices."""
+    """Loop over the tiles: `lay` puts each into the volume, at its slices."""
     out = np.zeros(shape)
     for part, corner in zip(parts, corners, strict=True):
         lay(out, tuple(slice(c, c + n) for c, n in zip(corner, part.shape, strict=True)), part)
@@ -154,10 +156,10 @@ stitch = Exercise(
         "the weighted tiles are added, not divided by the sum of the weights there.": (
             lambda p, c, w, s: _added(_weighted(p, w), c, s)
         ),
-        "each tile overwrites the one before: the weights are not used, and seams stay.": (
+        "each tile overwrites the one before: the weights are not used, and seams remain.": (
             lambda p, c, w, s: _assigned(p, c, s)
         ),
-        "the first tile of a voxel wins, the others are not used.": lambda p, c, w, s: _assigned(
+        "only the first tile of a voxel is used, the others are not.": lambda p, c, w, s: _assigned(
             p[::-1], c[::-1], s
         ),
         "a plain mean: every tile counts the same, however near its border.": lambda p, c, w, s: (

@@ -100,7 +100,7 @@ BANK = {
         (a_map, "Wrong shape"),
     ],
     "average_turns": [
-        (not_turned_back, "not turned back"),
+        (not_turned_back, "not rotated back"),
         (turned_further, "same direction"),
         (flip_left, "the flip is not"),
         (flip_first, "reverse order"),

@@ -126,7 +126,7 @@ BANK = {
         (maximum_of_the_estimate, "unclipped estimate's maximum"),
         (root_and_ten, "half the value"),
         (natural_logarithm, "to base 10"),
-        (sign_turned, "sign is turned round"),
+        (sign_turned, "sign is reversed"),
         (summed, "squares are summed"),
         (a_score_for_each_pixel, "Wrong shape"),
     ],
@@ -137,7 +137,7 @@ BANK = {
         (magnitude_for_power, "transforms |F| back"),
         (no_conjugate, "squares F itself"),
         (in_the_middle, "moved to the middle"),
-        (spectrum_only, "transform back is missing"),
+        (spectrum_only, "inverse transform is missing"),
         (neighbour_only, "Wrong shape"),
     ],
     "ring_correlation": [
@@ -147,7 +147,7 @@ BANK = {
         (magnitude_of_the_sum, "keeps the sign"),
         (left_complex, "result is complex"),
         (magnitudes_only, "magnitudes alone"),
-        (phases_only, "normalised by itself"),
+        (phases_only, "normalised separately"),
         (not_summed, "Wrong shape"),
     ],
 }

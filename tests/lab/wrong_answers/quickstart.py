@@ -63,9 +63,9 @@ def all_errors(clean, candidates):
 BANK = {
     "residual": [
         (not_blurred, "must be blurred before"),
-        (turned_round, "sign is turned round"),
+        (turned_round, "sign is reversed"),
         (measurement_blurred, "which is blurred already"),
-        (both_blurred, "has its blur already"),
+        (both_blurred, "already has its blur"),
         (squared, "no square"),
         (absolute, "no absolute value"),
         (its_mean, "Wrong shape"),

@@ -126,27 +126,27 @@ def a_map(x, low, high):
 
 BANK = {
     "hide": [
-        (noise_for_the_rest, "there the noise goes"),
+        (noise_for_the_rest, "noise belongs there"),
         (noise_on_top, "must replace them"),
         (zeros, "the noise is missing"),
         (noise_everywhere, "added to every pixel"),
-        (only_the_noise, "went to every pixel"),
+        (only_the_noise, "every pixel is replaced"),
         (hidden_pixels_alone, "Wrong shape"),
         (written_into_the_input, "in place"),
     ],
     "blind_spot_loss": [
         (whole_image, "mask is ignored"),
-        (visible_pixels, "pixels in view"),
+        (visible_pixels, "visible pixels"),
         (divided_by_all, "divided by all pixels"),
         (summed, "sum over J"),
-        (with_a_root, "a root too many"),
+        (with_a_root, "root is not needed"),
         (absolute, "mean absolute difference"),
         (a_value_a_pixel, "Wrong shape"),
     ],
     "invariance": [
         (no_root, "root is missing"),
         (root_over_all_pixels, "mask is ignored"),
-        (root_over_the_visible, "pixels in view"),
+        (root_over_the_visible, "visible pixels"),
         (masked_then_averaged, "not by |J|"),
         (norm, "|J| is missing"),
         (norm_over_count, "outside the root"),

@@ -118,8 +118,8 @@ BANK = {
         (equation_4, "that is Eq. 4"),
         (no_root, "square root"),
         (no_lambda, "lambda_inv = 2 is missing"),
-        (all_voxels, "looks at all voxels"),
-        (added, "make means of them"),
+        (all_voxels, "compares all voxels"),
+        (added, "for the means"),
     ],
     "stitch": [
         (undivided, "not divided by the sum"),
