@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
+from scipy.ndimage import generate_binary_structure, median_filter
 from torch import Tensor
 
 from siamdecon.expect import expect, expect_counts
@@ -170,24 +170,19 @@ class Wiener(Method):
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the division; there is nothing to train."""
         clip = self.clips(problem)
-
-        def restore(y: Tensor) -> Tensor:
-            x = divide(y, problem.psf, self.balance)
-            return x.clamp(0, 1) if clip else x
-
+        restore = partial(self.restored, psf=problem.psf, clip=clip)
         return Estimator(restore, used=self.record(clip=clip))
 
-
-def divide(y: Tensor, psf: np.ndarray, balance: float = 2.0) -> Tensor:
-    """Restore by the quotient of `wiener`, (1, 1, [z,] y, x) to the same shape."""
-    shape = y.shape[2:]
-    widths = [(n, n) for n in psf.shape]
-    y = to_tensor(np.pad(to_array(y), widths, mode="symmetric"), y.device)[0, 0]  # ([z,] y, x)
-    transfer, prior = _spectrum(psf, y), _spectrum(_laplacian(y.ndim), y)
-    gain = transfer.conj() / (transfer.abs().square() + balance * prior.abs().square())
-    x = torch.fft.irfftn(gain * torch.fft.rfftn(y), s=y.shape)
-    inside = tuple(slice(n, n + m) for n, m in zip(psf.shape, shape, strict=True))
-    return x[inside][None, None]
+    def restored(self, y: Tensor, psf: np.ndarray, clip: bool) -> Tensor:
+        """Restore (1, 1, [z,] y, x) by the quotient of `wiener`."""
+        shape, widths = y.shape[2:], [(n, n) for n in psf.shape]
+        y = to_tensor(np.pad(to_array(y), widths, mode="symmetric"), y.device)[0, 0]  # ([z,] y, x)
+        transfer, prior = _spectrum(psf, y), _spectrum(_laplacian(y.ndim), y)
+        gain = transfer.conj() / (transfer.abs().square() + self.balance * prior.abs().square())
+        x = torch.fft.irfftn(gain * torch.fft.rfftn(y), s=y.shape)
+        inside = tuple(slice(n, n + m) for n, m in zip(psf.shape, shape, strict=True))
+        x = x[inside][None, None]
+        return x.clamp(0, 1) if clip else x
 
 
 def wiener(
@@ -259,11 +254,8 @@ def check_iterations(iterations: int, padding: str) -> None:
 
 def _laplacian(n_dim: int) -> np.ndarray:
     """Return the second difference summed over the axes, as a kernel 3 pixels wide."""
-    kernel = np.zeros((3,) * n_dim)
+    kernel = generate_binary_structure(n_dim, 1).astype(float)
     kernel[(1,) * n_dim] = -2 * n_dim
-    for axis in range(n_dim):
-        for side in (0, 2):
-            kernel[tuple(side if a == axis else 1 for a in range(n_dim))] = 1
     return kernel
 
 

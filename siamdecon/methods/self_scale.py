@@ -15,8 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from siamdecon.expect import expect, expect_counts
 from siamdecon.hardware import channels_last, to_array, to_tensor
 from siamdecon.methods.base import Method
-from siamdecon.methods.classical import RichardsonLucy, divide
-from siamdecon.methods.total_variation import minimise
+from siamdecon.methods.classical import RichardsonLucy, Wiener
+from siamdecon.methods.total_variation import TotalVariation
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import (
     PILE_UP,
@@ -42,6 +42,7 @@ MARGIN = 8
 SMALLEST = 24
 #: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
 BASE = {2: 2, 3: 4}
+_WIENERS = [Wiener(balance) for balance in BALANCES]
 _MEDIAN_LR = RichardsonLucy(prefilter="median")
 #: What two cores have time for.
 _LAB = {
@@ -189,13 +190,13 @@ class SelfScale(Method):
     def _first_estimate(self, x: Tensor, psf: np.ndarray, noise: Noise) -> Tensor:
         """Return where the first targets come from, (1, 1, [z,] y, x)."""
         if self.start != "wiener":
-            estimate = minimise(x, PSFConvolution(psf, padding="symmetric"), noise)
+            estimate = TotalVariation().restored(x, psf, noise)
             if self.start == "total_variation":
                 return estimate
             blurred = to_array(reconvolve(to_array(estimate), psf, x.device))
             if not overfits_noise(to_array(x), blurred, noise):
                 return estimate
-        return divide(x, psf).clamp(0, 1)
+        return Wiener().restored(x, psf, clip=True)
 
 
 class ScalePairs(Training):
@@ -240,7 +241,7 @@ class ScalePairs(Training):
 
     def channels(self, x: Tensor) -> Tensor:
         """Return what the network sees of an image: itself and classical estimates, (1, c, [z,] y, x)."""
-        stack = [x, *(divide(x, self.psf, balance).clamp(-0.5, 1.5) for balance in BALANCES)]
+        stack = [x, *(w.restored(x, self.psf, clip=False).clamp(-0.5, 1.5) for w in _WIENERS)]
         stack.append(_MEDIAN_LR.restored(x, self.psf, clip=True))
         return torch.cat(stack, dim=1)
 
@@ -395,7 +396,7 @@ def find_noise(
 def find_noise_in(x: Tensor, psf: np.ndarray) -> Noise:
     """Do the work of `find_noise` on a checked measurement, shape (1, 1, [z,] y, x)."""
     image = to_array(x)  # ([z,] y, x)
-    first = minimise(x, PSFConvolution(psf, padding="symmetric"), estimate_noise(image))
+    first = TotalVariation().restored(x, psf, estimate_noise(image))
     return fit_noise(image, to_array(reconvolve(to_array(first), psf, x.device)))
 
 

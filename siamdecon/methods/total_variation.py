@@ -1,7 +1,7 @@
 """Restoration by the flattest image that explains the data: the strongest classical baseline."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -44,46 +44,33 @@ class TotalVariation(Method):
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the minimisation; there is nothing to train."""
         noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
-
-        def each(i: int, x: Tensor) -> None:
-            if watch.callback is not None:
-                watch.report(i, to_array(x))
-
-        def restore(y: Tensor) -> Tensor:
-            g = PSFConvolution(problem.psf, problem.ndim, self.padding)
-            return minimise(y, g, noise, self.weight, self.iterations, each)
-
+        restore = partial(self.restored, psf=problem.psf, noise=noise, watch=watch)
         return Estimator(restore, used=self.record(noise=noise), noise=noise)
 
-
-def minimise(
-    y: Tensor,
-    g: PSFConvolution,
-    noise: Noise | None = None,
-    weight: float | None = None,
-    iterations: int = 100,
-    each: Callable[[int, Tensor], None] = lambda i, x: None,
-) -> Tensor:
-    """Minimise the objective of `total_variation` by Adam, (1, 1, [z,] y, x) to the same shape."""
-    keep_freed_memory()
-    image, m = to_array(y), mean_response(noise)  # image: ([z,] y, x)
-    if weight is None:
+    def restored(
+        self, y: Tensor, psf: np.ndarray, noise: Noise | None, watch: Watch | None = None
+    ) -> Tensor:
+        """Minimise by Adam, (1, 1, [z,] y, x) to the same shape."""
+        keep_freed_memory()
+        image, m = to_array(y), mean_response(noise)  # image: ([z,] y, x)
+        g = PSFConvolution(psf, image.ndim, self.padding)
         # an image without noise needs some weight, too
-        weight = TV_WEIGHT * max(noise_level(image), 1e-3)
-    with torch.inference_mode(False), torch.enable_grad():
-        y = to_tensor(image, y.device)
-        x = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1).requires_grad_()
-        adam = torch.optim.Adam([x], betas=(0.9, 0.99))
-        for i in range(iterations):
-            adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / iterations))
-            data = torch.nn.functional.huber_loss(m(g(x)), y, delta=0.1)
-            adam.zero_grad()
-            (data + weight * _variation(x)).backward()
-            adam.step()
-            with torch.no_grad():
-                x.clamp_(0, 1)
-            each(i + 1, x)
-    return x.detach()
+        weight = self.weight or TV_WEIGHT * max(noise_level(image), 1e-3)
+        with torch.inference_mode(False), torch.enable_grad():
+            y = to_tensor(image, y.device)
+            x = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1).requires_grad_()
+            adam = torch.optim.Adam([x], betas=(0.9, 0.99))
+            for i in range(self.iterations):
+                adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / self.iterations))
+                data = torch.nn.functional.huber_loss(m(g(x)), y, delta=0.1)
+                adam.zero_grad()
+                (data + weight * _variation(x)).backward()
+                adam.step()
+                with torch.no_grad():
+                    x.clamp_(0, 1)
+                if watch and watch.callback:
+                    watch.report(i + 1, to_array(x))
+        return x.detach()
 
 
 def total_variation(
