@@ -17,6 +17,8 @@ from siamdecon.tiles import Estimator
 #: How big a run is: a few steps, for structure alone; what two CPU cores train in about a minute; the
 #: paper's own settings, for a GPU, and of what is not the paper's, a longer training.
 TIERS = ("test", "lab", "full")
+#: Every method by its name; a class that sets a name enters itself.
+METHODS: dict[str, type["Method"]] = {}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Method:
     sizes: ClassVar[dict[str, dict[int, dict]]] = {}
     choices: ClassVar[tuple[str, ...]] = ()
     in_windows: ClassVar[bool] = False
+
+    def __init_subclass__(cls):
+        if "name" in vars(cls):
+            METHODS[cls.name] = cls
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Look at a problem, train what is to be trained, and return what restores a window of it."""
