@@ -147,10 +147,7 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     with PeakMemory() as memory:
         result = deconvolve(noisy, psf, method.method, **choice, **options)
         end = time.perf_counter()
-    in_one = method.method in (
-        "ssi",
-        "self_scale",
-    )  # their inference takes only a small part of the time
+    in_one = method.method in ("ssi", "self_scale")  # their inference takes little time
     if in_one:
         last_step.append(end)
     row |= {

@@ -75,9 +75,7 @@ def measure(args, steps: int = 40) -> dict:
         loop.take_step()
         return time.perf_counter() - begin
 
-    pairs = [(plain(), package()) for _ in range(steps + 5)][
-        5:
-    ]  # the first ones are for warming up
+    pairs = [(plain(), package()) for _ in range(steps + 5)][5:]  # the first are a warm-up
     pipe.send(None)
     worker.join()
     ratios = [a / b for a, b in pairs]

@@ -157,9 +157,7 @@ def lines(
             scale.set_minor_formatter("")  # its labels would overlap on a short axis
     if "x" in log:
         measured = np.unique(np.concatenate([places[name] for name in curves]))
-        if (
-            len(measured) <= 8
-        ):  # else ticks at powers of ten would be shown beside the measured values
+        if len(measured) <= 8:  # instead of ticks at powers of ten
             axis.set_xticks(measured, minor=False)
             axis.set_xticks([], minor=True)
     axis.spines[["top", "right"]].set_visible(False)

@@ -11,9 +11,7 @@ from IPython.display import Image
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.views import live_or_static
 
-_asked: dict[
-    str, "Question"
-] = {}  # of this kernel, by text: running a cell again replaces the question
+_asked: dict[str, "Question"] = {}  # by text; running a cell again replaces its question
 
 
 class Question:

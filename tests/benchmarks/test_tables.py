@@ -71,7 +71,7 @@ def test_each_cell_is_measured_once(monkeypatch, capsys):
 
 def test_a_budget_begins_no_cell_after_it(capsys):
     assert run("--methods", "lr2", "--budget-s", "-1") == 0
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "run the same command to continue" in capsys.readouterr().out
     assert not Measurements("r.jsonl").rows()
 
 
