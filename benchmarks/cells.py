@@ -20,7 +20,7 @@ from siamdecon import (
 )
 from siamdecon.hardware import available_cores
 from siamdecon.network.inference import predict
-from siamdecon.record import describe_versions
+from siamdecon.restoration import describe_versions
 
 W = LossWeights
 #: A part of the volume, small enough that two cores train on it in under a minute: z, y, x.

@@ -4,7 +4,6 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ import torch
 from benchmarks.convolution import in_turn
 from benchmarks.machine import PeakMemory
 from siamdecon import PSFConvolution, UNet, degrade, load_sample, paper_psf, richardson_lucy
-from siamdecon.methods.tiers import get_tier
+from siamdecon.methods.siamese import Noise2SameD, SiameseTraining
 from siamdecon.network.inference import predict
-from siamdecon.network.training import TrainingLoop
+from siamdecon.problem import Problem
 
 SIDES = (128, 256, 512, 1024)
 
@@ -44,12 +43,13 @@ def grows(timed: dict, repeats: int = 7) -> dict[str, float]:
     return {str(name): value / first for name, value in seconds.items()}
 
 
-def loop(features: int = 16, patch: int = 64) -> TrainingLoop:
+def loop(features: int = 16, patch: int = 64) -> SiameseTraining:
     """Return a training loop of the lab tier."""
     psf = paper_psf(2)
     noisy = degrade(load_sample("histology"), psf)
-    config = replace(get_tier("lab").training, patch_size=patch)
-    return TrainingLoop(UNet(2, features), noisy, psf, config, torch.device("cpu"))
+    config = Noise2SameD.of_tier("lab", 2, {"patch_size": patch}).config
+    problem = Problem.as_it_is(noisy, psf, device="cpu")
+    return SiameseTraining(UNet(2, features), problem, config)
 
 
 def step_by_features() -> dict:
@@ -106,7 +106,7 @@ def memory_by_features() -> dict[str, float]:
     return {n: peak / peaks["4"] for n, peak in peaks.items()}
 
 
-def peak_of_steps(training: TrainingLoop) -> int:
+def peak_of_steps(training: SiameseTraining) -> int:
     """Return the peak memory of three steps, in bytes."""
     with PeakMemory() as memory:
         for _ in range(3):

@@ -13,7 +13,7 @@ from benchmarks.machine import PeakMemory
 from siamdecon import paper_psf
 from siamdecon.files.on_disk import release
 from siamdecon.files.tiff import create_tiff
-from siamdecon.streaming import deconvolve_file
+from siamdecon.restoration import deconvolve_file
 
 LIMIT = 2 * 2**30
 #: Shape (float32), method and options. The network is the test tier's: only its memory matters here.

@@ -15,9 +15,9 @@ from torch.nn.functional import mse_loss, pad
 
 from siamdecon import UNet, degrade, load_sample, paper_psf
 from siamdecon.hardware import available_cores
-from siamdecon.methods.tiers import get_tier
+from siamdecon.methods.siamese import Noise2SameD, SiameseTraining
 from siamdecon.microscope.noise import estimate_noise
-from siamdecon.network.training import TrainingLoop
+from siamdecon.problem import Problem
 
 
 def plain_step(model, adam, x: torch.Tensor, psf: torch.Tensor, mask: torch.Tensor) -> None:
@@ -55,11 +55,12 @@ def plain_steps(pipe, features: int, psf: np.ndarray) -> None:
 
 def measure(args, steps: int = 40) -> dict:
     """Time both kinds of step in turn; print and return medians and their ratio."""
-    tier = get_tier("lab", 2)
+    tier = Noise2SameD.of_tier("lab", 2, {})
     psf = paper_psf(2)
     noisy = degrade(load_sample("histology"), psf)
-    config = dataclasses.replace(tier.training, noise=estimate_noise(noisy))
-    loop = TrainingLoop(UNet(2, tier.features), noisy, psf, config, torch.device("cpu"))
+    config = dataclasses.replace(tier.config, noise=estimate_noise(noisy))
+    problem = Problem.as_it_is(noisy, psf, device="cpu")
+    loop = SiameseTraining(UNet(2, tier.features), problem, config)
     spawn = multiprocessing.get_context("spawn")
     pipe, end = spawn.Pipe()
     worker = spawn.Process(target=plain_steps, args=(end, tier.features, psf), daemon=True)

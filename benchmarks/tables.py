@@ -15,7 +15,7 @@ from benchmarks.cells import METHODS, measure_cell
 from benchmarks.measurements import Measurements, code_version
 from benchmarks.report import VOLUME, draw, tables
 from siamdecon import load_benchmark, load_volume
-from siamdecon.methods.tiers import tier_name
+from siamdecon.methods import tier_name
 
 
 def parser() -> argparse.ArgumentParser:

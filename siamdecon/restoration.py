@@ -150,7 +150,7 @@ def deconvolve(
         learned baseline; or "self_scale", which is not the paper's and the best here
         (see `siamdecon.methods.self_scale`). The last two take options as a classical method does.
     tier : str, optional
-        How big a run is: "lab", "full" or "test"; see `siamdecon.methods.tiers`.
+        How big a run is: "lab", "full" or "test"; see `siamdecon.methods.base`.
     seed : int
         Seed of everything random: on a CPU the same seed gives the same image.
     average_flips, calibrate : bool, optional

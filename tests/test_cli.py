@@ -10,8 +10,8 @@ import tifffile
 
 from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
+from siamdecon.methods.siamese import SiameseTraining
 from siamdecon.microscope.psf import Microscope, gibson_lanni
-from siamdecon.network.training import TrainingLoop
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
 OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
@@ -189,23 +189,23 @@ def test_optics_of_square_pixels_are_not_taken_for_others(files, capsys):
 
 @pytest.mark.parametrize("where", [[], ["--on-disk"]])
 def test_an_interrupted_training_is_announced(files, capsys, monkeypatch, where):
-    step = TrainingLoop.take_step
+    step = SiameseTraining.take_step
 
     def interrupted(loop):
-        if loop.run.step == 1:
+        if loop.step == 1:
             raise KeyboardInterrupt
         step(loop)
 
-    monkeypatch.setattr(TrainingLoop, "take_step", interrupted)
+    monkeypatch.setattr(SiameseTraining, "take_step", interrupted)
     assert run("--psf", "psf.tif", *where) == 0
     assert capsys.readouterr().out.endswith("(interrupted: partial result)\n")
 
 
 def test_a_training_that_diverges_is_one_line(files, capsys, monkeypatch):
     def diverged(loop):
-        for p in loop.run.average.parameters():
+        for p in loop.average.parameters():
             p.data.fill_(float("nan"))
 
-    monkeypatch.setattr(TrainingLoop, "finish", diverged)
+    monkeypatch.setattr(SiameseTraining, "finish", diverged)
     assert run("--psf", "psf.tif") == 2
     assert "the training has diverged" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from siamdecon import (
     train,
     wiener,
 )
-from siamdecon.methods.tiers import get_tier
+from siamdecon.methods.siamese import Noise2SameD
 from siamdecon.network.inference import predict
 
 pytestmark = pytest.mark.gpu
@@ -53,20 +53,17 @@ def test_classical_methods_agree_with_the_cpu(noisy, method):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_every_precision_trains(noisy, precision):
-    config = dataclasses.replace(get_tier("lab").training, steps=30, precision=precision)
+    config = dataclasses.replace(
+        Noise2SameD.of_tier("lab", 2, {}).config, steps=30, precision=precision
+    )
     run = train(UNet(features=16), noisy, PSF, config, device="cuda")
     assert np.isfinite(run.history["total"]).all()
     assert run.history["rec"][-5:].mean() < run.history["rec"][:5].mean()
     assert np.isfinite(predict(run, noisy, PSF)).all()
 
 
-def test_a_compiled_network_trains(noisy):
-    config = dataclasses.replace(get_tier("lab").training, steps=10, compile=True)
-    assert train(UNet(features=16), noisy, PSF, config, device="cuda").step == 10
-
-
 def test_a_checkpoint_moves_from_gpu_to_cpu(noisy, tmp_path):
-    config = dataclasses.replace(get_tier("test").training, precision="float32")
+    config = dataclasses.replace(Noise2SameD.of_tier("test", 2, {}).config, precision="float32")
     saved = {"checkpoint": tmp_path / "run.pt"}
     train(UNet(features=4), noisy, PSF, config, device="cuda", **saved)
     assert train(UNet(features=4), noisy, PSF, config, device="cpu", **saved).step == config.steps

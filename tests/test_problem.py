@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from siamdecon import Microscope, paper_psf
 from siamdecon.files.images import Image
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import check_image, check_psf, check_psf_fits, check_sampling
+from siamdecon.microscope.kernel import check_psf, check_psf_fits
 from siamdecon.microscope.psf import gibson_lanni
+from siamdecon.problem import check_image, check_sampling
 
 RAMP = np.arange(12.0).reshape(3, 4)
 

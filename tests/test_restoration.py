@@ -11,8 +11,8 @@ import siamdecon
 from siamdecon import LossWeights, deconvolve, load_sample, paper_psf, read_image, richardson_lucy
 from siamdecon.files.images import Image
 from siamdecon.files.phantoms import filaments
-from siamdecon.methods.base import METHODS
-from siamdecon.methods.tiers import TIERS, get_tier
+from siamdecon.methods import METHODS
+from siamdecon.methods.siamese import Noise2SameD
 from siamdecon.network.inference import predict
 from siamdecon.network.patches import random_patches
 
@@ -93,7 +93,9 @@ def test_the_settings_name_everything_that_was_used():
     assert (settings["method"], settings["tier"], settings["seed"]) == ("noise2same_d", "test", 3)
     assert settings["training"]["weights"]["lambda_inv_d"] == 2
     assert (
-        settings["training"]["steps"] == settings["steps_done"] == TIERS["test"][2].training.steps
+        settings["training"]["steps"]
+        == settings["steps_done"]
+        == Noise2SameD.size("test", 2)["steps"]
     )
     assert settings["versions"]["torch"] == torch.__version__
     assert settings["image"]["shape"] == list(CLEAN.shape)
@@ -253,7 +255,7 @@ BAD = {
     ),
     "thin PSF": (
         {"image": VOLUME, "psf": PSF[None]},
-        r"3 planes or more .* \(1, 3, 3\): .*planes=",
+        r"3 planes or more .* \(1, 3, 3\); .*planes=",
     ),
     "large PSF": (
         {"image": VOLUME, "psf": paper_psf(3)},
@@ -294,7 +296,7 @@ def test_bad_input_is_an_error_before_any_work(case, monkeypatch):
     def no_work(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("siamdecon.methods.base.train", no_work)
+    monkeypatch.setattr("siamdecon.methods.siamese.SiameseTraining", no_work)
     changes, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         restore(**changes)
@@ -308,14 +310,16 @@ def test_an_unnormalised_kernel_is_normalised_with_a_warning():
 
 def test_the_full_tier_is_the_papers():
     """One place says how big a run is, and the full tier is the paper's Section 2."""
-    full = get_tier("full", 2)
-    assert (full.features, full.training.steps, full.training.batch_size) == (96, 3000, 16)
-    assert (full.training.patch_size, full.training.learning_rate) == (128, 4e-4)
-    assert (full.training.schedule, full.training.halve_every) == ("step", 500)
-    volume = get_tier("full", 3).training
+    full = Noise2SameD.of_tier("full", 2, {})
+    assert (full.features, full.config.steps, full.config.batch_size) == (96, 3000, 16)
+    assert (full.config.patch_size, full.config.learning_rate) == (128, 4e-4)
+    assert (full.config.schedule, full.config.halve_every) == ("step", 500)
+    assert (full.average_flips, full.calibrate, full.noise) == (False, False, None)
+    volume = Noise2SameD.of_tier("full", 3, {}).config
     assert (volume.steps, volume.batch_size, volume.patch_size) == (15000, 4, 64)
     assert volume.halve_every == 2000
-    assert get_tier() == TIERS["test"][2]  # from the environment
+    here = Noise2SameD.of_tier(None, 2, {})  # from the environment
+    assert here == Noise2SameD.of_tier("test", 2, {})
 
 
 def test_the_callers_random_numbers_are_left_alone():

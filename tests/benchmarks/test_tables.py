@@ -13,8 +13,7 @@ from benchmarks.cells import METHODS, measure_cell
 from benchmarks.measurements import Measurements, code_version
 from benchmarks.report import PAPER_2D, PAPER_3D
 from siamdecon import degrade, load_sample, paper_psf, richardson_lucy, score
-from siamdecon.methods.self_scale import DEFAULTS as SELF_SCALE
-from siamdecon.methods.tiers import OWN_SIZES
+from siamdecon.methods import METHODS as METHODS_OF
 
 CLEAN = load_sample("nuclei")[:64, :64]
 
@@ -182,10 +181,10 @@ def test_the_papers_rows_are_rows_of_the_tables():
 def test_other_settings_are_another_version(monkeypatch):
     before = code_version("test")
     assert before == code_version("test") != code_version("lab")
-    monkeypatch.setitem(OWN_SIZES["self_scale"], "test", {"steps": 3})
+    monkeypatch.setitem(METHODS_OF["self_scale"].sizes["test"][2], "steps", 3)
     changed = code_version("test")
     assert changed != before
-    monkeypatch.setitem(SELF_SCALE[2], "scales", ((2,),))
+    monkeypatch.setitem(METHODS_OF["noise2same_d"].sizes["test"][3], "features", 5)
     assert code_version("test") not in (before, changed)
 
 

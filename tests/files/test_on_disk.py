@@ -10,13 +10,15 @@ import pytest
 import tifffile
 import torch
 
-from siamdecon import deconvolve, read_image, richardson_lucy, write_image
+from siamdecon import deconvolve, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import look_through
 from siamdecon.files.phantoms import filaments
 from siamdecon.files.tiff import create_tiff
-from siamdecon.streaming import deconvolve_file
+from siamdecon.methods.classical import RichardsonLucy
+from siamdecon.problem import value_range
+from siamdecon.restoration import deconvolve_file
 
 PSF = np.ones((3, 5, 3)) / 45
 VOXEL = (0.5, 0.2, 0.2)
@@ -52,7 +54,7 @@ def test_lucy_richardson_gives_what_it_gives_in_memory(options):
 def test_windows_are_read_and_written_a_few_planes_at_a_time(planes, monkeypatch):
     whole = on_disk("richardson_lucy", tile=24, iterations=2).data
     monkeypatch.setattr("siamdecon.files.on_disk._SPAN", planes * 90 * 70 * 4)
-    large = look_through(read_image("in.tif", memmap=True))
+    large = look_through(read_image("in.tif", memmap=True), value_range)
     window = (slice(3, 9), slice(0, 90), slice(5, 6))
     expected = (large.image.data[window] - large.low) / (large.high - large.low)
     np.testing.assert_allclose(large[window], expected, atol=1e-6)
@@ -116,13 +118,12 @@ def test_a_big_endian_file_comes_back_in_its_dtype(disk):
 
 
 def test_an_interrupted_run_leaves_nothing(folder, monkeypatch):
-    def interrupted(f, large, out, *_):
+    def interrupted(out, *_):
         out[:5] = 1
-        yield 1
         raise KeyboardInterrupt
 
     before = sorted(folder.iterdir())
-    monkeypatch.setattr("siamdecon.streaming.restore_windows", interrupted)
+    monkeypatch.setattr("siamdecon.restoration.write_window", interrupted)
     with pytest.raises(KeyboardInterrupt):
         on_disk("richardson_lucy")
     assert sorted(folder.iterdir()) == before
@@ -131,13 +132,15 @@ def test_an_interrupted_run_leaves_nothing(folder, monkeypatch):
 def test_a_full_gpu_halves_the_tiles(monkeypatch):
     expected, sides = on_disk("richardson_lucy", iterations=1, tile=64).data, []
 
-    def limited(image, *arguments, **options):
-        sides.append(max(image.shape))
+    restored = RichardsonLucy.restored
+
+    def limited(method, x, *arguments, **options):
+        sides.append(max(x.shape))
         if sides[-1] > 60:
             raise torch.cuda.OutOfMemoryError("full")
-        return richardson_lucy(image, *arguments, **options)
+        return restored(method, x, *arguments, **options)
 
-    monkeypatch.setattr("siamdecon.streaming.richardson_lucy", limited)
+    monkeypatch.setattr(RichardsonLucy, "restored", limited)
     with pytest.warns(UserWarning, match="tiles of 32 in place of 64"):
         tiled = on_disk("richardson_lucy", iterations=1, tile=64, overwrite=True).data
     assert max(sides) > 60 > sides[-1]
@@ -147,7 +150,7 @@ def test_a_full_gpu_halves_the_tiles(monkeypatch):
 def test_one_look_finds_what_arrays_would_tell(monkeypatch):
     monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 20_000)  # a few planes at a time
     image = read_image("in.tif", memmap=True)
-    found = look_through(image)
+    found = look_through(image, value_range)
     unit = (image.data.astype(float) - found.low) / (found.high - found.low)
     assert (unit.min(), unit.max()) == (0, 1)
     assert found.mean() == pytest.approx(unit.mean())
@@ -159,7 +162,7 @@ def test_one_look_finds_what_arrays_would_tell(monkeypatch):
 def test_the_lively_window_holds_the_contrast():
     volume = np.zeros((40, 300, 300), np.float32)
     volume[20, 250:260, 40:50] = 1
-    lively = look_through(Image(volume, "ZYX")).lively
+    lively = look_through(Image(volume, "ZYX"), value_range).lively
     assert volume[lively].sum() == 100
     assert volume[lively].shape == (40, 128, 128)
 
@@ -173,7 +176,7 @@ def test_the_lively_window_holds_the_contrast():
         ({"tile": 3}, "tile: expected 16 or more"),
         ({"psf": np.ones((3, 3)) / 9}, "expected 3 axes"),
         ({"output": "out.png"}, "expected a TIFF"),
-        ({"start": np.zeros((38, 90, 70))}, "start 'mean' or 'image'"),
+        ({"start": np.zeros((38, 90, 70))}, "got a function or an array"),
         ({"calibrate": True}, "calibrate: richardson_lucy has no such choice"),
     ],
 )
@@ -218,7 +221,7 @@ def test_the_command_line_leaves_an_image_on_disk(capsys):
 PEAK = """
 import resource, sys
 import numpy as np
-from siamdecon.streaming import deconvolve_file
+from siamdecon.restoration import deconvolve_file
 deconvolve_file(sys.argv[1], np.ones((3, 3, 3)) / 27, "out.tif", "richardson_lucy", iterations=1,
                 tile=64, overwrite=True, progress=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -11,7 +11,7 @@ from skimage import color
 
 from siamdecon.lab import plots
 from siamdecon.lab.plots import PALETTE, gallery, lines, loss_curves, score_table
-from siamdecon.network.run import History
+from siamdecon.network.training import History
 
 
 def pixels(picture):

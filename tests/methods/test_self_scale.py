@@ -1,5 +1,7 @@
 """Own coarser scales: pairs are what they claim, nothing random is left open, and it beats its start."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,29 @@ from scipy.signal import convolve
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.phantoms import filaments
-from siamdecon.methods.coarser_scales import BALANCES, Lesson, _cut, downsample, match_coarse
-from siamdecon.methods.self_scale import find_noise, self_scale
+from siamdecon.methods.self_scale import (
+    BALANCES,
+    ScalePairs,
+    SelfScale,
+    _cut,
+    downsample,
+    find_noise,
+    match_coarse,
+)
 from siamdecon.microscope.noise import add_noise
-from siamdecon.network.run import steps_taken
+from siamdecon.network.training import Watch, steps_taken
+from siamdecon.problem import Problem
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 QUICK = {"scales": ((2,),), "steps": 2, "features": 2, "patch_size": 32}
+
+
+def self_scale(image, psf, *, seed=0, callback=None, clip=True, voxel_size=None, **options):
+    """Restore an image in [0, 1] as it is, at the lab tier."""
+    problem = Problem.as_it_is(image, psf, device="cpu", limited=clip)
+    source = replace(problem.source, voxel_size=voxel_size)
+    method = SelfScale.of_tier("lab", problem.ndim, {"clip": clip, **options})
+    return method.restore(replace(problem, seed=seed, source=source), Watch(callback))
 
 
 def test_a_coarser_copy_of_a_smooth_scene_is_the_scene_on_a_coarser_grid():
@@ -57,17 +75,18 @@ def test_noise_of_a_copy_is_averaged_away():
 def test_a_training_pair_is_the_copy_and_its_degradation():
     clean = load_sample("nuclei")[:160, :160]
     noise = Noise(gaussian=0.05, clip=False)
-    lesson = Lesson(PSF, noise, 3, 0, None, torch.device("cpu"))
-    lesson.prepare(clean, (2,))
-    assert len(lesson.pairs) == 3
-    for pair in lesson.pairs:
+    method = SelfScale(((2,),), copies=3)
+    pairs = ScalePairs(Problem.as_it_is(clean, PSF, device="cpu"), method, noise)
+    pairs.prepare(clean, (2,))
+    assert len(pairs.pairs) == 3
+    for pair in pairs.pairs:
         assert pair.shape == (1 + len(BALANCES) + 1 + 1, 79, 79)
         seen, truth = pair[0].numpy(), pair[-1].numpy()
         assert truth.max() == pytest.approx(clean.max(), abs=1e-5)
         blurred = convolve(np.pad(truth, 1, mode="symmetric"), PSF, mode="valid", method="direct")
         left = seen - blurred
         assert left.std() == pytest.approx(0.05, rel=0.05) and abs(left.mean()) < 0.003
-    firsts = [pair[0].numpy() for pair in lesson.pairs]
+    firsts = [pair[0].numpy() for pair in pairs.pairs]
     assert np.abs(firsts[0] - firsts[1]).max() > 0.1  # other places, other noise
 
 
@@ -199,7 +218,7 @@ def test_noise_that_leaves_the_range_far_is_learned_from():
 def test_each_round_has_its_scales(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "siamdecon.methods.coarser_scales.downsample",
+        "siamdecon.methods.self_scale.downsample",
         lambda x, s, c: seen.append(s) or downsample(x, s, c),
     )
     image = degrade(load_sample("nuclei")[:70, :70], PSF, Noise(gaussian=0.05))

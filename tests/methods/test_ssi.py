@@ -1,16 +1,28 @@
 """SSI: what is hidden stays hidden, the loss is its formula, a run repeats, and it restores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from siamdecon import deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.images import Image
-from siamdecon.methods.ssi import SmallUNet, bounds, hide, ssi
+from siamdecon.methods.ssi import SSI, SmallUNet, bounds, hide
 from siamdecon.network.losses import mean_square
+from siamdecon.network.training import Watch
+from siamdecon.problem import Problem
 from siamdecon.tiles import TILE
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+
+
+def ssi(image, psf, *, seed=0, callback=None, clip=True, voxel_size=None, **options):
+    """Restore an image in [0, 1] as it is, at the lab tier."""
+    problem = Problem.as_it_is(image, psf, device="cpu", limited=clip)
+    source = replace(problem.source, voxel_size=voxel_size)
+    method = SSI.of_tier("lab", problem.ndim, {"clip": clip, **options})
+    return method.restore(replace(problem, seed=seed, source=source), Watch(callback))
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 9, 11), (1, 1, 6, 7, 8)])

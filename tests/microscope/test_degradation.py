@@ -5,7 +5,7 @@ import pytest
 from scipy import signal, stats
 
 from siamdecon.files.phantoms import filaments
-from siamdecon.microscope.degradation import PAPER_2D, PAPER_3D, Noise, blur, degrade, residual
+from siamdecon.microscope import PAPER_2D, PAPER_3D, Noise, blur, degrade, residual
 from siamdecon.microscope.psf import paper_psf
 
 QUANTUM = 1 / 1024

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from siamdecon import LossWeights, Noise, PSFConvolution, TrainingConfig, UNet, train
-from siamdecon.network.run import History
-from siamdecon.network.training import TrainingLoop
+from siamdecon.methods.siamese import SiameseTraining
+from siamdecon.network.training import History
+from siamdecon.problem import Problem
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 TINY = TrainingConfig(
@@ -137,9 +138,9 @@ def test_an_empty_history():
 
 def test_masked_pixels_are_replaced_by_noise_and_no_others():
     config = dataclasses.replace(TINY, patch_size=40, mask_percent=4, mask_sigma=0.2)
-    loop = TrainingLoop(network(), image(), PSF, config, torch.device("cpu"))
+    run = SiameseTraining(network(), Problem.as_it_is(image(), PSF, device="cpu"), config)
     x = torch.full((400, 1, 40, 40), 7.0)
-    mask, x_masked = loop.hide(x)
+    mask, x_masked = run.hide(x)
     assert torch.equal(x_masked[~mask], x[~mask])
     noise = x_masked[mask]
     assert abs(noise.mean()) < 5 * 0.2 / len(noise) ** 0.5
@@ -229,13 +230,13 @@ def test_known_noise_puts_its_mean_into_the_loss():
     """With clipping known, the reconstruction loss of the very first step is that of m(g(f(x)))."""
     noise = Noise(gaussian=0.2)
     config = dataclasses.replace(TINY, noise=noise, precision="float32")
-    loop = TrainingLoop(network(), image(), PSF, config, torch.device("cpu"))
-    x = loop.patches()
+    run = SiameseTraining(network(), Problem.as_it_is(image(), PSF, device="cpu"), config)
+    x = run.patches()
     with torch.no_grad():
-        out = loop.forward(x)
-        f = loop.f(x) * loop.run.std + loop.run.mean
+        out = run.forward(x)
+        f = run.model(x) * run.std + run.mean
     expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
-    got = out.expected * loop.run.std + loop.run.mean
+    got = out.expected * run.std + run.mean
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
