@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,10 @@ def keep_freed_memory() -> None:
     takes a quarter of the step. Larger blocks are still returned: kept, their fragments would increase
     memory by half (loops over volumes use a `Workspace`). Does nothing with another C library.
     """
-    try:
+    with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(-3, 2**24)  # M_MMAP_THRESHOLD of malloc.h
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        mallopt(-3, 2**24)  # M_MMAP_THRESHOLD of malloc.h
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
@@ -166,18 +165,6 @@ def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch
             return torch.bfloat16
         return torch.float16 if scaled else None
     return torch.bfloat16 if _cpu_has_bfloat16() else None
-
-
-def precision_used(device: str, precision: str = "auto", scaled: bool = True) -> str:
-    """Return the name of the dtype that `autocast_dtype` chooses, for the record of a result.
-
-    Examples
-    --------
-    >>> precision_used("cpu", "float32")
-    'float32'
-    """
-    dtype = autocast_dtype(torch.device(device), precision, scaled)
-    return str(dtype or torch.float32).removeprefix("torch.")
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -1,8 +1,8 @@
-"""A measurement and its kernel: looked at once, put on one scale; everything below trusts it."""
+"""A measurement and its kernel, checked and scaled once; the rest of the package relies on that."""
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from siamdecon.microscope.kernel import check_psf_fits
 
 
 class Pixels(Protocol):
-    """Pixels in [0, 1], wherever they lie: a tensor in memory, or what reads windows from a disk."""
+    """Pixels in [0, 1]: a tensor in memory, or an object that reads windows from a file."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -34,25 +34,25 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is to be solved: a measurement in [0, 1], the kernel that blurred it, and where to compute.
+    """A deconvolution problem: a measurement in [0, 1], the kernel that blurred it, a device and a seed.
 
     Parameters
     ----------
     x : Pixels, shape ([z,] y, x)
-        The measurement, on the scale of [0, 1].
+        The measurement, scaled to [0, 1].
     psf : ndarray, shape ([z,] y, x)
         The kernel, with sum 1.
     source : Image
-        The measurement as it came.
+        The measurement in its own units.
+    device : torch.device
     low, high : float
         The values of the source that are 0 and 1 in `x`.
     sample : tuple of slice
-        The window that noise and contrast are estimated in: all of an image in memory.
-    sha256 : str, optional
-        Of the source's pixels, where it is known already.
-    device : torch.device
+        The window that noise and contrast are estimated in; the whole of an image in memory.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
+    sha256 : str, optional
+        Checksum of the source's pixels, if it is known already.
 
     Examples
     --------
@@ -64,10 +64,10 @@ class Problem:
     x: Pixels
     psf: np.ndarray
     source: Image
-    low: float
-    high: float
-    sample: Window
     device: torch.device
+    low: float = 0.0
+    high: float = 1.0
+    sample: Window = (slice(None),)
     seed: int = 0
     sha256: str | None = None
 
@@ -76,8 +76,8 @@ class Problem:
     voxel_size = property(lambda self: self.source.voxel_size)
 
     @classmethod
-    def look(cls, image, psf, *, device=None, seed: int = 0) -> "Problem":
-        """Look at an image in memory, array or `Image`; scale it to [0, 1] unless it fills that already.
+    def look(cls, image, psf, *, device=None, seed: int = 0) -> Self:
+        """Take an image in memory, array or `Image`; scale it to [0, 1] unless it fills that already.
 
         Raises
         ------
@@ -85,45 +85,34 @@ class Problem:
             If image or kernel can't be used, or do not fit each other.
         """
         pixels = check_image(image)
-        plain = np.asarray(image)
-        source = image if isinstance(image, Image) else Image(plain, "ZYX"[-pixels.ndim :])
+        source = image if isinstance(image, Image) else _without_metadata(np.asarray(image))
         kernel = _kernel(psf, source)
         low, high = value_range(source, float(source.data.min()), float(source.data.max()))
-        return cls._in_memory(
-            (pixels - low) / (high - low), kernel, source, low, high, device, seed
-        )
+        x = to_tensor((pixels - low) / (high - low), device)[0, 0]  # ([z,] y, x)
+        return cls(x, kernel, source, x.device, low, high, seed=seed)
 
     @classmethod
-    def as_it_is(
-        cls, image, psf, *, device=None, limited: bool = True, mend: str = ""
-    ) -> "Problem":
-        """Look at an array that is on the scale of [0, 1] already, give or take some noise."""
+    def as_it_is(cls, image, psf, *, device=None, limited: bool = True, mend: str = "") -> Self:
+        """Take an array that is scaled to [0, 1] already, apart from some noise if it is `limited`."""
         pixels = check_image(image)
         if limited:
             expect_unit_range(pixels, mend=mend)
         kernel = PSFConvolution(psf, pixels.ndim).psf.numpy()
-        source = Image(pixels, "ZYX"[-pixels.ndim :])
-        return cls._in_memory(pixels, kernel, source, 0.0, 1.0, device)
+        x = to_tensor(pixels, device)[0, 0]  # ([z,] y, x)
+        return cls(x, kernel, _without_metadata(pixels), x.device)
 
     @classmethod
-    def on_disk(cls, source: Image, psf, *, device=None, seed: int = 0) -> "Problem":
-        """Look through an image on disk once, window by window; see `siamdecon.files.on_disk`."""
+    def on_disk(cls, source: Image, psf, *, device=None, seed: int = 0) -> Self:
+        """Scan an image on disk once, slab by slab; see `siamdecon.files.on_disk`."""
         kernel = _kernel(psf, source)
         found = look_through(source, value_range)
-        low, high = found.low, found.high
-        rest = (found.lively, pick_device(device), seed, found.sha256)
-        return cls(found, kernel, source, low, high, *rest)
-
-    @classmethod
-    def _in_memory(cls, pixels, psf, source, low, high, device, seed=0) -> "Problem":
-        x = to_tensor(pixels, device)[0, 0]  # ([z,] y, x)
-        everything = (slice(None),) * len(x.shape)
-        return cls(x, psf, source, low, high, everything, x.device, seed)
+        rest = (found.low, found.high, found.lively, seed, found.sha256)
+        return cls(found, kernel, source, pick_device(device), *rest)
 
     @property
     def whole(self) -> Tensor:
-        """All of the measurement, shape (1, 1, [z,] y, x)."""
-        return self.x[(slice(None),) * self.ndim][None, None]
+        """The whole measurement, in memory, shape (1, 1, [z,] y, x)."""
+        return self.x[None, None]
 
     def seen(self) -> np.ndarray:
         """Return the window that noise and contrast are estimated in."""
@@ -134,27 +123,16 @@ class Problem:
         return estimate * (self.high - self.low) + self.low
 
     def identity(self) -> bytes:
-        """Return what tells this measurement from others, for a checkpoint."""
+        """Return bytes that identify this measurement, for the key of a checkpoint."""
         return self.sha256.encode() if self.sha256 else to_array(self.whole).tobytes()
 
     def describe(self) -> dict:
         """Describe image and kernel by shape and checksum, so that a result can be matched to them."""
-        source, psf = self.source, self.psf
-        sha256 = self.sha256
-        if sha256 is None:
-            sha256 = hashlib.sha256(np.ascontiguousarray(source.data, source.dtype)).hexdigest()
-        return {
-            "image": {
-                "path": str(source.path) if source.path else None,
-                "sha256_of_pixels": sha256,
-                "shape": list(source.shape),
-                "dtype": str(source.dtype),
-            },
-            "psf": {
-                "sha256_of_values": hashlib.sha256(psf.astype("<f8").tobytes()).hexdigest(),
-                "shape": list(psf.shape),
-            },
-        }
+        source, path = self.source, self.source.path and str(self.source.path)
+        sha256 = self.sha256 or _sha256(source.data, source.dtype)
+        image = {"path": path, "sha256_of_pixels": sha256, "shape": list(source.shape)}
+        psf = {"sha256_of_values": _sha256(self.psf, "<f8"), "shape": list(self.psf.shape)}
+        return {"image": image | {"dtype": str(source.dtype)}, "psf": psf}
 
 
 def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
@@ -169,20 +147,19 @@ def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
     >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
     (0.0, 1.0)
     """
-    if image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1:
-        return 0.0, 1.0
-    return low, high
+    fills = image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1
+    return (0.0, 1.0) if fills else (low, high)
 
 
 def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
-    """Return an image or volume as a contiguous float32 array, or say why it can't be restored.
+    """Return an image or volume as a contiguous float32 array, after checking that it can be restored.
 
     Parameters
     ----------
     image : array, shape ([z,] y, x)
         Grey values of any real dtype.
     name : str
-        What the message calls it.
+        The name in the error message.
 
     Returns
     -------
@@ -206,14 +183,11 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     image = np.asarray(image)
     shape, grey = Words(f"shape {image.shape}"), "grey values (y, x) or (z, y, x)"
     colour = image.ndim == 3 and image.shape[-1] in (3, 4) and min(image.shape[:2]) > 4
-    if colour:
-        shape = Words(f"{shape}, which looks like colour")
     mend = "take one channel, image[..., 0], or convert it with skimage.color.rgb2gray"
-    expect(not colour, name, grey, shape, mend)
+    expect(not colour, name, grey, Words(f"{shape}, which looks like colour"), mend)
     mend = "pick one channel and one time point, for example image[0]"
     expect(image.ndim in (2, 3) and image.size > 0, name, grey, shape, mend)
-    real = image.dtype.kind in "buif"
-    expect(real, name, "real numbers", Words(f"dtype {image.dtype}"))
+    expect(image.dtype.kind in "buif", name, "real numbers", Words(f"dtype {image.dtype}"))
     image = np.ascontiguousarray(image, dtype=np.float32)
     bad = image.size - np.count_nonzero(np.isfinite(image))
     found = Words(f"{bad} NaN or infinite pixels of {image.size}")
@@ -225,7 +199,7 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
 
 
 def check_sampling(psf: Image | np.ndarray, image: Image) -> None:
-    """Raise ValueError if a kernel says that its voxels are of another size than the image's.
+    """Raise ValueError if the voxel size of a kernel is known and differs from the image's.
 
     Examples
     --------
@@ -238,13 +212,19 @@ def check_sampling(psf: Image | np.ndarray, image: Image) -> None:
     sizes = getattr(psf, "voxel_size", None), image.voxel_size
     if None in sizes:
         return
-    mend = (
-        "compute or resample it for these voxels, or pass numpy.asarray(psf) if the file is wrong"
-    )
+    mend = "compute or resample it for those, or pass numpy.asarray(psf) if the file is wrong"
     for axis, ours, theirs in zip(image.axes, *sizes, strict=True):
         if ours and theirs:
             voxels = f"voxels of {theirs:g} um along {axis.lower()}, as the image has"
             expect(abs(ours / theirs - 1) <= 0.05, "psf", voxels, Words(f"{ours:g}"), mend)
+
+
+def _without_metadata(pixels: np.ndarray) -> Image:
+    return Image(pixels, "ZYX"[-pixels.ndim :])
+
+
+def _sha256(values: np.ndarray, dtype: np.dtype | str) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values, dtype)).hexdigest()
 
 
 def _kernel(psf, source: Image) -> np.ndarray:

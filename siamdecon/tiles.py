@@ -1,9 +1,10 @@
-"""What restores a window of an image, and how windows are put together without a seam."""
+"""How a method restores an image: as a whole, in tiles, or window by window."""
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -11,25 +12,28 @@ import torch
 from torch import Tensor
 
 from siamdecon.expect import expect
+from siamdecon.files.on_disk import Window
 
 #: Side of a tile by number of dimensions; in 3D the paper's.
 TILE = {2: 1024, 3: 128}
 STITCHES = ("blend", "exact")
-#: Side of the smallest tiles that a GPU short of memory is asked to restore.
+#: Side of the smallest tiles tried on a GPU that is short of memory.
 SMALLEST = 32
 Result = TypeVar("Result")
+#: Maps a tensor (n, c, [z,] y, x) to one of the same spatial shape.
+Restore = Callable[[Tensor], Tensor]
 
 
 @dataclass
 class Estimator:
-    """What a method gives when it has looked at an image: the function that restores any window of it.
+    """What a method returns when it has been fitted to an image: a function that restores any window of it.
 
     Parameters
     ----------
     restore : callable
         Maps (1, 1, [z,] y, x) in [0, 1] to the same shape.
     halo : int, optional
-        How many pixels beyond a window it looks; None if it needs the whole image.
+        How many pixels beyond a window influence its estimate; None if the whole image does.
     stride : int
         Windows begin at multiples of this many pixels.
     tile : int, optional
@@ -37,10 +41,10 @@ class Estimator:
     core : int, optional
         Side of what a window contributes to an image on disk.
     stitch : str
-        How tiles in memory are put together: "blend" or "exact".
+        How tiles in memory are combined: "blend" or "exact".
     contrast : callable, optional
-        Takes an estimate (1, 1, [z,] y, x) of `Problem.sample`; returns the scale and the offset that
-        make it explain the measurement best.
+        Takes an estimate (1, 1, [z,] y, x) of `Problem.sample`; returns the scale and the offset with
+        which it explains the measurement best.
     used : dict
         The settings used, for the record.
     noise, history, run
@@ -52,7 +56,7 @@ class Estimator:
     tensor([[[[2., 2.]]]])
     """
 
-    restore: Callable[[Tensor], Tensor]
+    restore: Restore
     halo: int | None = None
     stride: int = 1
     tile: int | None = None
@@ -65,18 +69,18 @@ class Estimator:
     run: Any = None
 
     def whole(self, x: Tensor) -> Tensor:
-        """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles where it is large."""
+        """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles if it is large."""
         if self.tile is None:
             estimate = self.restore(x)
         else:
-            estimate = with_room(lambda tile: self._in_tiles(x, tile), self.tile, SMALLEST)
+            estimate = with_room(partial(self._in_tiles, x), self.tile, SMALLEST)
         if self.contrast is None:
             return estimate
         scale, offset = self.contrast(estimate)
         return scale * estimate + offset
 
-    def calibrated(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return what restores a window; its contrast is found on `x`, (1, 1, [z,] y, x)."""
+    def calibrated(self, x: Tensor) -> Restore:
+        """Return the function that restores a window, its contrast fitted on `x`, (1, 1, [z,] y, x)."""
         if self.contrast is None:
             return self.restore
         scale, offset = self.contrast(self.restore(x))
@@ -106,7 +110,7 @@ def check_tile(tile: int | None) -> None:
 
 
 def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1) -> Result:
-    """Return what `work` gives for tiles of a side that a GPU's memory has room for: `tile`, or halved.
+    """Return the result of `work(tile)`; halve the tile for as long as the GPU's memory does not suffice.
 
     Parameters
     ----------
@@ -115,7 +119,7 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
     tile : int
         The side to begin with.
     smallest, multiple : int
-        The smallest side, and what all sides but the first are multiples of.
+        The smallest side to try, and a divisor of all sides but the first.
 
     Examples
     --------
@@ -126,19 +130,18 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
         try:
             return work(tile)
         except torch.cuda.OutOfMemoryError:
-            smaller = tile // 2 // multiple * multiple
-            if smaller < smallest:
+            if (smaller := tile // 2 // multiple * multiple) < smallest:
                 raise
         torch.cuda.empty_cache()
         warnings.warn(f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=3)
         tile = smaller
 
 
-def pyramid_weights(shape: tuple[int, ...]) -> Tensor:
-    """Weights of a tile's pixels in the blend: highest in its middle, falling towards every border.
+def pyramid_weights(shape: Sequence[int]) -> Tensor:
+    """Return the weights of a tile's pixels in the blend: highest in the middle, lowest at the border.
 
-    Each axis contributes its distance to the nearer border, counted from 1 and divided by its
-    largest; the pixel's weight is the smallest of them, which makes a pyramid.
+    Along each axis a pixel's distance to the nearer border, counted from 1, is divided by the largest
+    such distance; the weight is the minimum over the axes, which makes a pyramid.
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ def pyramid_weights(shape: tuple[int, ...]) -> Tensor:
 
     Returns
     -------
-    weights : Tensor of float32, shape as asked, in (0, 1]
+    weights : Tensor of float32, of that shape, in (0, 1]
 
     Examples
     --------
@@ -156,31 +159,27 @@ def pyramid_weights(shape: tuple[int, ...]) -> Tensor:
             [0.3333, 0.6667, 1.0000, 0.6667, 0.3333],
             [0.3333, 0.5000, 0.5000, 0.5000, 0.3333]])
     """
-    ramps = []
-    for axis, size in enumerate(shape):
-        ramp = torch.minimum(torch.arange(size), torch.arange(size).flip(0)) + 1.0
-        ramps.append((ramp / ramp.max()).view([-1 if a == axis else 1 for a in range(len(shape))]))
-    weights = ramps[0].expand(shape)
-    for ramp in ramps[1:]:
-        weights = torch.minimum(weights, ramp)
-    return weights
+    counts = [torch.arange(1.0, size + 1) for size in shape]
+    ramps = [torch.minimum(count, count.flip(0)) for count in counts]
+    grids = torch.meshgrid(*(ramp / ramp.max() for ramp in ramps), indexing="ij")
+    return reduce(torch.minimum, grids)
 
 
-def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32) -> Tensor:
+def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     """Apply `f` to overlapping tiles and average the results with pyramid weights.
 
-    This is the paper's inference for images that do not fit the memory (Section 2, "Inference"; 3D:
+    This is the paper's inference for images that do not fit into memory (Section 2, "Inference"; 3D:
     tiles of 128 with an overlap of 32).
 
     Parameters
     ----------
     f : callable
-        Maps (n, c, [z,] y, x) to a tensor of the same size, with one channel or as many.
+        Maps (n, c, [z,] y, x) to a tensor of the same spatial shape, with one channel or c of them.
     x : Tensor, shape (n, c, [z,] y, x)
     tile : int
         Side of a tile; an axis shorter than that is covered by one shorter tile.
     overlap : int
-        Pixels that neighbours share at least, below `tile`.
+        Smallest number of pixels that neighbouring tiles share, below `tile`.
 
     Returns
     -------
@@ -190,7 +189,7 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     Raises
     ------
     ValueError
-        If the overlap does not leave a tile anything of its own.
+        If the overlap is negative, or not smaller than the tile.
 
     References
     ----------
@@ -202,47 +201,41 @@ def blend(f: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int = 32
     >>> bool(torch.allclose(blend(lambda t: 2 * t, x, tile=32, overlap=8), 2 * x))
     True
     """
-    good = 0 <= overlap < tile
-    expect(good, "overlap", f"0 or more and less than the tile's {tile}", overlap)
-    if all(size <= tile for size in x.shape[2:]):
+    expect(0 <= overlap < tile, "overlap", f"0 or more and less than the tile's {tile}", overlap)
+    size, dtype = x.shape[2:], torch.promote_types(x.dtype, torch.float32)
+    if max(size) <= tile:
         return f(x)
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    total = None
-    weight = torch.zeros(x.shape[2:], dtype=dtype, device=x.device)
-    for corner in itertools.product(*(tile_starts(size, tile, overlap) for size in x.shape[2:])):
-        where = tuple(slice(c, c + tile) for c in corner)
-        part = x[(..., *where)]  # (n, c, [z,] y, x) of a tile
-        pyramid = pyramid_weights(tuple(part.shape[2:])).to(x.device)
-        restored = f(part)
+    total, weight = None, x.new_zeros(size, dtype=dtype)
+    for corner in itertools.product(*(tile_starts(n, tile, overlap) for n in size)):
+        where = (..., *(slice(start, start + tile) for start in corner))
+        restored = f(x[where])  # (n, c, [z,] y, x) of a tile
+        pyramid = pyramid_weights(x[where].shape[2:]).to(x.device)
         if total is None:
-            shape = (*restored.shape[:2], *x.shape[2:])
-            total = torch.zeros(shape, dtype=dtype, device=x.device)
-        total[(..., *where)] += restored * pyramid
+            total = x.new_zeros((*restored.shape[:2], *size), dtype=dtype)
+        total[where] += restored * pyramid
         weight[where] += pyramid
     return total / weight
 
 
-def exact(
-    f: Callable[[Tensor], Tensor], x: Tensor, tile: int, halo: int, stride: int = 1
-) -> Tensor:
-    """Apply `f` to tiles with a halo, and keep of each what the halo shields: equal to f(x).
+def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tensor:
+    """Apply `f` to tiles with a halo and keep the part of each that equals f(x).
 
     An improvement on the paper's blend: no pixel depends on where the tiles lie, and none is averaged.
 
     Parameters
     ----------
     f : callable
-        Maps (n, c, [z,] y, x) to a tensor of the same shape; in no part of it may an output depend on
-        inputs further than `halo` away.
+        Maps (n, c, [z,] y, x) to a tensor of the same shape; no output may depend on inputs further
+        than `halo` away.
     x : Tensor, shape (n, c, [z,] y, x)
     tile : int
-        Side of what a tile contributes; with its halo it is read larger.
+        Side of what a tile contributes; the tile that is read is larger by its halo.
     halo : int
-        Pixels around a tile that are computed and thrown away; `siamdecon.network.unet.receptive_field` for a
-        network.
+        Pixels around a tile that are computed and discarded; for a network, its
+        `siamdecon.network.unet.receptive_field`.
     stride : int
-        Tiles are read from multiples of this many pixels, so that a network that halves the image
-        halves each tile at the same places.
+        Tiles are read from multiples of this many pixels, so that a network that downsamples does so at
+        the same places in each tile.
 
     Returns
     -------
@@ -251,7 +244,7 @@ def exact(
     Raises
     ------
     ValueError
-        If tile, halo or stride is not a whole number that can be.
+        If tile or stride is below 1, or halo below 0.
 
     Examples
     --------
@@ -260,13 +253,10 @@ def exact(
     >>> torch.equal(exact(box, x, tile=32, halo=2), box(x))
     True
     """
-    if tile < 1 or halo < 0 or stride < 1:
-        raise ValueError(
-            f"expected a tile and a stride of 1 or more and a halo of 0 or more, got {tile}, {stride} "
-            f"and {halo}"
-        )
+    good, got = tile >= 1 and halo >= 0 and stride >= 1, (tile, halo, stride)
+    expect(good, "tile, halo, stride", "1 or more, 0 or more, 1 or more", got)
     out = None
-    for core, window in windows(tuple(x.shape[2:]), tile, halo, stride):
+    for core, window in windows(x.shape[2:], tile, halo, stride):
         part = f(x[(..., *window)])  # (n, c, [z,] y, x) of a window
         if out is None:
             out = torch.empty(x.shape, dtype=part.dtype, device=part.device)
@@ -275,8 +265,8 @@ def exact(
 
 
 def windows(
-    shape: tuple[int, ...], tile: int, halo: int, stride: int = 1
-) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    shape: Sequence[int], tile: int, halo: int, stride: int = 1
+) -> Iterator[tuple[Window, Window]]:
     """Yield what each tile contributes, and the window to read for it, as slices of the image.
 
     Windows begin and end at multiples of `stride`, or at the image's border.
@@ -289,34 +279,32 @@ def windows(
     slice(40, 80, None) slice(36, 84, None)
     slice(80, 100, None) slice(76, 100, None)
     """
-    axes = []
-    for size in shape:
-        axis = []
-        for start in range(0, size, tile):
-            stop = min(start + tile, size)
-            first = max(0, start - halo) // stride * stride
-            last = min(size, -(-(stop + halo) // stride) * stride)
-            axis.append((slice(start, stop), slice(first, last)))
-        axes.append(axis)
-    for combination in itertools.product(*axes):
-        yield tuple(zip(*combination, strict=True))
+
+    def side(start: int, size: int) -> tuple[slice, slice]:
+        stop = min(start + tile, size)
+        first = max(0, start - halo) // stride * stride
+        last = min(size, -(-(stop + halo) // stride) * stride)
+        return slice(start, stop), slice(first, last)
+
+    axes = ([side(start, size) for start in range(0, size, tile)] for size in shape)
+    for sides in itertools.product(*axes):
+        yield tuple(zip(*sides, strict=True))
 
 
-def within(core: tuple[slice, ...], window: tuple[slice, ...]) -> tuple[slice, ...]:
-    """Return where a tile's contribution lies in the window that was read for it.
+def within(core: Window, window: Window) -> Window:
+    """Return the place of a tile's contribution in the window that was read for it.
 
     Examples
     --------
     >>> within((slice(40, 80),), (slice(36, 84),))
     (slice(4, 44, None),)
     """
-    return tuple(
-        slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True)
-    )
+    sides = zip(core, window, strict=True)
+    return tuple(slice(c.start - w.start, c.stop - w.start) for c, w in sides)
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
-    """Return where the tiles of one axis start: evenly spread, sharing `overlap` pixels or more.
+    """Return where the tiles of one axis start: evenly spaced, sharing at least `overlap` pixels.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An image that stays on disk: read and written window by window, so that memory does not grow with it."""
+"""Images that stay on disk and are read and written window by window, in bounded memory."""
 
 import hashlib
 import mmap
@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siamdecon.expect import Words, expect
 from siamdecon.files.images import Image
 
-#: Pixels from which the command line leaves an image on disk: 1 GiB of them as float32.
+#: Number of pixels from which the command line leaves an image on disk: 1 GiB as float32.
 LARGE = 2**28
-_SLAB = 2**24  # pixels looked at together
-_CELL = 64  # side of the cells that are compared for their contrast
+_SLAB = 2**24  # pixels scanned at once
+_CELL = 64  # side of the cells whose variances are compared
 _SPAN = 2**25  # bytes of a file that a part of a window may spread over
 
 Window = tuple[slice, ...]
@@ -23,7 +24,7 @@ Window = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class LargeImage:
-    """An image on disk, on the scale of [0, 1], with what one look through it has found.
+    """An image on disk, scaled to [0, 1], with the results of a scan of its pixels.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class LargeImage:
     sha256 : str
         Checksum of the pixels.
     lively : tuple of slice
-        A window of up to 128 pixels along each axis, around the highest contrast.
+        A window of up to 128 pixels along each axis, around the highest variance.
     """
 
     image: Image
@@ -67,10 +68,8 @@ class LargeImage:
         return torch.from_numpy(pixels).sub_(self.low).div_(self.high - self.low)
 
 
-def look_through(
-    image: Image, scale: Callable[[Image, float, float], tuple[float, float]]
-) -> LargeImage:
-    """Look through an image on disk once, slab by slab.
+def look_through(image: Image, scale: Callable[..., tuple[float, float]]) -> LargeImage:
+    """Scan an image on disk once, slab by slab.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def look_through(
     Raises
     ------
     ValueError
-        If it is constant or holds NaN or infinite values.
+        If it is constant or has NaN or infinite values.
 
     Examples
     --------
@@ -95,41 +94,38 @@ def look_through(
     >>> found.high, float(found[2:3, 20:21, 20:22].sum())
     (200.0, 1.0)
     """
-    digest, lows, highs, total, square, count = hashlib.sha256(), [], [], 0.0, 0.0, 0
-    contrast, lively = -1.0, (0,) * image.ndim
-    for first, slab in _slabs(image.data):
+    data, digest = image.data, hashlib.sha256()
+    extremes, cells, total, square = [], [], 0.0, 0.0
+    step = max(1, _SLAB // (data.size // len(data)))
+    for first in range(0, len(data), step):
+        slab = data[first : first + step]
         digest.update(np.ascontiguousarray(slab, image.dtype))
         slab = np.asarray(slab, dtype=np.float64)
-        lows.append(slab.min())
-        highs.append(slab.max())
-        total, square, count = total + slab.sum(), square + np.square(slab).sum(), count + slab.size
-        if not np.isfinite(highs[-1] - lows[-1]):
+        extremes += [slab.min(), slab.max()]
+        if not np.isfinite(extremes[-1] - extremes[-2]):
             bad = first + int(np.argwhere(~np.isfinite(slab))[0, 0])
-            raise ValueError(
-                f"image: expected finite values, got NaN or infinite pixels, the first at index {bad} of "
-                "its first axis; replace them, for example by a median of their neighbours"
-            )
-        spread, corner = _liveliest(slab)
-        if spread > contrast:
-            contrast, lively = spread, (first + corner[0], *corner[1:])
-        release(image.data)
-    if min(lows) == max(highs):
-        raise ValueError(f"image: every pixel is {lows[0]:g}; there is nothing to restore")
-    low, high = scale(image, float(min(lows)), float(max(highs)))
-    mean = total / count
-    deviation = np.sqrt(max(square / count - mean**2, 0.0)) / (high - low)
-    window = tuple(
-        slice(max(0, min(c - 32, m - 128)), min(m, max(0, min(c - 32, m - 128)) + 128))
-        for c, m in zip(lively, image.shape, strict=True)
-    )
-    average = (mean - low) / (high - low)
-    return LargeImage(
-        image, low, high, float(average), float(deviation), digest.hexdigest(), window
-    )
+            got = f"NaN or infinite pixels, the first at index {bad} of its first axis"
+            mend = "replace them, for example by a median of their neighbours"
+            expect(False, "image", "finite values", Words(got), mend)
+        total, square = total + slab.sum(), square + np.square(slab).sum()
+        variance, corner = _liveliest(slab)
+        cells.append((variance, (first + corner[0], *corner[1:])))
+        release(data)
+    low, high = float(min(extremes)), float(max(extremes))
+    if low == high:
+        raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
+    low, high = scale(image, low, high)
+    mean = total / data.size
+    average = float((mean - low) / (high - low))
+    deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))
+    corner = max(cells, key=lambda cell: cell[0])[1]
+    starts = [max(0, min(c - 32, m - 128)) for c, m in zip(corner, data.shape, strict=True)]
+    lively = tuple(slice(s, min(m, s + 128)) for s, m in zip(starts, data.shape, strict=True))
+    return LargeImage(image, low, high, average, deviation, digest.hexdigest(), lively)
 
 
 def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
-    """Write pixels ([z,] y, x) into a window of a memory map; integers are rounded and cut to their range.
+    """Write pixels ([z,] y, x) into a window of a memory map, converted by `cast`.
 
     Examples
     --------
@@ -144,7 +140,7 @@ def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
 
 
 def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return pixels in another dtype, rounded and cut to the range of integers.
+    """Convert pixels to another dtype; for an integer dtype, round and clip them to its range.
 
     Examples
     --------
@@ -158,11 +154,11 @@ def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def release(array: np.ndarray) -> None:
-    """Give the memory back that a memory map has taken; what was written stays with the file.
+    """Free the memory that a memory map occupies; pixels written to it are kept in the file.
 
     Examples
     --------
-    >>> release(np.zeros(3))  # of any other array nothing happens
+    >>> release(np.zeros(3))  # has no effect on any other array
     """
     while isinstance(array, np.ndarray):
         array = array.base
@@ -172,9 +168,9 @@ def release(array: np.ndarray) -> None:
 
 
 def _parts(data: np.ndarray, window: Window) -> Iterator[tuple[Window, slice]]:
-    """Split a window along its first axis; yield parts, and their places in it.
+    """Split a window along its first axis; yield the parts, and their places in it.
 
-    The system may map whole planes of a file for a few of their pixels: a part spans few.
+    A part spans few planes of the file: the system may load all of a plane for a few of its pixels.
     """
     first, step = window[0], max(1, _SPAN // (abs(data.strides[0]) or 1))
     for start in range(first.start, first.stop, step):
@@ -182,21 +178,12 @@ def _parts(data: np.ndarray, window: Window) -> Iterator[tuple[Window, slice]]:
         yield (slice(start, stop), *window[1:]), slice(start - first.start, stop - first.start)
 
 
-def _slabs(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield planes (rows, in 2D) a few at a time, and the index of the first."""
-    step = max(1, _SLAB // (data.size // len(data)))
-    for first in range(0, len(data), step):
-        yield first, data[first : first + step]
-
-
 def _liveliest(slab: np.ndarray) -> tuple[float, tuple[int, ...]]:
-    """Return the highest variance of the cells of a slab, and the corner of that cell."""
-    starts = [np.arange(0, m, _CELL) for m in slab.shape]
-    sums, squares, sizes = slab, np.square(slab), np.ones((1,) * slab.ndim)
-    for axis, start in enumerate(starts):
-        sums, squares = (np.add.reduceat(a, start, axis=axis) for a in (sums, squares))
-        lengths = np.diff(start, append=slab.shape[axis])
-        sizes = sizes * lengths.reshape([-1 if a == axis else 1 for a in range(slab.ndim)])
+    """Return the highest variance within a cell of a slab, and that cell's first corner."""
+    sums, squares, sizes = slab, np.square(slab), np.broadcast_to(1.0, slab.shape)
+    for axis, length in enumerate(slab.shape):
+        starts = np.arange(0, length, _CELL)
+        sums, squares, sizes = (np.add.reduceat(a, starts, axis) for a in (sums, squares, sizes))
     variance = squares / sizes - np.square(sums / sizes)
     cell = np.unravel_index(np.argmax(variance), variance.shape)
-    return float(variance[cell]), tuple(int(s[c]) for s, c in zip(starts, cell, strict=True))
+    return float(variance[cell]), tuple(_CELL * int(index) for index in cell)

@@ -4,6 +4,8 @@ from dataclasses import astuple, dataclass, replace
 
 from torch import Tensor
 
+from siamdecon.expect import Words, expect
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -37,12 +39,9 @@ class LossWeights:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name}: expected a finite weight of 0 or more, got {value!r}")
-        if not any(astuple(self)):
-            raise ValueError(
-                "LossWeights: expected at least one weight above 0; see noise2same_d()"
-            )
+            expect(0 <= value < float("inf"), name, "a finite weight of 0 or more", value)
+        some, got = any(astuple(self)), Words("only 0")
+        expect(some, "LossWeights", "at least one weight above 0", got, "see noise2same_d()")
 
     @classmethod
     def noise2self(cls, **changes: float) -> "LossWeights":
@@ -66,7 +65,7 @@ class LossWeights:
 
     @property
     def needs_masked_blur(self) -> bool:
-        """Whether a loss looks at g(f(x_Jc)); Eq. 4 does not."""
+        """Whether a loss term contains g(f(x_Jc)); Eq. 4 has none."""
         return bool(self.lambda_bsp or self.lambda_inv)
 
     @property
@@ -77,10 +76,10 @@ class LossWeights:
 
 @dataclass
 class Outputs:
-    """What one forward pass gives, (n, 1, [z,] y, x): f(x) before the PSF and g(f(x)) after it.
+    """The results of one forward pass, (n, 1, [z,] y, x): f(x) before the PSF and g(f(x)) after it.
 
-    `expected` is what to compare with the measurement: g(f(x)) itself, the paper's, unless the noise is
-    known to shift it.
+    `expected` is compared with the measurement: g(f(x)) itself, as in the paper, unless the noise is
+    known to shift its mean.
 
     Examples
     --------
@@ -91,7 +90,7 @@ class Outputs:
     """
 
     deconvolved: Tensor
-    reconvolved: Tensor | None  # None where no loss asks for it
+    reconvolved: Tensor | None  # None if no loss needs it
     expected: Tensor | None = None
 
     def __post_init__(self):
@@ -100,7 +99,7 @@ class Outputs:
 
 
 def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean of (a - b)^2 over all pixels, or over those where `mask` is True.
+    """Return the mean of (a - b)^2 over all pixels, or over those where `mask` is True.
 
     Examples
     --------
@@ -110,12 +109,12 @@ def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
     (2.0, 4.0)
     """
     square = (a - b).square()
-    # a masked mean as a sum and a count: gathering the few pixels would cost a search through all
+    # sum and count, since indexing with the mask would have to search it
     return square.mean() if mask is None else (square * mask).sum() / mask.sum().clamp(min=1)
 
 
 def invariance(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
-    """Root of the mean square difference at the masked pixels.
+    """Return the root mean square difference at the masked pixels.
 
     Examples
     --------
@@ -123,12 +122,12 @@ def invariance(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     >>> invariance(torch.tensor([1.0, 9.0]), torch.tensor([4.0, 0.0]), torch.tensor([True, False]))
     tensor(3.)
     """
-    # the root's slope is infinite at 0, which two equal outputs (the first step's) would reach
+    # the square root has no finite gradient at 0, the value for equal outputs (as in the first step)
     return (mean_square(a, b, mask) + 1e-12).sqrt()
 
 
 def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    r"""Punish values outside the bounds: flat at max - min inside, rising with slope 2 outside.
+    r"""Penalise values outside the bounds: constant, max - min, inside; rising with slope 2 outside.
 
     .. math:: L_{bound} = \mathrm{mean}(|min - x| + |x - max|)
 
@@ -142,13 +141,7 @@ def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
 
 def composition_loss(
-    weights: LossWeights,
-    x: Tensor,
-    mask: Tensor | None,
-    unmasked: Outputs | None,
-    masked: Outputs | None,
-    mean: float = 0.0,
-    std: float = 1.0,
+    weights: LossWeights, x: Tensor, mask, unmasked, masked, mean: float = 0.0, std: float = 1.0
 ) -> dict[str, Tensor]:
     r"""Compute the terms of Eq. 1 whose weight is not 0, unweighted, and their weighted sum "total".
 
@@ -160,26 +153,26 @@ def composition_loss(
              &+ \lambda_{bound}\, E(|min - g(f(x))| + |g(f(x)) - max|)
              + \lambda_{bound(d)}\, E(|min - f(x)| + |f(x) - max|)
 
-    m and \|J\| count pixels, so every term is a mean. The boundary terms are measured after
-    destandardisation, with min 0 and max 1; where only the masked pass is made (Eq. 2 with a boundary
-    loss), they look at that.
+    m and \|J\| are numbers of pixels, so every term is a mean. The boundary terms are computed after
+    destandardisation, with min 0 and max 1; if there is only a masked pass (Eq. 2 with a boundary loss),
+    from its outputs.
 
     Parameters
     ----------
     weights : LossWeights
     x : Tensor, shape (n, 1, [z,] y, x)
         The noisy input, standardised.
-    mask : Tensor of bool, shape as `x`
-        J; None where no masked pass is made.
-    unmasked, masked : Outputs
-        Outputs for x and for x_Jc; None where the weights need no such pass.
+    mask : Tensor of bool or None, shape as `x`
+        J; None if there is no masked pass.
+    unmasked, masked : Outputs or None
+        Outputs for x and for x_Jc; None if the weights need no such pass.
     mean, std : float
-        What standardisation took away: image = x * std + mean.
+        The parameters of the standardisation: image = x * std + mean.
 
     Returns
     -------
     dict of str to Tensor
-        "total" first, then the terms by the names "bsp", "rec", "inv", "inv_d", "bound", "bound_d".
+        "total" first, then the terms, named "bsp", "rec", "inv", "inv_d", "bound", "bound_d".
 
     Examples
     --------
@@ -191,19 +184,15 @@ def composition_loss(
     >>> {k: v.item() for k, v in composition_loss(LossWeights(lambda_rec=3), x, None, out, None).items()}
     {'total': 12.0, 'rec': 4.0}
     """
-    w, seen = weights, unmasked or masked
-    terms = {}
-    if w.lambda_bsp:
-        terms["bsp"] = mean_square(masked.expected, x, mask)
-    if w.lambda_rec:
-        terms["rec"] = mean_square(unmasked.expected, x)
-    if w.lambda_inv:
-        terms["inv"] = invariance(unmasked.reconvolved, masked.reconvolved, mask)
-    if w.lambda_inv_d:
-        terms["inv_d"] = invariance(unmasked.deconvolved, masked.deconvolved, mask)
-    if w.lambda_bound:
-        terms["bound"] = boundary(seen.reconvolved * std + mean)
-    if w.lambda_bound_d:
-        terms["bound_d"] = boundary(seen.deconvolved * std + mean)
-    total = sum(getattr(w, f"lambda_{name}") * term for name, term in terms.items())
-    return {"total": total, **terms}
+    full, bounded = unmasked, unmasked or masked
+    formulas = {
+        "bsp": lambda: mean_square(masked.expected, x, mask),
+        "rec": lambda: mean_square(full.expected, x),
+        "inv": lambda: invariance(full.reconvolved, masked.reconvolved, mask),
+        "inv_d": lambda: invariance(full.deconvolved, masked.deconvolved, mask),
+        "bound": lambda: boundary(bounded.reconvolved * std + mean),
+        "bound_d": lambda: boundary(bounded.deconvolved * std + mean),
+    }
+    lambdas = {name: getattr(weights, f"lambda_{name}") for name in formulas}
+    terms = {name: formula() for name, formula in formulas.items() if lambdas[name]}
+    return {"total": sum(lambdas[name] * term for name, term in terms.items()), **terms}

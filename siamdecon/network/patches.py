@@ -1,4 +1,4 @@
-"""What the network sees in a training step: random patches, turned and mirrored, and their masks."""
+"""The input of a training step: random patches, rotated and mirrored, and their blind-spot masks."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siamdecon.expect import expect
+
 
 @dataclass(frozen=True)
 class Symmetry:
-    """A rotation by multiples of 90 degrees or a mirror image: axes exchanged, then some flipped.
+    """A rotation by multiples of 90 degrees or a reflection: a permutation of the axes, then flips.
 
     Parameters
     ----------
@@ -32,35 +34,31 @@ class Symmetry:
     flips: tuple[int, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Turn `x`, shape (..., [z,] y, x)."""
-        lead = x.ndim - len(self.order)
-        x = x.permute(*range(lead), *(lead + axis for axis in self.order))
-        return x.flip([lead + axis for axis in self.flips])
+        """Apply it to `x`, shape (..., [z,] y, x)."""
+        n = len(self.order)
+        x = x.movedim([axis - n for axis in self.order], tuple(range(-n, 0)))
+        return x.flip([axis - n for axis in self.flips])
 
     def undo(self, x: Tensor) -> Tensor:
-        """Turn back."""
-        lead = x.ndim - len(self.order)
-        x = x.flip([lead + axis for axis in self.flips])
-        return x.permute(
-            *range(lead), *(lead + self.order.index(a) for a in range(len(self.order)))
-        )
+        """Apply the inverse."""
+        n = len(self.order)
+        x = x.flip([axis - n for axis in self.flips])
+        return x.movedim(tuple(range(-n, 0)), [axis - n for axis in self.order])
 
 
-def symmetries(
-    psf: np.ndarray, voxel_size: tuple[float | None, ...] | None = None
-) -> list[Symmetry]:
-    """Find the rotations and mirror images that leave a kernel as it is.
+def symmetries(psf: np.ndarray, voxel_size: Sequence | None = None) -> list[Symmetry]:
+    """Find the rotations and reflections that leave a kernel unchanged.
 
-    Only these may turn a patch in training or an image at inference: any other would show the network
-    a blur that the microscope does not make. A ring has all 8 of the plane; a stack that differs above
-    and below the focus, or is coarser along z, loses those that exchange them.
+    Only these may be applied to a patch in training or to an image at inference: after any other, the
+    blur would not be the microscope's. A ring has all 8 of the plane; a stack that differs above and
+    below the focus, or is coarser along z, lacks those that exchange them.
 
     Parameters
     ----------
     psf : ndarray, shape ([z,] y, x)
     voxel_size : tuple of (float or None), optional
-        um along each axis. Axes of different sizes are not exchanged, whatever the kernel: the same
-        structure looks longer along one of them. Unknown sizes count as equal.
+        um along each axis. Axes of different voxel sizes are never exchanged: a structure has more pixels
+        along one of them. Unknown sizes count as equal.
 
     Returns
     -------
@@ -76,46 +74,41 @@ def symmetries(
     """
     psf = torch.from_numpy(np.array(psf, dtype=np.float64))
     tolerance = 1e-3 * float(psf.max())
-    # an even axis has its centre beside the middle: flipped, it would shift the image by a pixel
+    # a flip along an axis of even length would shift the image by a pixel
     odd = [axis for axis in range(psf.ndim) if psf.shape[axis] % 2]
-    found = []
-    sizes = voxel_size or (None,) * psf.ndim
+    flips = [f for n in range(len(odd) + 1) for f in itertools.combinations(odd, n)]
+    found, sizes = [], voxel_size or (None,) * psf.ndim
     for order in itertools.permutations(range(psf.ndim)):
         exchanged = [(sizes[axis], sizes[order[axis]]) for axis in range(psf.ndim)]
         if any(a and b and abs(a / b - 1) > 0.01 for a, b in exchanged):
             continue
-        for count in range(len(odd) + 1):
-            for flips in itertools.combinations(odd, count):
-                turned = (symmetry := Symmetry(order, flips))(psf)
-                if turned.shape == psf.shape and bool((turned - psf).abs().max() <= tolerance):
-                    found.append(symmetry)
+        for symmetry in (Symmetry(order, flipped) for flipped in flips):
+            turned = symmetry(psf)
+            if turned.shape == psf.shape and bool((turned - psf).abs().max() <= tolerance):
+                found.append(symmetry)
     return found
 
 
 def random_patches(
-    image: Tensor,
-    patch_size: int | Sequence[int],
-    batch_size: int,
-    generator: torch.Generator,
-    turns: Sequence[Symmetry] = (),
-    n_dim: int | None = None,
+    image: Tensor, patch_size, batch_size: int, generator: torch.Generator, turns=(), n_dim=None
 ) -> Tensor:
-    """Cut random patches out of an image, and turn each at random.
+    """Cut random patches out of an image, and rotate or reflect each at random.
 
     Parameters
     ----------
     image : Tensor, shape ([z,] y, x), or (c, [z,] y, x) if `n_dim` says so
     patch_size : int or sequence of int
-        Side of a patch; an axis shorter than that is covered whole, as the planes of a stack often are.
+        Side of a patch, for all axes or each; along an axis that is shorter, as z often is, a patch
+        covers all of it.
     batch_size : int
         Number of patches.
     generator : torch.Generator
         Source of randomness, on the CPU.
     turns : sequence of Symmetry
-        What to choose from, each as likely, of those that leave a patch's shape as it is; see
-        `symmetries`. None at all leaves patches as they are.
+        Symmetries to draw from with equal probability (those that change a patch's shape are ignored);
+        see `symmetries`. If there are none, patches are not turned.
     n_dim : int, optional
-        2 or 3: the last axes are the image's, one before them its channels. No channels unless given.
+        2 or 3, the number of spatial axes of an image with channels. Unless given, it has no channels.
 
     Returns
     -------
@@ -142,17 +135,17 @@ def random_patches(
 
 
 def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Generator) -> Tensor:
-    r"""Choose the pixels J to hide: one at a random place in each box of a regular grid.
+    r"""Choose the pixels J to hide: one at a random position in each box of a regular grid.
 
     The box has side round((100 / percent)^(1 / d)): 14 in 2D, 6 in 3D for the paper's 0.5 %. Boxes cut
-    by the border may go without.
+    by the border may have none.
 
     Parameters
     ----------
     shape : tuple
         (n, 1, [z,] y, x)
     percent : float
-        Share of pixels to choose, above 0, at most 100.
+        Percentage of pixels to choose, above 0, at most 100.
     generator : torch.Generator
         Source of randomness, on the CPU.
 
@@ -173,8 +166,7 @@ def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Gen
     >>> int(mask.sum()), int(mask[..., :14, :14].sum())
     (4, 1)
     """
-    if not 0 < percent <= 100:
-        raise ValueError(f"percent: expected a share above 0 and up to 100, got {percent}")
+    expect(0 < percent <= 100, "percent", "a share above 0 and up to 100", percent)
     n, spatial = shape[0], shape[2:]
     side = max(1, round((100 / percent) ** (1 / len(spatial))))
     boxes = [-(-m // side) for m in spatial]

@@ -2,9 +2,12 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from siamdecon.expect import expect, expect_counts
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -12,18 +15,18 @@ BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class ResidualBlock(nn.Module):
-    """Pre-activation residual unit: BN-ReLU-conv-BN-ReLU-conv beside a shortcut.
+    """Pre-activation residual block: BN-ReLU-conv-BN-ReLU-conv, added to a shortcut.
 
-    The shortcut is the identity, or a 1 x 1 convolution where the widths differ.
+    The shortcut is the identity, or a 1 x 1 convolution if the numbers of features differ.
 
     Parameters
     ----------
     n_dim : int
         2 or 3.
     c_in, c_out : int
-        Features that come in and go out.
+        Number of input and output features.
     momentum : float
-        Share of each batch in the running statistics of the batch normalisation.
+        Weight of each batch in the running statistics of the batch normalisation.
 
     Examples
     --------
@@ -35,26 +38,25 @@ class ResidualBlock(nn.Module):
         super().__init__()
         conv, norm = CONV[n_dim], BATCH_NORM[n_dim]
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
-        self.residual = nn.Sequential(
+        first = (
             norm(c_in, momentum=momentum),
             nn.ReLU(),
             conv(c_in, c_out, 3, padding=1, bias=False),
-            norm(c_out, momentum=momentum),
-            nn.ReLU(),
-            conv(c_out, c_out, 3, padding=1),
         )
+        second = norm(c_out, momentum=momentum), nn.ReLU(), conv(c_out, c_out, 3, padding=1)
+        self.residual = nn.Sequential(*first, *second)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, c_in, [z,] y, x) to (n, c_out, [z,] y, x)."""
         return self.shortcut(x) + self.residual(x)
 
 
-@torch.inference_mode(False)  # derivatives are needed, also where an inference calls
+@torch.inference_mode(False)  # gradients are needed even if the caller has disabled them
 def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
-    """Measure how far an output of a network looks, in pixels to either side.
+    """Measure the radius of a network's receptive field in pixels.
 
-    By its derivatives, in a copy whose weights are all positive, so that none cancel, and whose input is
-    too, so that no ReLU hides one.
+    It is found from gradients, in a copy of the network with positive weights, in which they do not
+    cancel, and a positive input, for which no ReLU blocks them.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     n_dim : int
         2 or 3.
     stride : int
-        Outputs this many pixels apart look equally far; the farthest of them counts.
+        Outputs this many pixels apart have fields of equal radius; the largest radius is returned.
 
     Returns
     -------
@@ -84,14 +86,14 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
             nn.init.ones_(module.weight)
     side, reach = 16 * stride, 0
     while True:
-        # along one axis only: the network treats all alike
+        # along one axis only: the network treats all axes alike
         shape = (1, 1, *[4 * stride] * (n_dim - 1), side)
         x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
         y = twin(x)
         middle = side // 2 // stride * stride
         for place in range(middle, middle + stride):
-            seen = torch.autograd.grad(y[..., place].sum(), x, retain_graph=True)[0]
-            columns = seen.flatten(0, -2).abs().sum(dim=0).nonzero().flatten()
+            (gradient,) = torch.autograd.grad(y[..., place].sum(), x, retain_graph=True)
+            columns = gradient.flatten(0, -2).abs().sum(dim=0).nonzero()
             reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
         if reach < side // 2 - stride:
             return reach
@@ -99,13 +101,13 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
 
 
 class UNet(nn.Module):
-    """Noisy image in, deconvolved image out: the f of the paper's Figure 1.
+    """The network f of the paper's Figure 1, from the noisy to the deconvolved image.
 
     An encoder halves the image `depth` - 1 times with strided 2 x 2 convolutions and doubles the
-    features each time; a decoder comes back with transposed convolutions, and takes over what the
-    encoder saw at each size: concatenated in 2D, added in 3D (Section 2, "Neural network
-    architecture"). With its defaults it has 5.56 M parameters in 2D. (The paper counts 5.75 M: its
-    code carries 0.19 M in 1 x 1 shortcuts that are never used.)
+    features each time; a decoder upsamples with transposed convolutions, with skip connections from the
+    encoder: concatenated in 2D, added in 3D (Section 2, "Neural network architecture"). With its defaults
+    it has 5.56 M parameters in 2D. (The paper counts 5.75 M: its code has 0.19 M in 1 x 1 shortcuts that
+    are never used.)
 
     Parameters
     ----------
@@ -114,67 +116,49 @@ class UNet(nn.Module):
     features : int, optional
         Features of the first convolution; the paper's 96 in 2D and 48 in 3D unless given.
     depth : int
-        Number of image sizes that the network works at.
+        Number of resolution levels.
     momentum : float
         Momentum of the batch normalisation.
     channels : int
-        Images that go in side by side; the paper's network sees one.
+        Number of input channels; the paper's network has one.
 
     Raises
     ------
     ValueError
-        If the number of dimensions, features or levels is none that a network can be built with, or
-        if an input has another shape than (n, channels, [z,] y, x).
+        If the number of dimensions is not 2 or 3, or that of features or levels not 1 or more; or if an
+        input has another shape than (n, channels, [z,] y, x).
 
     Examples
     --------
-    Introduced in notebook 04. Any size goes in; it comes back the same.
+    Introduced in notebook 04. The input may have any size; the output has the same.
 
     >>> UNet(n_dim=2, features=4)(torch.zeros(1, 1, 30, 37)).shape
     torch.Size([1, 1, 30, 37])
     """
 
-    def __init__(
-        self,
-        n_dim: int = 2,
-        features: int | None = None,
-        depth: int = 3,
-        momentum: float = 0.003,
-        channels: int = 1,
-    ):
+    def __init__(self, n_dim=2, features: int | None = None, depth=3, momentum=0.003, channels=1):
         super().__init__()
-        if n_dim not in (2, 3):
-            raise ValueError(f"n_dim: expected 2 or 3, got {n_dim!r}")
+        expect(n_dim in (2, 3), "n_dim", "2 or 3", n_dim)
         features = {2: 96, 3: 48}[n_dim] if features is None else features
-        if features < 1 or depth < 1:
-            raise ValueError(f"expected 1 or more features and levels, got {features} and {depth}")
+        expect_counts(features=features, depth=depth)
         self.n_dim, self.channels, self.stride = n_dim, channels, 2 ** (depth - 1)
-        widths = [features * 2**level for level in range(depth)]
-        self.first = CONV[n_dim](channels, features, 3, padding=1)
-        self.encoder = nn.ModuleList(ResidualBlock(n_dim, c, c, momentum) for c in widths)
-        self.down = nn.ModuleList(
-            CONV[n_dim](c, 2 * c, kernel_size=2, stride=2) for c in widths[:-1]
-        )
-        self.up = nn.ModuleList(
-            CONV_TRANSPOSE[n_dim](2 * c, c, kernel_size=2, stride=2) for c in widths[:-1]
-        )
+        conv, up, norm = CONV[n_dim], CONV_TRANSPOSE[n_dim], BATCH_NORM[n_dim]
+        block = partial(ResidualBlock, n_dim, momentum=momentum)
+        *upper, lowest = (features * 2**level for level in range(depth))
         joined = 2 if n_dim == 2 else 1  # concatenated or added
-        self.decoder = nn.ModuleList(
-            ResidualBlock(n_dim, joined * c, c, momentum) for c in widths[:-1]
-        )
-        self.head = nn.Sequential(
-            BATCH_NORM[n_dim](features, momentum=momentum),
-            nn.ReLU(),
-            CONV[n_dim](features, 1, 1, bias=False),
-        )
+        self.first = conv(channels, features, 3, padding=1)
+        self.encoder = nn.ModuleList(block(c, c) for c in (*upper, lowest))
+        self.down = nn.ModuleList(conv(c, 2 * c, kernel_size=2, stride=2) for c in upper)
+        self.up = nn.ModuleList(up(2 * c, c, kernel_size=2, stride=2) for c in upper)
+        self.decoder = nn.ModuleList(block(joined * c, c) for c in upper)
+        output = conv(features, 1, 1, bias=False)
+        self.head = nn.Sequential(norm(features, momentum=momentum), nn.ReLU(), output)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, [z,] y, x) to (n, 1, [z,] y, x)."""
-        if x.ndim != self.n_dim + 2 or x.shape[1] != self.channels:
-            axes = "y, x" if self.n_dim == 2 else "z, y, x"
-            raise ValueError(
-                f"expected a tensor of shape (n, {self.channels}, {axes}), got {tuple(x.shape)}"
-            )
+        good = x.ndim == self.n_dim + 2 and x.shape[1] == self.channels
+        shape = f"(n, {self.channels}, {'y, x' if self.n_dim == 2 else 'z, y, x'})"
+        expect(good, "x", f"a tensor of shape {shape}", tuple(x.shape))
         size = x.shape[2:]
         fill = [-m % self.stride for m in size]  # up to a multiple of the stride
         if any(fill):
@@ -182,9 +166,8 @@ class UNet(nn.Module):
         x = self.first(x)  # (n, features, [z,] y, x)
         skips = []
         for block, down in zip(self.encoder, self.down, strict=False):
-            x = block(x)  # (n, c, [z,] y, x)
-            skips.append(x)
-            x = down(x)  # (n, 2c, [z / 2,] y / 2, x / 2)
+            skips.append(block(x))  # (n, c, [z,] y, x)
+            x = down(skips[-1])  # (n, 2c, [z / 2,] y / 2, x / 2)
         x = self.encoder[-1](x)
         for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
@@ -194,7 +177,7 @@ class UNet(nn.Module):
 
 
 def seeded_unet(seed: int, *args, **kwargs) -> UNet:
-    """Build a `UNet` whose weights follow from a seed; see `seeded`.
+    """Build a `UNet` with random weights determined by a seed; see `seeded`.
 
     Examples
     --------
@@ -206,7 +189,7 @@ def seeded_unet(seed: int, *args, **kwargs) -> UNet:
 
 
 def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:
-    """Build a network whose weights follow from a seed, and leave the caller's random numbers alone.
+    """Build a network with random weights determined by a seed; the global random state is unchanged.
 
     Examples
     --------
