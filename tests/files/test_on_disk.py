@@ -13,7 +13,7 @@ import torch
 from siamdecon import deconvolve, read_image, richardson_lucy, write_image
 from siamdecon.cli import main
 from siamdecon.files.images import Image
-from siamdecon.files.on_disk import look_through
+from siamdecon.files.on_disk import LargeImage, look_through
 from siamdecon.files.phantoms import filaments
 from siamdecon.files.tiff import create_tiff
 from siamdecon.streaming import deconvolve_file
@@ -61,13 +61,17 @@ def test_windows_are_read_and_written_a_few_planes_at_a_time(planes, monkeypatch
 
 
 @pytest.mark.parametrize("average_flips", [False, True])
-def test_a_network_gives_what_it_gives_in_memory(average_flips):
+def test_a_network_gives_what_it_gives_in_memory(average_flips, monkeypatch):
     how = {"average_flips": average_flips, "calibrate": False, "precision": "float32"}
     whole = deconvolve(
         read_image("in.tif"), PSF, "noise2same", progress=False, stitch="exact", **how
     )
+    # of the same mean and deviation: each machine sums them in its own order, and the first steps of Adam
+    # make much of a small difference, since they follow little more than the sign of a gradient
+    monkeypatch.setattr(LargeImage, "mean", lambda _: whole.run.mean)
+    monkeypatch.setattr(LargeImage, "std", lambda _: whole.run.std)
     tiled = on_disk("noise2same", tile=48, **how)
-    # the mean and the deviation of the training are summed in another order
+    # 16 convolutions of up to 27 * 16 terms, summed in any order: eps / 2 * sqrt(16 * 432) = 5e-6
     assert np.abs(tiled.data - whole.image).max() < 1e-5 * np.ptp(whole.image)
 
 
