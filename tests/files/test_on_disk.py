@@ -13,7 +13,7 @@ import torch
 from siamdecon import deconvolve, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files.images import Image
-from siamdecon.files.on_disk import look_through
+from siamdecon.files.on_disk import LargeImage, look_through
 from siamdecon.files.phantoms import filaments
 from siamdecon.files.tiff import create_tiff
 from siamdecon.methods.classical import RichardsonLucy
@@ -63,13 +63,17 @@ def test_windows_are_read_and_written_a_few_planes_at_a_time(planes, monkeypatch
 
 
 @pytest.mark.parametrize("average_flips", [False, True])
-def test_a_network_gives_what_it_gives_in_memory(average_flips):
+def test_a_network_gives_what_it_gives_in_memory(average_flips, monkeypatch):
     how = {"average_flips": average_flips, "calibrate": False, "precision": "float32"}
     whole = deconvolve(
         read_image("in.tif"), PSF, "noise2same", progress=False, stitch="exact", **how
     )
+    # of the same mean and deviation: each machine sums them in its own order, and the first steps of Adam
+    # make much of a small difference, since they follow little more than the sign of a gradient
+    monkeypatch.setattr(LargeImage, "mean", lambda _: whole.run.mean)
+    monkeypatch.setattr(LargeImage, "std", lambda _: whole.run.std)
     tiled = on_disk("noise2same", tile=48, **how)
-    # the mean and the deviation of the training are summed in another order
+    # 16 convolutions of up to 27 * 16 terms, summed in any order: eps / 2 * sqrt(16 * 432) = 5e-6
     assert np.abs(tiled.data - whole.image).max() < 1e-5 * np.ptp(whole.image)
 
 
@@ -219,16 +223,18 @@ def test_the_command_line_leaves_an_image_on_disk(capsys):
 
 
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np
 from siamdecon.restoration import deconvolve_file
 deconvolve_file(sys.argv[1], np.ones((3, 3, 3)) / 27, "out.tif", "richardson_lucy", iterations=1,
                 tile=64, overwrite=True, progress=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# not ru_maxrss, which begins at the peak of the process that started this one
+print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc elsewhere")
 def test_memory_does_not_grow_with_the_volume():
     """Four times the volume, 192 MB more as float32, and as many for the result."""
     peaks = []

@@ -59,6 +59,11 @@ def assert_proportional(kernel_values, oracle_values, tolerance=1e-9):
     np.testing.assert_allclose(values / values.max(), oracle / oracle.max(), rtol=0, atol=tolerance)
 
 
+def rounded_radii(m):
+    """What half a unit in the 9th digit of a radius, in um, changes: no spot is steeper than 2 k NA."""
+    return 0.5e-9 * 2 * (2 * np.pi / m.wavelength) * m.na
+
+
 def rms_radius(plane):
     y, x = np.indices(plane.shape) - plane.shape[0] // 2
     return np.sqrt(np.sum(plane * (x**2 + y**2)) / plane.sum())
@@ -130,7 +135,7 @@ def test_gibson_lanni_interpolates_linearly_between_half_pixels():
     share = r / (m.pixel_size / 2) - 2
     kernel = gibson_lanni(m)
     expected = ((1 - share) * near + share * far) / scalar_intensity(m, 0, m.defocus)
-    assert kernel[3, 3] / kernel[2, 2] == pytest.approx(expected, rel=1e-9)
+    assert kernel[3, 3] / kernel[2, 2] == pytest.approx(expected, abs=rounded_radii(m))
 
 
 def on_axis(m):
@@ -169,6 +174,7 @@ def test_richards_wolf_is_the_debye_integral_over_both_polarisations(na):
             vectorial_intensity(m, (x - 3) * m.pixel_size, (y - 3) * m.pixel_size, z[p])
             for p, y, x in at
         ],
+        rounded_radii(m),
     )
 
 
