@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,6 @@ def parser() -> argparse.ArgumentParser:
     inputs = "nothing but the image and its point-spread function"
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}"
-    switch = partial(p.add_argument, action="store_true")
     p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
@@ -60,9 +58,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     p.add_argument("--device", help="cpu or cuda")
     p.add_argument("--dtype", choices=("float32", "uint8", "uint16", "source"))
-    large = "from 2^28 pixels on it is anyway"
-    switch("--on-disk", help=f"leave the image on disk and restore it window by window; {large}")
-    switch("--overwrite", help="replace OUT if it is there")
+    always = "from 2^28 pixels on it is anyway"
+    windows = f"leave the image on disk and restore it window by window; {always}"
+    p.add_argument("--on-disk", action="store_true", help=windows)
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
     kernel = p.add_argument_group("the point-spread function: a file, or the optics")
@@ -91,8 +90,8 @@ def restore_file(args: argparse.Namespace) -> str:
     on_disk = args.on_disk or image.data.size >= LARGE
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
     check_output(args.output, image, **save)  # to fail before a training, not after it
-    psf, given = read_psf(args, image), vars(args)
-    options = {name: given[name] for name in OPTIONS if given[name] is not None}
+    psf = read_psf(args, image)
+    options = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     if on_disk:
         path = deconvolve_file(args.image, psf, args.output, args.method, **save, **options)
     else:

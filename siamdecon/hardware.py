@@ -36,13 +36,11 @@ def available_cores(cgroup: Path = CGROUP) -> int:
 def _quota(cgroup: Path) -> int:
     """Return the control group's quota of cores, rounded up; sys.maxsize if there is none."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
+        with suppress(OSError, ValueError):  # no such file, or "max"
             words = " ".join((cgroup / file).read_text() for file in files).split()
             quota, period = map(float, words)
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-        if quota > 0 and period > 0:
-            return math.ceil(quota / period)
+            if quota > 0 and period > 0:
+                return math.ceil(quota / period)
     return sys.maxsize
 
 

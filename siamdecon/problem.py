@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,26 +10,10 @@ from torch import Tensor
 
 from siamdecon.expect import Words, expect, expect_unit_range
 from siamdecon.files.images import Image
-from siamdecon.files.on_disk import Window, look_through
+from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import pick_device, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.kernel import check_psf_fits
-
-
-class Pixels(Protocol):
-    """Pixels in [0, 1]: a tensor in memory, or an object that reads windows from a file."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-    def __getitem__(self, window: Window) -> Tensor:
-        """Return a window, float32, shape ([z,] y, x)."""
-
-    def mean(self) -> float:
-        """Return the mean of all pixels."""
-
-    def std(self) -> float:
-        """Return their standard deviation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +22,9 @@ class Problem:
 
     Parameters
     ----------
-    x : Pixels, shape ([z,] y, x)
-        The measurement, scaled to [0, 1].
+    x : Tensor or LargeImage, shape ([z,] y, x)
+        The measurement, scaled to [0, 1]: in memory, or read from a file window by window. The two have
+        in common `shape`, `dtype`, indexing by a window, `mean` and `std`.
     psf : ndarray, shape ([z,] y, x)
         The kernel, with sum 1.
     source : Image
@@ -61,7 +46,7 @@ class Problem:
     (tensor([0.0000, 0.5000]), 100.0)
     """
 
-    x: Pixels
+    x: Tensor | LargeImage
     psf: np.ndarray
     source: Image
     device: torch.device

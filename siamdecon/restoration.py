@@ -290,9 +290,9 @@ def deconvolve_file(
         options["stitch"] = "exact"
     watch = Watch(None, progress, checkpoint)
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
-    got, mend = Words("a function or an array"), "pass a name, such as prefilter='median'"
-    same, local = "options that mean the same in every window", estimator.halo is not None
-    expect(local, f"{method} on disk", same, got, mend)
+    got = Words("a function or an array; pass the name of one, such as prefilter='median'")
+    same = "options that mean the same in every window"
+    expect(estimator.halo is not None, f"{method} on disk", same, got)
     tile, stride = tile or estimator.core, estimator.stride
 
     def write(part: Path) -> None:
@@ -323,9 +323,8 @@ def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, w
     each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
     with watch.bar(len(each), unit="tile"):
         for core, window in each:
-            part = f(problem.x[window][None, None])[0, 0]  # ([z,] y, x) of a window
-            pixels = part[within(core, window)].cpu().numpy()
-            write_window(out, core, problem.restored_scale(pixels))
+            estimate = f(problem.x[window][None, None])[0, 0][within(core, window)]  # ([z,] y, x)
+            write_window(out, core, problem.restored_scale(estimate.cpu().numpy()))
             watch.advance()
 
 

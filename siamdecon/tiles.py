@@ -70,10 +70,8 @@ class Estimator:
 
     def whole(self, x: Tensor) -> Tensor:
         """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles if it is large."""
-        if self.tile is None:
-            estimate = self.restore(x)
-        else:
-            estimate = with_room(partial(self._in_tiles, x), self.tile, SMALLEST)
+        work = partial(self._in_tiles, x)
+        estimate = self.restore(x) if self.tile is None else with_room(work, self.tile, SMALLEST)
         if self.contrast is None:
             return estimate
         scale, offset = self.contrast(estimate)
@@ -264,12 +262,10 @@ def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tenso
     return out
 
 
-def windows(
-    shape: Sequence[int], tile: int, halo: int, stride: int = 1
-) -> Iterator[tuple[Window, Window]]:
-    """Yield what each tile contributes, and the window to read for it, as slices of the image.
+def windows(shape, tile: int, halo: int, stride: int = 1) -> Iterator[tuple[Window, Window]]:
+    """Yield what each tile contributes, and the window to read for it, as slices of an image.
 
-    Windows begin and end at multiples of `stride`, or at the image's border.
+    Windows begin and end at multiples of `stride`, or at the border of the image, whose shape is given.
 
     Examples
     --------

@@ -162,9 +162,8 @@ def release(array: np.ndarray) -> None:
     """
     while isinstance(array, np.ndarray):
         array = array.base
-    if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        with suppress(OSError, ValueError):
-            array.madvise(mmap.MADV_DONTNEED)
+    with suppress(AttributeError, OSError, ValueError):  # not a map, or unsupported
+        array.madvise(mmap.MADV_DONTNEED)
 
 
 def _parts(data: np.ndarray, window: Window) -> Iterator[tuple[Window, slice]]:

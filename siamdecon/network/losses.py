@@ -184,12 +184,12 @@ def composition_loss(
     >>> {k: v.item() for k, v in composition_loss(LossWeights(lambda_rec=3), x, None, out, None).items()}
     {'total': 12.0, 'rec': 4.0}
     """
-    full, bounded = unmasked, unmasked or masked
+    bounded = unmasked or masked
     formulas = {
         "bsp": lambda: mean_square(masked.expected, x, mask),
-        "rec": lambda: mean_square(full.expected, x),
-        "inv": lambda: invariance(full.reconvolved, masked.reconvolved, mask),
-        "inv_d": lambda: invariance(full.deconvolved, masked.deconvolved, mask),
+        "rec": lambda: mean_square(unmasked.expected, x),
+        "inv": lambda: invariance(unmasked.reconvolved, masked.reconvolved, mask),
+        "inv_d": lambda: invariance(unmasked.deconvolved, masked.deconvolved, mask),
         "bound": lambda: boundary(bounded.reconvolved * std + mean),
         "bound_d": lambda: boundary(bounded.deconvolved * std + mean),
     }

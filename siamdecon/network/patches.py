@@ -77,16 +77,17 @@ def symmetries(psf: np.ndarray, voxel_size: Sequence | None = None) -> list[Symm
     # a flip along an axis of even length would shift the image by a pixel
     odd = [axis for axis in range(psf.ndim) if psf.shape[axis] % 2]
     flips = [f for n in range(len(odd) + 1) for f in itertools.combinations(odd, n)]
-    found, sizes = [], voxel_size or (None,) * psf.ndim
-    for order in itertools.permutations(range(psf.ndim)):
-        exchanged = [(sizes[axis], sizes[order[axis]]) for axis in range(psf.ndim)]
-        if any(a and b and abs(a / b - 1) > 0.01 for a, b in exchanged):
-            continue
-        for symmetry in (Symmetry(order, flipped) for flipped in flips):
-            turned = symmetry(psf)
-            if turned.shape == psf.shape and bool((turned - psf).abs().max() <= tolerance):
-                found.append(symmetry)
-    return found
+    sizes = voxel_size or (None,) * psf.ndim
+
+    def holds(symmetry: Symmetry) -> bool:
+        turned = symmetry(psf)
+        pairs = ((sizes[i], sizes[j]) for i, j in enumerate(symmetry.order))
+        if turned.shape != psf.shape or any(a and b and abs(a / b - 1) > 0.01 for a, b in pairs):
+            return False
+        return torch.allclose(turned, psf, rtol=0, atol=tolerance)
+
+    every = itertools.product(itertools.permutations(range(psf.ndim)), flips)
+    return [symmetry for symmetry in itertools.starmap(Symmetry, every) if holds(symmetry)]
 
 
 def random_patches(
@@ -167,17 +168,16 @@ def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Gen
     (4, 1)
     """
     expect(0 < percent <= 100, "percent", "a share above 0 and up to 100", percent)
-    n, spatial = shape[0], shape[2:]
+    n, _, *spatial = shape
     side = max(1, round((100 / percent) ** (1 / len(spatial))))
     boxes = [-(-m // side) for m in spatial]
     place = torch.randint(side, (len(boxes), n, *boxes), generator=generator)
     grids = torch.meshgrid(*(torch.arange(b) * side for b in boxes), indexing="ij")
     where = [grid + offset for grid, offset in zip(grids, place, strict=True)]  # (n, boxes...) each
-    inside = torch.stack([w < m for w, m in zip(where, spatial, strict=True)]).all(dim=0)
-    sample = torch.arange(n).view(n, *[1] * len(boxes)).expand(n, *boxes)
-    mask = torch.zeros(n, *spatial, dtype=torch.bool)
-    mask[(sample[inside], *(w[inside] for w in where))] = True
-    return mask[:, None]
+    sample = torch.arange(n).view(n, *[1] * len(boxes))
+    mask = torch.zeros(n, *(b * side for b in boxes), dtype=torch.bool)
+    mask[(sample, *where)] = True
+    return mask[(slice(None), None, *(slice(m) for m in spatial))].contiguous()
 
 
 def _integer(high: int, generator: torch.Generator) -> int:

@@ -90,8 +90,7 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
         shape = (1, 1, *[4 * stride] * (n_dim - 1), side)
         x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
         y = twin(x)
-        middle = side // 2 // stride * stride
-        for place in range(middle, middle + stride):
+        for place in range(side // 2, side // 2 + stride):
             (gradient,) = torch.autograd.grad(y[..., place].sum(), x, retain_graph=True)
             columns = gradient.flatten(0, -2).abs().sum(dim=0).nonzero()
             reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
@@ -159,12 +158,11 @@ class UNet(nn.Module):
         good = x.ndim == self.n_dim + 2 and x.shape[1] == self.channels
         shape = f"(n, {self.channels}, {'y, x' if self.n_dim == 2 else 'z, y, x'})"
         expect(good, "x", f"a tensor of shape {shape}", tuple(x.shape))
-        size = x.shape[2:]
+        size, skips = x.shape[2:], []
         fill = [-m % self.stride for m in size]  # up to a multiple of the stride
         if any(fill):
             x = nn.functional.pad(x, [w for m in reversed(fill) for w in (0, m)], mode="replicate")
         x = self.first(x)  # (n, features, [z,] y, x)
-        skips = []
         for block, down in zip(self.encoder, self.down, strict=False):
             skips.append(block(x))  # (n, c, [z,] y, x)
             x = down(skips[-1])  # (n, 2c, [z / 2,] y / 2, x / 2)
