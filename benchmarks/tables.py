@@ -115,7 +115,7 @@ def on_cluster(cells, images, results, stop, scheduler):
             "--dask: expected the package distributed; pip install siamdecon[dask]"
         ) from error
     try:
-        client = Client(scheduler, timeout=5)
+        client = Client(scheduler, timeout=20)  # a busy machine answers late
     except OSError as error:
         raise ValueError(f"--dask: there is no scheduler at {scheduler}") from error
     with client:

@@ -14,6 +14,7 @@ from torch import Tensor
 from siamdecon.expect import expect_one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+_WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".split()
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -167,6 +168,9 @@ def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch
 
 def _cpu_has_bfloat16() -> bool:
     """Tell whether the CPU supports bfloat16 natively; emulated, it is slower than float32."""
+    # oneDNN, which computes convolutions, may be told to do without
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
+        return False
     # which of them exist depends on the version of torch
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -50,6 +50,15 @@ def test_precision():
         autocast_dtype(cpu, "half")
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("AVX2", None), ("avx512_core", None), ("", torch.bfloat16)]
+)
+def test_bfloat16_is_not_emulated_where_onednn_does_without(monkeypatch, limit, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert autocast_dtype(torch.device("cpu")) is expected
+
+
 def run_python(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code],
