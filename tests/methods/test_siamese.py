@@ -1,0 +1,244 @@
+"""The paper's training: what a step does, and that a run can be killed, resumed, interrupted and repeated."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from siamdecon import LossWeights, Noise, PSFConvolution, TrainingConfig, UNet, train
+from siamdecon.methods.siamese import SiameseTraining
+from siamdecon.problem import Problem
+
+PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+TINY = TrainingConfig(
+    steps=6, batch_size=2, patch_size=32, schedule="cosine", ema_decay=0.9, padding="valid"
+)
+
+
+def image(seed=0):
+    return np.random.default_rng(seed).uniform(size=(48, 40)).astype(np.float32)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return UNet(features=4, momentum=0.1)
+
+
+def begin(config):
+    """A run before its first step."""
+    return SiameseTraining(network(), Problem.as_it_is(image(), PSF, device="cpu"), config)
+
+
+def assert_same(a, b):
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        assert torch.equal(x, y), name
+
+
+def fail_after(step, error):
+    def callback(run):
+        if run.step == step:
+            raise error
+
+    return callback
+
+
+def test_a_run_repeats_bit_by_bit():
+    first, second = (train(network(), image(), PSF, TINY) for _ in range(2))
+    assert_same(first.average, second.average)
+    assert_same(first.model, second.model)
+
+
+def test_another_seed_is_another_run():
+    first = train(network(), image(), PSF, TINY)
+    other = train(network(), image(), PSF, dataclasses.replace(TINY, seed=1))
+    assert not np.array_equal(first.history["total"], other.history["total"])
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5])
+@pytest.mark.parametrize("ema_decay", [0, 0.9])
+def test_a_killed_run_goes_on_to_identical_weights(tmp_path, killed_at, ema_decay):
+    config = dataclasses.replace(TINY, ema_decay=ema_decay)
+    whole = train(network(), image(), PSF, config)
+    path = tmp_path / "run.pt"
+    killed = dict(checkpoint=path, checkpoint_every=2)
+    with pytest.raises(SystemExit):
+        train(network(), image(), PSF, config, callback=fail_after(killed_at, SystemExit), **killed)
+    steps = []
+    resumed = train(
+        network(), image(), PSF, config, callback=lambda run: steps.append(run.step), **killed
+    )
+    assert steps[0] == killed_at // 2 * 2 + 1  # not from the start
+    assert_same(whole.model, resumed.model)
+    assert_same(whole.average, resumed.average)
+    np.testing.assert_array_equal(whole.history["total"], resumed.history["total"])
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    path = tmp_path / "run.pt"
+    first = train(network(), image(), PSF, TINY, checkpoint=path)
+    again = train(
+        network(5), image(), PSF, TINY, checkpoint=path, callback=fail_after(0, SystemExit)
+    )
+    assert again.step == 6
+    assert_same(first.average, again.average)
+
+
+@pytest.mark.parametrize("changed", ["image", "psf", "config"])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, changed):
+    path = tmp_path / "run.pt"
+    train(network(), image(), PSF, TINY, checkpoint=path)
+    other = {"image": image(), "psf": PSF, "config": TINY}
+    other[changed] = {
+        "image": image(1),
+        "psf": np.ones((3, 3)) / 9,
+        "config": dataclasses.replace(TINY, learning_rate=1e-3),
+    }[changed]
+    with pytest.raises(ValueError, match="another image, kernel, network or settings"):
+        train(network(), **other, checkpoint=path)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    train(network(), image(), PSF, TINY, checkpoint=path)
+    with pytest.raises(ValueError, match="kernel, network or settings"):
+        train(UNet(features=6), image(), PSF, TINY, checkpoint=path)
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    path = tmp_path / "run.pt"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"run\.pt can't be read; delete it"):
+        train(network(), image(), PSF, TINY, checkpoint=path)
+
+
+def test_an_interrupted_run_returns_what_it_has(tmp_path):
+    path = tmp_path / "run.pt"
+    interrupt = fail_after(3, KeyboardInterrupt)
+    saved = dict(checkpoint=path, checkpoint_every=2)
+    run = train(network(), image(), PSF, TINY, callback=interrupt, **saved)
+    assert run.interrupted
+    assert run.step == len(run.history) == 3
+    assert not run.average.training
+    resumed = train(network(), image(), PSF, TINY, checkpoint=path)
+    assert_same(resumed.average, train(network(), image(), PSF, TINY).average)
+
+
+def test_the_history_has_every_term_by_name():
+    weights = LossWeights(*[1.0] * 6)
+    run = train(network(), image(), PSF, dataclasses.replace(TINY, weights=weights))
+    names = ("bsp", "rec", "inv", "inv_d", "bound", "bound_d")
+    assert run.history.names() == ("total", *names)
+    total = sum(run.history[name] for name in names)
+    np.testing.assert_allclose(run.history["total"], total, rtol=1e-5)
+    assert len(run.history) == 6
+
+
+def test_masked_pixels_are_replaced_by_noise_and_no_others():
+    config = dataclasses.replace(TINY, patch_size=40, mask_percent=4, mask_sigma=0.2)
+    run = begin(config)
+    x = torch.full((400, 1, 40, 40), 7.0)
+    mask, x_masked = run.hide(x)
+    assert torch.equal(x_masked[~mask], x[~mask])
+    noise = x_masked[mask]
+    assert abs(noise.mean()) < 5 * 0.2 / len(noise) ** 0.5
+    assert abs(noise.std() - 0.2) < 5 * 0.2 / (2 * len(noise)) ** 0.5
+
+
+def test_the_average_is_the_moving_average_of_the_weights():
+    """Against the recursion written out: w_avg <- d w_avg + (1 - d) w, with d growing to the decay."""
+    seen = []
+    run = train(
+        network(),
+        image(),
+        PSF,
+        TINY,
+        callback=lambda run: seen.append(next(run.model.parameters()).detach().clone()),
+    )
+    expected = seen[0]
+    for n, weight in enumerate(seen[1:], start=1):
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(next(run.average.parameters()), expected)
+
+
+def test_the_papers_schedule_halves_and_the_cosine_falls_to_a_tenth():
+    paper = TrainingConfig()
+    rates = [paper.learning_rate_at(step) for step in (0, 499, 500, 2999)]
+    assert rates == [4e-4, 4e-4, 2e-4, 4e-4 / 32]
+    cosine = TrainingConfig(schedule="cosine", steps=100, learning_rate=1.0)
+    assert cosine.learning_rate_at(0) == 1
+    assert cosine.learning_rate_at(50) == pytest.approx(0.55)
+    assert cosine.learning_rate_at(100) == pytest.approx(0.1)
+
+
+def test_training_lowers_the_loss_on_a_blurred_image():
+    yy, xx = np.mgrid[:64, :64]
+    smooth = (0.5 + 0.4 * np.sin(yy / 5) * np.cos(xx / 7)).astype(np.float32)
+    config = TrainingConfig(steps=60, batch_size=2, patch_size=32, learning_rate=5e-3)
+    history = train(network(), smooth, PSF, config).history
+    assert history["rec"][-10:].mean() < 0.3 * history["rec"][:10].mean()
+
+
+def test_three_dimensions():
+    volume = np.random.default_rng(0).uniform(size=(16, 20, 24))
+    psf = np.ones((3, 3, 3)) / 27
+    config = TrainingConfig(steps=2, batch_size=1, patch_size=16)
+    run = train(UNet(n_dim=3, features=2), volume, psf, config)
+    assert np.isfinite(run.history["total"]).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 1.5),
+        ("patch_size", -4),
+        ("learning_rate", float("nan")),
+        ("schedule", "linear"),
+        ("ema_decay", 1.0),
+        ("beta2", 1.0),
+        ("mask_sigma", -0.1),
+        ("noise", "auto"),
+        ("steps", True),
+        ("padding", "mirror"),
+        ("precision", "double"),
+        ("mask_percent", 0),
+    ],
+)
+def test_impossible_settings_name_their_field(field, value):
+    with pytest.raises(ValueError, match=f"^{field}: expected"):
+        TrainingConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": np.full((48, 48), 0.5)}, "every pixel is 0.5"),
+        ({"psf": np.ones((3, 3, 3))}, "expected 2 axes, as the image has"),
+    ],
+)
+def test_inputs_that_cannot_be_trained_on(changes, message):
+    inputs = {"image": image(), "psf": PSF, **changes}
+    with pytest.raises(ValueError, match=message):
+        train(network(), config=TINY, **inputs)
+
+
+def test_known_noise_puts_its_mean_into_the_loss():
+    """With clipping known, the reconstruction loss of the very first step is that of m(g(f(x)))."""
+    noise = Noise(gaussian=0.2)
+    config = dataclasses.replace(TINY, noise=noise, precision="float32")
+    run = begin(config)
+    x = run.patches()
+    with torch.no_grad():
+        out = run.forward(x)
+        f = run.model(x) * run.std + run.mean
+    expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
+    got = out.expected * run.std + run.mean
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_checkpoint_after_no_steps_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="checkpoint_every: expected a whole number"):
+        train(network(), np.eye(40), PSF, checkpoint=tmp_path / "a", checkpoint_every=0)
