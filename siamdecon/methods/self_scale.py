@@ -152,13 +152,10 @@ class SelfScale(Method):
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network in rounds; what restores the image returns the last estimate."""
         least = max(min(factors) for factors in self.scales)
-        mend = "wiener takes any size"
-        sides = (
-            f"{SMALLEST * least:g} or more pixels along y and x, so that a copy {least:g} times smaller "
-            "shows something"
-        )
+        sides = f"{SMALLEST * least:g} or more pixels along y and x"
+        why = f"so that a copy {least:g} times smaller shows something"
         large = min(problem.shape[-2:]) >= SMALLEST * least
-        expect(large, "image", sides, problem.shape, mend)
+        expect(large, "image", f"{sides}, {why}", problem.shape, "wiener takes any size")
         x, psf, clip = problem.whole, problem.psf, self.clips(problem)  # x: (1, 1, [z,] y, x)
         noise = find_noise_in(x, psf) if isinstance(self.noise, str) else self.noise
         # the work is done in [0, 1]; an image that is not cut off above needs room there
@@ -205,9 +202,8 @@ class ScalePairs(Training):
     def __init__(self, problem: Problem, method: SelfScale, noise: Noise):
         how = {"channels": 2 + len(BALANCES), "momentum": 0.1}
         network = seeded_unet(problem.seed, problem.ndim, method.features, **how).to(problem.device)
-        torch.nn.init.zeros_(
-            network.head[-1].weight
-        )  # it begins with the estimate that it corrects
+        # it begins with the estimate that it corrects
+        torch.nn.init.zeros_(network.head[-1].weight)
         average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
         super().__init__(network, problem, average)
         self.psf, self.noise, self.method = problem.psf, noise, method

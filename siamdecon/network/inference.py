@@ -101,15 +101,17 @@ def estimator_of(
 ) -> Estimator:
     """Return what restores windows of an image with a network trained on it; see `predict`."""
     expect_one_of(STITCHES, stitch=stitch)
-    halo, stride = halo_of(run.model, problem.ndim)
-    side = tile or tile_side(run.model, problem.ndim)
-    m = mean_response(run.config.noise)
+    side, m = tile or tile_side(run.model, problem.ndim), mean_response(run.config.noise)
+    halo, core, stride = None, None, 1
+    if stitch == "exact":  # measuring the halo takes its time, and a blend needs none
+        halo, stride = halo_of(run.model, problem.ndim)
+        core = max(stride, side - 2 * halo)
     return Estimator(
         restorer(run, problem.psf if average_flips else None),
         halo,
         stride,
         side,
-        max(stride, side - 2 * halo),
+        core,
         stitch,
         (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None,
         run=run,

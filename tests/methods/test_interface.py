@@ -117,7 +117,9 @@ def test_an_interrupt_gives_what_has_been_reached(method):
 @BOTH
 def test_windows_with_its_halo_are_the_whole(method, n_dim):
     """Each window shares none of its arithmetic with the whole but the function itself."""
-    options = {"precision": "float32", "calibrate": False} if method in TRAINED else {}
+    options = {}
+    if method in TRAINED:
+        options = {"precision": "float32", "calibrate": False, "stitch": "exact"}
     estimator, problem = fitted(method, n_dim, **options)
     x = problem.whole
     tile = 24 // estimator.stride * estimator.stride
