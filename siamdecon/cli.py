@@ -24,6 +24,12 @@ OPTICS = {
     "pixel_size": ("--pixel", float, "pixel size in um; the file's own unless given"),
     "z_step": ("--z-step", float, "distance of planes in um; the file's own unless given"),
     "index": ("--index", float, "refractive index of the immersion: 1.0, 1.33, 1.518"),
+    "sample_index": (
+        "--sample-index",
+        float,
+        "refractive index of the sample; --index unless given",
+    ),
+    "depth": ("--depth", float, "depth of the emitter below the coverslip in um"),
     "defocus": ("--defocus", float, "distance of the image plane from the focus in um"),
     "magnification": ("--magnification", float, "lateral magnification of the objective"),
     "size": ("--psf-size", int, "odd number of pixels along the kernel's y and x; 17 if they fit"),

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from siamdecon import deconvolve, load_sample, paper_psf, read_image, richardson_lucy, write_image
-from siamdecon.cli import main
+from siamdecon.cli import main, parser, read_psf
+from siamdecon.files import Image
 from siamdecon.methods.siamese import SiameseTraining
 from siamdecon.microscope.psf import Microscope, gibson_lanni
 
@@ -209,3 +210,15 @@ def test_a_training_that_diverges_is_one_line(files, capsys, monkeypatch):
     monkeypatch.setattr(SiameseTraining, "finish", diverged)
     assert run("--psf", "psf.tif") == 2
     assert "the training has diverged" in capsys.readouterr().err
+
+
+def test_a_sample_of_another_index_has_another_kernel():
+    optics = "a.tif --na 0.8 --wavelength 0.6 --pixel 0.2 --depth 20 --sample-index 1.4 -o b.tif"
+    kernel = read_psf(parser().parse_args(optics.split()), Image(np.zeros((64, 64)), "YX"))
+    told = {"na": 0.8, "wavelength": 0.6, "pixel_size": 0.2}
+    expected, matched = (
+        gibson_lanni(Microscope(**told, **more))
+        for more in ({"depth": 20, "sample_index": 1.4}, {})
+    )
+    np.testing.assert_array_equal(kernel, expected)
+    assert not np.allclose(kernel, matched, rtol=0, atol=1e-3)
