@@ -85,7 +85,7 @@ def lucy_richardson_by_side() -> dict:
 
 def pass_by_side() -> dict:
     """Return forward passes of a lab network to time, by the image's side."""
-    run = loop().run
+    run = loop()
     images = {n: np.random.default_rng(0).random((n, n)) for n in SIDES}
     how = {"average_flips": False, "calibrate": False, "tile": 2048}
     return {n: lambda image=image: predict(run, image, **how) for n, image in images.items()}
@@ -116,7 +116,7 @@ def peak_of_steps(training: SiameseTraining) -> int:
 
 def tiling() -> dict[str, float]:
     """Time blended tiles, exact tiles, and the whole image at once."""
-    run, image = loop().run, np.random.default_rng(0).random((1024, 1024))
+    run, image = loop(), np.random.default_rng(0).random((1024, 1024))
     how = {"average_flips": False, "calibrate": False}
     return grows(
         {
