@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import expect_one_of
+from siamdecon.expect import Words, expect, expect_one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".split()
@@ -88,6 +88,33 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         here = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu' (no CUDA device is here)"
         raise ValueError(f"device: expected {here}, got {str(name)!r}") from error
     return device
+
+
+def as_array(image, name: str = "image") -> np.ndarray:
+    """Return anything that NumPy can read, tensors of any kind included, as an array.
+
+    Raises
+    ------
+    ValueError
+        If it is a masked array with pixels masked: the mask would be lost.
+
+    Examples
+    --------
+    >>> as_array(torch.ones(2, dtype=torch.bfloat16, requires_grad=True))
+    array([1., 1.], dtype=float32)
+    >>> as_array(np.ma.masked_less([-1.0, 1.0], 0))
+    Traceback (most recent call last):
+    ...
+    ValueError: image: expected pixels without a mask, got 1 of 2 masked; put values in their place, ...
+    """
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        return (image.float() if image.dtype == torch.bfloat16 else image).numpy()
+    if masked := np.count_nonzero(np.ma.getmaskarray(image)) if np.ma.isMaskedArray(image) else 0:
+        mend = "put values in their place, for example image.filled(numpy.ma.median(image))"
+        got = Words(f"{masked} of {image.size} masked")
+        expect(False, name, "pixels without a mask", got, mend)
+    return np.asarray(image)
 
 
 def to_tensor(image: np.ndarray, device: str | torch.device | None = None) -> Tensor:

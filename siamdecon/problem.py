@@ -1,7 +1,11 @@
 """A measurement and its kernel, checked and scaled once; the rest of the package relies on that."""
 
 import hashlib
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
@@ -11,9 +15,11 @@ from torch import Tensor
 from siamdecon.expect import Words, expect, expect_unit_range
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LargeImage, Window, look_through
-from siamdecon.hardware import pick_device, to_array, to_tensor
+from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
+from siamdecon.microscope.camera import far_out, standing_out
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.kernel import check_psf_fits
+from siamdecon.microscope.noise import Noise, both_or_one, clipping, estimate_noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,18 +37,23 @@ class Problem:
         The measurement in its own units.
     device : torch.device
     low, high : float
-        The values of the source that are 0 and 1 in `x`.
+        The values of the source that are 0 and 1 in `x`: the lowest and the highest, defective pixels
+        left out, unless the user has said at which the camera cuts.
     sample : tuple of slice
         The window that noise and contrast are estimated in; the whole of an image in memory.
     seed : int
         Seed of all random numbers.
     sha256 : str, optional
         Checksum of the source's pixels, if it is known already.
+    defects : int
+        Number of pixels that are left out, the median of their neighbours in their place.
+    limits : sequence of (float or None), optional
+        Values of the source at which the camera cuts, None where it does not; found unless given.
 
     Examples
     --------
     >>> problem = Problem.look(np.array([[90, 100], [100, 110]]), np.ones((1, 1)))
-    >>> problem.x[0], problem.restored_scale(0.5)
+    >>> problem.x[0], float(problem.restored_scale(0.5))
     (tensor([0.0000, 0.5000]), 100.0)
     """
 
@@ -55,26 +66,24 @@ class Problem:
     sample: Window = (slice(None),)
     seed: int = 0
     sha256: str | None = None
+    defects: int = 0
+    limits: Sequence[float | None] | None = None
 
     shape = property(lambda self: tuple(self.x.shape))
     ndim = property(lambda self: len(self.shape))
     voxel_size = property(lambda self: self.source.voxel_size)
 
     @classmethod
-    def look(cls, image, psf, *, device=None, seed: int = 0) -> Self:
-        """Take an image in memory, array or `Image`; scale it to [0, 1] unless it fills that already.
+    def look(cls, image, psf, *, device=None, seed: int = 0, limits=None) -> Self:
+        """Take an image in memory, array or `Image`.
 
         Raises
         ------
         ValueError
-            If image or kernel can't be used, or do not fit each other.
+            If image, kernel, seed or limits can't be used, or do not fit each other.
         """
-        pixels = check_image(image)
-        source = image if isinstance(image, Image) else _without_metadata(np.asarray(image))
-        kernel = _kernel(psf, source)
-        low, high = value_range(source, float(source.data.min()), float(source.data.max()))
-        x = to_tensor((pixels - low) / (high - low), device)[0, 0]  # ([z,] y, x)
-        return cls(x, kernel, source, x.device, low, high, seed=seed)
+        source = image if isinstance(image, Image) else _without_metadata(check_grey(image))
+        return cls.on_disk(source, psf, device=device, seed=seed, limits=limits)._in_memory()
 
     @classmethod
     def as_it_is(cls, image, psf, *, device=None, limited: bool = True, mend: str = "") -> Self:
@@ -84,15 +93,52 @@ class Problem:
             expect_unit_range(pixels, mend=mend)
         kernel = PSFConvolution(psf, pixels.ndim).psf.numpy()
         x = to_tensor(pixels, device)[0, 0]  # ([z,] y, x)
-        return cls(x, kernel, _without_metadata(pixels), x.device)
+        limits = (0, 1) if limited else None
+        return cls(x, kernel, _without_metadata(pixels), x.device, limits=limits)
 
     @classmethod
-    def on_disk(cls, source: Image, psf, *, device=None, seed: int = 0) -> Self:
-        """Scan an image on disk once, slab by slab; see `siamdecon.files.on_disk`."""
-        kernel = _kernel(psf, source)
-        found = look_through(source, value_range)
-        rest = (found.low, found.high, found.lively, seed, found.sha256)
-        return cls(found, kernel, source, pick_device(device), *rest)
+    def on_disk(cls, source: Image, psf, *, device=None, seed: int = 0, limits=None) -> Self:
+        """Scan an image, in memory or on disk, once, slab by slab; see `siamdecon.files.on_disk`."""
+        whole_number = (
+            isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed < 2**63
+        )
+        expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
+        device, kernel = pick_device(device), _kernel(psf, source)
+        step = 1.0 if source.dtype.kind in "bui" else 0.0
+        find = partial(standing_out, psf=kernel, step=step)
+        found = look_through(source, _checked(limits), find, far_out)
+        if n := found.instead.size:
+            first = tuple(int(i) for i in found.defects[:, 0])
+            warnings.warn(
+                f"image: {n} of {source.data.size} pixels stand out as defects do, the first at {first} with "
+                f"{source.data[first]:.6g}; the median of its neighbours takes the place of each",
+                stacklevel=4,
+            )
+        rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, limits)
+        return cls(found, kernel, source, device, *rest)
+
+    def _in_memory(self) -> Self:
+        """Read the whole measurement."""
+        return replace(self, x=self.x.whole().to(self.device), sample=(slice(None),))
+
+    @cached_property
+    def clipping(self) -> bool | str:
+        """Where the measurement is cut, as `Noise.clip` says it: as declared, else as its noise shows."""
+        if self.limits is None:
+            return clipping(self.seen())
+        return both_or_one(*(level is not None for level in self.limits))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the estimate lies in [0, 1], too: where the measurement is cut at both ends.
+
+        Elsewhere blur lowers peaks: restored, they may rise above the brightest value measured.
+        """
+        return self.clipping is True
+
+    def noise_seen(self) -> Noise | None:
+        """Return the noise of a measurement that was clipped, read off it; None for any other."""
+        return estimate_noise(self.seen(), self.clipping)
 
     @property
     def whole(self) -> Tensor:
@@ -105,7 +151,7 @@ class Problem:
 
     def restored_scale(self, estimate: np.ndarray) -> np.ndarray:
         """Return an estimate in the units of the source."""
-        return estimate * (self.high - self.low) + self.low
+        return np.asarray(estimate, np.float64) * (self.high - self.low) + self.low
 
     def identity(self) -> bytes:
         """Return bytes that identify this measurement, for the key of a checkpoint."""
@@ -118,22 +164,6 @@ class Problem:
         image = {"path": path, "sha256_of_pixels": sha256, "shape": list(source.shape)}
         psf = {"sha256_of_values": _sha256(self.psf, "<f8"), "shape": list(self.psf.shape)}
         return {"image": image | {"dtype": str(source.dtype)}, "psf": psf}
-
-
-def value_range(image: Image, low: float, high: float) -> tuple[float, float]:
-    """Return the values that become 0 and 1, for an image from `low` to `high`.
-
-    Floats that fill [0, 1] stay as they are.
-
-    Examples
-    --------
-    >>> value_range(Image(np.zeros((2, 2), np.uint16), "YX"), 90, 4000)
-    (90, 4000)
-    >>> value_range(Image(np.zeros((2, 2), np.float32), "YX"), 0.02, 0.9)
-    (0.0, 1.0)
-    """
-    fills = image.dtype.kind == "f" and 0 <= low and 0.5 < high <= 1
-    return (0.0, 1.0) if fills else (low, high)
 
 
 def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
@@ -153,27 +183,14 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     Raises
     ------
     ValueError
-        If it has another number of axes (colour and time among them), is empty or constant, or holds
-        NaN, infinite or complex values.
+        If it is none (see `check_grey`), is constant, or holds NaN or infinite values.
 
     Examples
     --------
     >>> check_image(np.eye(2, dtype=np.uint8)).dtype
     dtype('float32')
-    >>> check_image(np.zeros((64, 64, 3)))
-    Traceback (most recent call last):
-    ...
-    ValueError: image: expected grey values (y, x) or (z, y, x), got shape (64, 64, 3), which looks ...
     """
-    image = np.asarray(image)
-    shape, grey = Words(f"shape {image.shape}"), "grey values (y, x) or (z, y, x)"
-    colour = image.ndim == 3 and image.shape[-1] in (3, 4) and min(image.shape[:2]) > 4
-    mend = "take one channel, image[..., 0], or convert it with skimage.color.rgb2gray"
-    expect(not colour, name, grey, Words(f"{shape}, which looks like colour"), mend)
-    mend = "pick one channel and one time point, for example image[0]"
-    expect(image.ndim in (2, 3) and image.size > 0, name, grey, shape, mend)
-    expect(image.dtype.kind in "buif", name, "real numbers", Words(f"dtype {image.dtype}"))
-    image = np.ascontiguousarray(image, dtype=np.float32)
+    image = np.ascontiguousarray(check_grey(image, name), dtype=np.float32)
     bad = image.size - np.count_nonzero(np.isfinite(image))
     found = Words(f"{bad} NaN or infinite pixels of {image.size}")
     mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
@@ -181,6 +198,48 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     if image.min() == image.max():
         raise ValueError(f"{name}: every pixel is {image.flat[0]:.6g}; there is nothing to restore")
     return image
+
+
+def check_grey(image, name: str = "image") -> np.ndarray:
+    """Return an array of grey values in its own dtype, or raise ValueError.
+
+    Anything that NumPy can read is taken: tensors, xarray, Dask. A masked array is refused, as its mask
+    would be lost.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of axes (colour and time among them), is empty, masked or complex.
+
+    Examples
+    --------
+    >>> check_grey(torch.eye(2)).shape
+    (2, 2)
+    >>> check_grey(np.zeros((64, 64, 3)))
+    Traceback (most recent call last):
+    ...
+    ValueError: image: expected grey values (y, x) or (z, y, x), got shape (64, 64, 3), which looks ...
+    """
+    image = as_array(image, name)
+    shape, grey = Words(f"shape {image.shape}"), "grey values (y, x) or (z, y, x)"
+    colour = image.ndim == 3 and image.shape[-1] in (3, 4) and min(image.shape[:2]) > 4
+    mend = "take one channel, image[..., 0], or convert it with skimage.color.rgb2gray"
+    expect(not colour, name, grey, Words(f"{shape}, which looks like colour"), mend)
+    mend = "pick one channel and one time point, for example image[0]"
+    expect(image.ndim in (2, 3) and image.size > 0, name, grey, shape, mend)
+    expect(image.dtype.kind in "buif", name, "real numbers", Words(f"dtype {image.dtype}"))
+    return image
+
+
+def _checked(limits) -> tuple[float | None, float | None]:
+    """Return the values at which the camera cuts, or raise ValueError."""
+    if limits is None:
+        return None, None
+    form = "two numbers, black below white, such as (0, 4095); None where the camera does not cut"
+    pair = isinstance(limits, Sequence) and len(limits) == 2
+    numbers = pair and all(v is None or (isinstance(v, Real) and np.isfinite(v)) for v in limits)
+    expect(numbers and (None in limits or limits[0] < limits[1]), "limits", form, limits)
+    return tuple(None if v is None else float(v) for v in limits)
 
 
 def check_sampling(psf: Image | np.ndarray, image: Image) -> None:

@@ -119,6 +119,7 @@ def deconvolve(
     *,
     tier: str | None = None,
     seed: int = 0,
+    limits: tuple[float | None, float | None] | None = None,
     average_flips: bool | None = None,
     calibrate: bool | None = None,
     tile: int | None = None,
@@ -134,8 +135,8 @@ def deconvolve(
     Parameters
     ----------
     image : ndarray or Image, shape ([z,] y, x)
-        The measurement. Integers, and floats that leave [0, 1] or only reach half of it, are scaled to
-        [0, 1] by their minimum and maximum; the estimate is scaled back.
+        The measurement, in any unit: its lowest and highest value become 0 and 1, and the estimate is
+        scaled back. Pixels that stand out as defects do are left out of all that, with a warning.
     psf : ndarray or Image, shape ([z,] y, x)
         The kernel, with as many axes as the image.
     method : str
@@ -147,6 +148,11 @@ def deconvolve(
         Size of a training: "lab", "full" or "test"; see `siamdecon.methods.base.TIERS`.
     seed : int
         Seed of all random numbers: on a CPU the same seed gives the same image.
+    limits : tuple of (float or None), optional
+        Black and white level of the camera in units of the image, None where it does not cut: (0, 1) for
+        the paper's images. Unless given, an image counts as cut where its noise is
+        (`siamdecon.microscope.cut_at`). Where it is cut at both ends, the estimate keeps to them;
+        elsewhere it may rise above the brightest value measured, since blur lowers peaks.
     average_flips, calibrate : bool, optional
         How a network restores, see `siamdecon.network.predict`. Default: True at the lab tier; False, as
         in the paper, at the full tier.
@@ -195,7 +201,7 @@ def deconvolve(
     """
     choices = dict(average_flips=average_flips, calibrate=calibrate, tile=tile, stitch=stitch)
     kind, options = _method(method, options, **choices, checkpoint=checkpoint)
-    problem = Problem.look(image, psf, device=device, seed=seed)
+    problem = Problem.look(image, psf, device=device, seed=seed, limits=limits)
     watch = Watch(callback, progress, checkpoint)
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
     with torch.inference_mode():
@@ -213,6 +219,7 @@ def deconvolve_file(
     *,
     tier: str | None = None,
     seed: int = 0,
+    limits: tuple[float | None, float | None] | None = None,
     average_flips: bool | None = None,
     calibrate: bool | None = None,
     tile: int | None = None,
@@ -245,7 +252,7 @@ def deconvolve_file(
         Side of what a window contributes; chosen from the method and the free memory unless given.
     dtype, overwrite
         See `Restoration.save`.
-    tier, seed, average_flips, calibrate, device, progress, checkpoint, **options
+    tier, seed, limits, average_flips, calibrate, device, progress, checkpoint, **options
         See `deconvolve`.
 
     Returns
@@ -285,7 +292,7 @@ def deconvolve_file(
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
     pixels = check_output(output, source, dtype, overwrite)
-    problem = Problem.on_disk(source, psf, device=device, seed=seed)
+    problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits)
     if "stitch" in kind.choices:
         options["stitch"] = "exact"
     watch = Watch(None, progress, checkpoint)
@@ -331,6 +338,7 @@ def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, w
 def _settings(kind: type[Method], problem: Problem, estimator: Estimator, **more) -> dict:
     """Return all settings that determine a result."""
     made = {"method": kind.name, "seed": problem.seed, "range": [problem.low, problem.high]}
+    made |= {"clipping": problem.clipping, "defective_pixels": problem.defects}
     made |= estimator.used | more | {"device": str(problem.device)}
     return made | problem.describe() | {"versions": describe_versions()}
 

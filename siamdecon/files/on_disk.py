@@ -15,7 +15,7 @@ from siamdecon.files.images import Image
 
 #: Number of pixels from which the command line leaves an image on disk: 1 GiB as float32.
 LARGE = 2**28
-_SLAB = 2**24  # pixels scanned at once
+_SLAB = 2**22  # pixels scanned at once
 _CELL = 64  # side of the cells whose variances are compared
 _SPAN = 2**25  # bytes of a file that a part of a window may spread over
 
@@ -38,6 +38,10 @@ class LargeImage:
         Checksum of the pixels.
     lively : tuple of slice
         A window of up to 128 pixels along each axis, around the highest variance.
+    defects : ndarray of int, shape (n_dim, n)
+        Places of pixels that are left out.
+    instead : ndarray, shape (n,)
+        The values that are read in their place.
     """
 
     image: Image
@@ -47,6 +51,8 @@ class LargeImage:
     deviation: float
     sha256: str
     lively: Window
+    defects: np.ndarray
+    instead: np.ndarray
 
     shape = property(lambda self: self.image.shape)
     dtype = torch.float32
@@ -61,22 +67,43 @@ class LargeImage:
 
     def __getitem__(self, window: Window) -> Tensor:
         """Read a window, as a float32 tensor of its shape ([z,] y, x), in [0, 1]."""
-        pixels = np.empty([side.stop - side.start for side in window], np.float32)
+        starts = np.array([[side.start] for side in window])
+        shape = [side.stop - side.start for side in window]
+        pixels = np.empty(shape, np.float32)
         for place, planes in _parts(self.image.data, window):
-            pixels[planes] = self.image.data[place]
+            # float64: a large offset would swallow the detail
+            pixels[planes] = self.scaled(self.image.data[place])
             release(self.image.data)
-        return torch.from_numpy(pixels).sub_(self.low).div_(self.high - self.low)
+        places = self.defects - starts  # (n_dim, n)
+        here = ((places >= 0) & (places < np.array(shape)[:, None])).all(axis=0)
+        pixels[tuple(places[:, here])] = self.scaled(self.instead[here])
+        return torch.from_numpy(pixels)
+
+    def whole(self) -> Tensor:
+        """Read all of it, as a float32 tensor ([z,] y, x), in [0, 1]."""
+        return self[tuple(slice(0, n) for n in self.shape)]
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Return values of the image on the scale of [0, 1], in float64."""
+        return (np.asarray(values, np.float64) - self.low) / (self.high - self.low)
 
 
-def look_through(image: Image, scale: Callable[..., tuple[float, float]]) -> LargeImage:
-    """Scan an image on disk once, slab by slab.
+def look_through(
+    image: Image,
+    limits: tuple[float | None, float | None] = (None, None),
+    standing_out: Callable | None = None,
+    far_out: Callable | None = None,
+) -> LargeImage:
+    """Scan an image once, slab by slab.
 
     Parameters
     ----------
     image : Image
-        See `read_image` with `memmap`.
-    scale : callable
-        Takes the image, its minimum and its maximum; returns the values that become 0 and 1.
+        In memory, or on disk: see `read_image` with `memmap`.
+    limits : tuple of (float or None)
+        The values that become 0 and 1; None for the minimum or the maximum.
+    standing_out, far_out : callable, optional
+        What finds defective pixels; see `siamdecon.microscope.camera`.
 
     Returns
     -------
@@ -90,38 +117,57 @@ def look_through(image: Image, scale: Callable[..., tuple[float, float]]) -> Lar
     Examples
     --------
     >>> spot = np.zeros((4, 40, 40), np.uint8); spot[2, 20, 20] = 200
-    >>> found = look_through(Image(spot, "ZYX"), lambda image, low, high: (low, high))
+    >>> found = look_through(Image(spot, "ZYX"))
     >>> found.high, float(found[2:3, 20:21, 20:22].sum())
     (200.0, 1.0)
     """
     data, digest = image.data, hashlib.sha256()
-    extremes, cells, total, square = [], [], 0.0, 0.0
+    extremes, cells, total, square, odd = [], [], 0.0, 0.0, []
     step = max(1, _SLAB // (data.size // len(data)))
     for first in range(0, len(data), step):
         slab = data[first : first + step]
         digest.update(np.ascontiguousarray(slab, image.dtype))
-        slab = np.asarray(slab, dtype=np.float64)
-        extremes += [slab.min(), slab.max()]
-        if not np.isfinite(extremes[-1] - extremes[-2]):
-            bad = first + int(np.argwhere(~np.isfinite(slab))[0, 0])
-            got = f"NaN or infinite pixels, the first at index {bad} of its first axis"
-            mend = "replace them, for example by a median of their neighbours"
+        slab = np.array(slab, dtype=np.float64)
+        if bad := slab.size - np.count_nonzero(np.isfinite(slab)):
+            place = first + int(np.argwhere(~np.isfinite(slab))[0, 0])
+            got = f"{bad} NaN or infinite pixels from index {place} of its first axis on"
+            mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
             expect(False, "image", "finite values", Words(got), mend)
+        if standing_out:
+            where, instead = standing_out(slab)
+            odd.append((np.array([where[0] + first, *where[1:]]), slab[where], instead))
+            slab[where] = instead
+        extremes += [slab.min(), slab.max()]
         total, square = total + slab.sum(), square + np.square(slab).sum()
         variance, corner = _liveliest(slab)
         cells.append((variance, (first + corner[0], *corner[1:])))
         release(data)
     low, high = float(min(extremes)), float(max(extremes))
+    places, instead = np.zeros((data.ndim, 0), int), np.zeros(0)
+    if odd:
+        places, values, instead = (
+            np.concatenate(parts, axis=-1) for parts in zip(*odd, strict=True)
+        )
+        far = far_out(values, low, high, data.size)
+        kept = values[~far]
+        low, high = min(low, *kept.tolist(), high), max(low, *kept.tolist(), high)
+        total += (kept - instead[~far]).sum()
+        square += (kept**2 - instead[~far] ** 2).sum()
+        places, instead = places[:, far], instead[far]
     if low == high:
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
-    low, high = scale(image, low, high)
+    low, high = (
+        (low if limits[0] is None else limits[0]),
+        (high if limits[1] is None else limits[1]),
+    )
     mean = total / data.size
     average = float((mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))
     corner = max(cells, key=lambda cell: cell[0])[1]
     starts = [max(0, min(c - 32, m - 128)) for c, m in zip(corner, data.shape, strict=True)]
     lively = tuple(slice(s, min(m, s + 128)) for s, m in zip(starts, data.shape, strict=True))
-    return LargeImage(image, low, high, average, deviation, digest.hexdigest(), lively)
+    found = (average, deviation, digest.hexdigest(), lively, places, instead)
+    return LargeImage(image, low, high, *found)
 
 
 def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:

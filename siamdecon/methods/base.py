@@ -9,7 +9,7 @@ from torch import Tensor
 
 from siamdecon.expect import expect
 from siamdecon.hardware import to_array
-from siamdecon.microscope.noise import Noise, estimate_noise
+from siamdecon.microscope.noise import Noise
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 from siamdecon.tiles import Estimator
@@ -91,11 +91,8 @@ class Method:
         expect(known, "noise", "'auto', a Noise or None", self.noise)
 
     def clips(self, problem: Problem) -> bool:
-        """Tell whether to cut to [0, 1]: as the option `clip` says, else where the source fills that.
-
-        Blur lowers peaks: restored, they may rise above the brightest value measured.
-        """
-        return (problem.low, problem.high) == (0.0, 1.0) if self.clip is None else self.clip
+        """Tell whether to cut to [0, 1]: as the option `clip` says, else where the measurement is cut."""
+        return problem.bounded if self.clip is None else self.clip
 
     def record(self, **resolved) -> dict:
         """Return the options for the record, those that were resolved among them."""
@@ -106,11 +103,6 @@ class Method:
         """Restore an image in memory; what the functions over arrays do."""
         estimate: Tensor = self.fit(problem, watch).whole(problem.whole)
         return to_array(estimate)
-
-
-def noise_seen(problem: Problem) -> Noise | None:
-    """Return the noise of a measurement that was clipped, read off it; None for any other."""
-    return estimate_noise(problem.seen())
 
 
 def tier_name(name: str | None = None) -> str:

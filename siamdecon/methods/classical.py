@@ -27,7 +27,7 @@ _STARTS = ("mean", "image")
 class RichardsonLucy(Method):
     """Lucy-Richardson; the options are the arguments of `richardson_lucy`.
 
-    `clip` None cuts to [0, 1] where the source fills that.
+    `clip` None cuts to [0, 1] where the measurement is cut at both ends.
     """
 
     name: ClassVar = "richardson_lucy"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,9 +19,9 @@ from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import TotalVariation
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import (
-    PILE_UP,
     Noise,
     add_noise,
+    clipping,
     estimate_noise,
     fit_noise,
     mean_response,
@@ -97,8 +97,8 @@ class SelfScale(Method):
     noise : Noise or "auto"
         The noise to degrade the targets with; "auto" estimates it from the image (`fit_noise`).
     clip : bool, optional
-        Cut the result to [0, 1]; without, it may reach 2: blur lowers peaks. None cuts where the source
-        fills [0, 1].
+        Cut the result to [0, 1]; without, it may rise above 1: blur lowers peaks. None cuts where the
+        measurement is cut at both ends.
 
     Raises
     ------
@@ -157,14 +157,12 @@ class SelfScale(Method):
         large = min(problem.shape[-2:]) >= SMALLEST * least
         expect(large, "image", f"{sides}, {why}", problem.shape, "wiener takes any size")
         x, psf, clip = problem.whole, problem.psf, self.clips(problem)  # x: (1, 1, [z,] y, x)
-        noise = find_noise_in(x, psf) if isinstance(self.noise, str) else self.noise
-        # the work is done in [0, 1]; an image that is not cut off above needs room there
-        room = 1.0 if clip or float((x >= 1).double().mean()) > PILE_UP else 2.0
-        x = x / room
-        seen = replace(noise, poisson=noise.poisson / room, gaussian=noise.gaussian / room)
-        estimate = self._first_estimate(x, psf, seen)
-        watch.report(0, to_array(estimate) * np.float32(room))
-        run, history = ScalePairs(problem, self, seen), History()
+        noise = self.noise
+        if isinstance(noise, str):
+            noise = find_noise_in(x, psf, problem.clipping)
+        estimate = self._first_estimate(x, psf, noise, clip)
+        watch.report(0, to_array(estimate))
+        run, history = ScalePairs(problem, self, noise), History()
         with watch.bar(len(self.scales) * self.steps, self.name), suppress(KeyboardInterrupt):
             for i, factors in enumerate(self.scales):
                 run.prepare(to_array(estimate), factors)
@@ -173,27 +171,27 @@ class SelfScale(Method):
                     break
                 estimate = run.restore(x)
                 if self.coarse:
-                    fitting = (to_array(estimate), to_array(x), psf, seen, self.coarse)
-                    estimate = to_tensor(match_coarse(*fitting), x.device)
+                    fitting = (to_array(estimate), to_array(x), psf, noise, self.coarse)
+                    estimate = to_tensor(match_coarse(*fitting, top=run.top), x.device)
                 history.extend(run.history)
-                watch.report(i + 1, to_array(estimate) * np.float32(room))
+                watch.report(i + 1, to_array(estimate))
         done = len(history)
         whole = done == self.steps * len(self.scales)
         used = self.record(noise=noise, clip=clip) | run.used()
         used |= {"steps_done": done, "interrupted": not whole}
         # it has looked at the whole image already
-        return Estimator(lambda _: estimate * room, used=used, noise=noise, history=history)
+        return Estimator(lambda _: estimate, used=used, noise=noise, history=history)
 
-    def _first_estimate(self, x: Tensor, psf: np.ndarray, noise: Noise) -> Tensor:
+    def _first_estimate(self, x: Tensor, psf: np.ndarray, noise: Noise, clip: bool) -> Tensor:
         """Return where the first targets come from, (1, 1, [z,] y, x)."""
         if self.start != "wiener":
-            estimate = TotalVariation().restored(x, psf, noise)
+            estimate = TotalVariation().restored(x, psf, noise, clip)
             if self.start == "total_variation":
                 return estimate
             blurred = to_array(reconvolve(to_array(estimate), psf, x.device))
             if not overfits_noise(to_array(x), blurred, noise):
                 return estimate
-        return Wiener().restored(x, psf, clip=True)
+        return Wiener().restored(x, psf, clip=clip).clamp(min=0)
 
 
 class ScalePairs(Training):
@@ -207,6 +205,7 @@ class ScalePairs(Training):
         average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
         super().__init__(network, problem, average)
         self.psf, self.noise, self.method = problem.psf, noise, method
+        self.top = 1.0 if method.clips(problem) else math.inf
         self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.turns = symmetries(problem.psf, problem.voxel_size)
         self.rng = np.random.default_rng(problem.seed)
@@ -237,8 +236,9 @@ class ScalePairs(Training):
 
     def channels(self, x: Tensor) -> Tensor:
         """Return what the network sees of an image: itself and classical estimates, (1, c, [z,] y, x)."""
-        stack = [x, *(w.restored(x, self.psf, clip=False).clamp(-0.5, 1.5) for w in _WIENERS)]
-        stack.append(_MEDIAN_LR.restored(x, self.psf, clip=True))
+        wieners = (w.restored(x, self.psf, clip=False) for w in _WIENERS)
+        stack = [x, *(estimate.clamp(-0.5, 1.5 * self.top) for estimate in wieners)]
+        stack.append(_MEDIAN_LR.restored(x, self.psf, clip=self.top == 1))
         return torch.cat(stack, dim=1)
 
     def rate(self) -> float:
@@ -251,7 +251,7 @@ class ScalePairs(Training):
         if self.step == self.method.steps // 2:
             _freeze_statistics(self.model)
         batch = self.batch()  # (n, c + 1, [z,] y, x)
-        difference = _cut(self.corrected(self.model, batch[:, :-1])) - batch[:, -1:]
+        difference = _cut(self.corrected(self.model, batch[:, :-1]), self.top) - batch[:, -1:]
         return {"total": _inner(difference).square().mean()}
 
     def batch(self) -> Tensor:
@@ -287,7 +287,7 @@ class ScalePairs(Training):
 
         with torch.inference_mode():
             estimate = blend(f, self.channels(x), TILE[x.ndim - 2])
-            return check_not_diverged(estimate).clamp(0, 1)
+            return check_not_diverged(estimate).clamp(0, self.top)
 
 
 def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:
@@ -325,6 +325,7 @@ def match_coarse(
     psf: np.ndarray,
     noise: Noise | None,
     width: float = 8.0,
+    top: float = 1.0,
 ) -> np.ndarray:
     r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
 
@@ -341,10 +342,12 @@ def match_coarse(
     noise : Noise or None
     width : float
         Standard deviation of G in pixels.
+    top : float
+        The highest value of the estimate.
 
     Returns
     -------
-    ndarray of float32, in [0, 1]
+    ndarray of float32, in [0, top]
 
     Examples
     --------
@@ -357,7 +360,7 @@ def match_coarse(
     left = (np.asarray(image) - to_array(m(reconvolved))).clip(-0.3, 0.3)
     slope = to_array((m(reconvolved + 0.01) - m(reconvolved - 0.01)) / 0.02).clip(0.05)
     change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
-    return (estimate + change).clip(0, 1).astype(np.float32)
+    return (estimate + change).clip(0, top).astype(np.float32)
 
 
 def find_noise(
@@ -386,14 +389,14 @@ def find_noise(
     0.05
     """
     problem = Problem.as_it_is(image, psf, device=device)
-    return find_noise_in(problem.whole, problem.psf)
+    return find_noise_in(problem.whole, problem.psf, clipping(to_array(problem.whole)))
 
 
-def find_noise_in(x: Tensor, psf: np.ndarray) -> Noise:
+def find_noise_in(x: Tensor, psf: np.ndarray, clip: bool | str) -> Noise:
     """Do the work of `find_noise` on a checked measurement, shape (1, 1, [z,] y, x)."""
     image = to_array(x)  # ([z,] y, x)
-    first = TotalVariation().restored(x, psf, estimate_noise(image))
-    return fit_noise(image, to_array(reconvolve(to_array(first), psf, x.device)))
+    first = TotalVariation().restored(x, psf, estimate_noise(image, clip), clip is True)
+    return fit_noise(image, to_array(reconvolve(to_array(first), psf, x.device)), clip)
 
 
 def _freeze_statistics(network: torch.nn.Module) -> None:
@@ -406,9 +409,9 @@ def _freeze_statistics(network: torch.nn.Module) -> None:
             module.eval()
 
 
-def _cut(x: Tensor) -> Tensor:
-    """Cut to [0, 1], with the derivative of the identity: what fell below black can come back."""
-    return x + (x.clamp(0, 1) - x).detach()
+def _cut(x: Tensor, top: float) -> Tensor:
+    """Cut to [0, top], with the derivative of the identity: what fell below black can come back."""
+    return x + (x.clamp(0, top) - x).detach()
 
 
 def _inner(x: Tensor) -> Tensor:

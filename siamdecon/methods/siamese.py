@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from siamdecon.expect import expect, expect_counts, expect_one_of
 from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.hardware import PRECISIONS, channels_last
-from siamdecon.methods.base import Method, noise_seen, plain, tier_name
+from siamdecon.methods.base import Method, plain, tier_name
 from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
 from siamdecon.microscope.noise import Noise, mean_response
 from siamdecon.network.inference import estimator_of, tile_side
@@ -416,7 +416,7 @@ class Siamese(Method):
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network."""
-        noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
+        noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
         config = replace(self.config, noise=noise, voxel_size=problem.voxel_size, seed=problem.seed)
         config = _fitted(config, problem.shape, problem.psf.shape)
         model = seeded_unet(problem.seed, problem.ndim, self.features, momentum=self.momentum)

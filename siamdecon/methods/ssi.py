@@ -103,7 +103,7 @@ class SSI(Method):
     learning_rate : float
         Where Adam starts.
     clip : bool, optional
-        Cut the result to [0, 1]; None does so where the source fills that.
+        Cut the result to [0, 1]; None does so where the measurement is cut at both ends.
 
     Raises
     ------

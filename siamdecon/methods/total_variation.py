@@ -11,10 +11,10 @@ from torch import Tensor
 
 from siamdecon.expect import expect
 from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
-from siamdecon.methods.base import Method, noise_seen
-from siamdecon.methods.classical import Callback, check_iterations
+from siamdecon.methods.base import Method
+from siamdecon.methods.classical import Callback, RichardsonLucy, check_iterations
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.noise import Noise, mean_response, noise_level
+from siamdecon.microscope.noise import Noise, finest_detail, mean_response, noise_level
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 from siamdecon.tiles import Estimator
@@ -22,6 +22,9 @@ from siamdecon.tiles import Estimator
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.
 TV_WEIGHT = 0.2
+#: From here on the Huber function is linear.
+DELTA = 0.1
+_SHARP = RichardsonLucy(20, prefilter="median")
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,18 @@ class TotalVariation(Method):
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the minimisation; there is nothing to train."""
-        noise = noise_seen(problem) if isinstance(self.noise, str) else self.noise
-        restore = partial(self.restored, psf=problem.psf, noise=noise, watch=watch)
+        noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
+        how = {"psf": problem.psf, "noise": noise, "bounded": problem.bounded, "watch": watch}
+        restore = partial(self.restored, **how)
         return Estimator(restore, used=self.record(noise=noise), noise=noise)
 
     def restored(
-        self, y: Tensor, psf: np.ndarray, noise: Noise | None, watch: Watch | None = None
+        self,
+        y: Tensor,
+        psf: np.ndarray,
+        noise: Noise | None,
+        bounded: bool = True,
+        watch: Watch | None = None,
     ) -> Tensor:
         """Minimise by Adam, (1, 1, [z,] y, x) to the same shape."""
         keep_freed_memory()
@@ -56,21 +65,29 @@ class TotalVariation(Method):
         g = PSFConvolution(psf, image.ndim, self.padding)
         # an image without noise needs some weight, too
         weight = self.weight or TV_WEIGHT * max(noise_level(image), 1e-3)
+        delta, top, room = DELTA, 1.0, torch.ones_like(y)
+        if not bounded:
+            # the noise of few photons is skewed: within the quadratic part it pulls to neither side
+            delta, top = max(DELTA, 4 * float(finest_detail(image).std())), np.inf
+            # a peak that blur has lowered has far to rise: its steps are as large as it may become
+            room = _SHARP.restored(y, psf, clip=False).clamp(min=1)  # (1, 1, [z,] y, x)
         with torch.inference_mode(False), torch.enable_grad():
-            y = to_tensor(image, y.device)
-            x = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1).requires_grad_()
-            adam = torch.optim.Adam([x], betas=(0.9, 0.99))
+            y, room = to_tensor(image, y.device), room.clone()
+            start = to_tensor(median_filter(image, size=3), y.device).clamp(0, top)
+            share = (start / room).requires_grad_()
+            adam = torch.optim.Adam([share], betas=(0.9, 0.99))
             for i in range(self.iterations):
                 adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / self.iterations))
-                data = torch.nn.functional.huber_loss(m(g(x)), y, delta=0.1)
+                x = share * room  # (1, 1, [z,] y, x)
+                data = torch.nn.functional.huber_loss(m(g(x)), y, delta=delta)
                 adam.zero_grad()
                 (data + weight * _variation(x)).backward()
                 adam.step()
                 with torch.no_grad():
-                    x.clamp_(0, 1)
+                    share.clamp_(0, top)
                 if watch and watch.callback:
-                    watch.report(i + 1, to_array(x))
-        return x.detach()
+                    watch.report(i + 1, to_array(share * room))
+        return (share * room).detach()
 
 
 def total_variation(

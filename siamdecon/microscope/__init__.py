@@ -1,5 +1,6 @@
 """What a microscope does to an image: its kernel, the convolution g, noise, a whole degradation."""
 
+from siamdecon.microscope.camera import cut_at
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.degradation import blur, degrade, residual
 from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise, estimate_noise, noise_level

@@ -13,9 +13,8 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from siamdecon.expect import expect
+from siamdecon.microscope.camera import cut_at
 
-#: Fraction of pixels at 0 or 1 from which an image counts as clipped.
-PILE_UP = 0.005
 #: Residuals beyond this many standard deviations count as impulses.
 _FAR = 4.0
 #: An estimate overfits noise if its residual is below this fraction of the noise level.
@@ -36,8 +35,8 @@ class Noise:
         p: fraction of pixels replaced by a value uniform in [0, 1].
     bits : int or None
         Values are rounded to multiples of 2^-bits; None for no quantisation.
-    clip : bool
-        Whether values are clipped to [0, 1] at the end, as by a camera.
+    clip : bool, "black" or "white"
+        Whether values are clipped to [0, 1] at the end, as by a camera; or at 0 alone, or at 1 alone.
 
     Raises
     ------
@@ -54,7 +53,7 @@ class Noise:
     gaussian: float = 0.0
     salt_and_pepper: float = 0.0
     bits: int | None = None
-    clip: bool = True
+    clip: bool | str = True
 
     def __post_init__(self):
         for name in ("poisson", "gaussian", "salt_and_pepper"):
@@ -64,6 +63,16 @@ class Noise:
         expect(impulses <= 1, "salt_and_pepper", "a share up to 1", impulses)
         valid = self.bits is None or (type(self.bits) is int and 1 <= self.bits <= 16)
         expect(valid, "bits", "1 to 16, or None", self.bits)
+        known = self.clip in (True, False, "black", "white")
+        expect(known, "clip", "True, False, 'black' or 'white'", self.clip)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where the measurement is clipped below and above; infinite where it is not."""
+        return 0.0 if self.clip in (True, "black") else -np.inf, 1.0 if self.clip in (
+            True,
+            "white",
+        ) else np.inf
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
         r"""Return the expected value of the measurement, given the noise-free image `blurred`.
@@ -74,17 +83,20 @@ class Noise:
 
         .. math:: E[y] = \mu\,(\Phi(b) - \Phi(a)) + s\,(\phi(a) - \phi(b)) + 1 - \Phi(b)
 
+        Where there is no clipping above or below, b or -a is infinite.
+
         Examples
         --------
         >>> PAPER_2D.mean(np.array([0.0, 0.5, 1.0])).round(3)
         array([0.044, 0.5  , 0.954])
         """
         mu = np.asarray(blurred, dtype=np.float64)
+        low, high = self.ends
         if not self.clip or self.poisson == self.gaussian == 0:
-            expected = mu.clip(0, 1) if self.clip else mu
+            expected = mu.clip(low, high)
         else:
             s = np.maximum(self._deviation(mu), 1e-12)
-            a, b = -mu / s, (1 - mu) / s
+            a, b = (low - mu) / s, (high - mu) / s
             phi_a, phi_b = (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in (a, b))
             expected = mu * (ndtr(b) - ndtr(a)) + s * (phi_a - phi_b) + ndtr(-b)
         return (1 - self.salt_and_pepper) * expected + self.salt_and_pepper * 0.5
@@ -175,26 +187,28 @@ def _recorded(x: np.ndarray, noise: Noise) -> np.ndarray:
     """Quantise and clip as the camera does."""
     if noise.bits is not None:
         x = np.round(x * 2**noise.bits) / 2**noise.bits
-    return x.clip(0, 1) if noise.clip else x
+    return x.clip(*noise.ends)
 
 
-def estimate_noise(image: np.ndarray) -> Noise | None:
+def estimate_noise(image: np.ndarray, clip: bool | str | None = None) -> Noise | None:
     """Estimate the noise of an image that was clipped at 0 or 1; None for any other image.
 
-    In a clipped image many pixels are exactly 0 or 1, and the mean of the measurement differs from the
-    signal (see `Noise.mean`), which a restoration should take into account. The standard deviation is
-    measured where the local mean is far from 0 and 1, or, in an image that is dark nearly everywhere
-    (as volumes often are), from the upper quantiles of its background.
+    In a clipped image the mean of the measurement differs from the signal (see `Noise.mean`), which a
+    restoration should take into account. Whether the noise is cut there is decided by `cut_at`. The
+    standard deviation is measured where the local mean is far from 0 and 1, or, in an image that is dark
+    nearly everywhere (as volumes often are), from the upper quantiles of its background.
 
     Parameters
     ----------
     image : ndarray, shape ([z,] y, x)
         In [0, 1].
+    clip : bool, "black" or "white", optional
+        Where it was clipped, if that is known; see `clipping`.
 
     Returns
     -------
     Noise or None
-        With `gaussian` set; None if less than 0.5 % of the pixels are 0 or 1.
+        With `gaussian` and `clip` set; None if the noise is cut at neither 0 nor 1.
 
     Examples
     --------
@@ -204,7 +218,8 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
     >>> round(estimate_noise(image).gaussian, 2), estimate_noise(image * 0.5 + 0.2) is None
     (0.1, True)
     """
-    if not _is_clipped(image):
+    clip = clipping(image) if clip is None else clip
+    if not clip:
         return None
     sigma, pixels = noise_level(image), np.asarray(image, dtype=np.float64)
     local = uniform_filter(pixels, size=5)
@@ -214,7 +229,7 @@ def estimate_noise(image: np.ndarray) -> Noise | None:
             sigma = _background_noise(pixels, local)
             break
         sigma = noise_level(image, free)
-    return Noise(gaussian=sigma) if sigma > 1e-3 else None  # weak noise causes no bias
+    return Noise(gaussian=sigma, clip=clip) if sigma > 1e-3 else None  # weak noise causes no bias
 
 
 def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
@@ -226,7 +241,7 @@ def _background_noise(image: np.ndarray, local: np.ndarray) -> float:
     return float(np.diff(np.quantile(background, (low, high)))[0] / (ndtri(high) - ndtri(low)))
 
 
-def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
+def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = None) -> Noise:
     """Fit all parameters of the noise to an image and a blurred first estimate of it.
 
     The variance of the residual as a function of the signal gives `poisson` and `gaussian`, its outliers
@@ -240,6 +255,8 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
         In [0, 1].
     blurred : ndarray, shape as `image`
         An estimate of the image without noise.
+    clip : bool, "black" or "white", optional
+        As for `estimate_noise`.
 
     Returns
     -------
@@ -258,16 +275,16 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     >>> round(noise.gaussian, 2), round(noise.salt_and_pepper, 2), noise.clip
     (0.1, 0.01, True)
     """
-    clip = _is_clipped(image)
+    clip = clipping(image) if clip is None else clip
     residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
-    sigma, finest = noise_level(image), _finest_detail(image).ravel()
+    sigma, finest = noise_level(image), finest_detail(image).ravel()
     free = np.ones(signal.shape, dtype=bool)
     if clip:
         for _ in range(2):  # sigma decides which pixels are far enough from 0 and 1
-            free = _far_from_ends(signal, sigma)
+            free = _far_from_ends(signal, sigma, Noise(clip=clip))
             if free.sum() < 1000:
-                known = estimate_noise(image)
-                return Noise(gaussian=known.gaussian if known else sigma)
+                known = estimate_noise(image, clip)
+                return Noise(gaussian=known.gaussian if known else sigma, clip=clip)
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
@@ -282,6 +299,10 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray) -> Noise:
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
+    if not clip and slope * signal.mean() > constant:
+        return Noise(
+            float(slope), float(np.sqrt(constant)), clip=False
+        )  # few photons have long tails, too
     reach = _FAR * deviation
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
@@ -313,19 +334,39 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     [False, True]
     """
     deviation = np.maximum(noise._deviation(blurred), 1e-6)
-    free = _far_from_ends(blurred, deviation) | (not noise.clip)
+    free = _far_from_ends(blurred, deviation, noise)
     if free.sum() < 1000:
         return False
     return _spread(((image - blurred) / deviation)[free]) < _MUCH_LESS
 
 
-def _is_clipped(image: np.ndarray) -> bool:
-    return bool(np.mean((image <= 0) | (image >= 1)) >= PILE_UP)
+def clipping(image: np.ndarray) -> bool | str:
+    """Return where the noise of an image is cut, as `Noise.clip` says it.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0, 0.1, (99, 99))
+    >>> clipping(noise.clip(0)), clipping(1 - noise.clip(0)), clipping(noise)
+    ('black', 'white', False)
+    """
+    return both_or_one(cut_at(image, 0), cut_at(image, 1))
 
 
-def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray) -> np.ndarray:
+def both_or_one(black: bool, white: bool) -> bool | str:
+    """Return the `Noise.clip` of a measurement that is cut at black, at white, at both or at neither.
+
+    Examples
+    --------
+    >>> both_or_one(True, True), both_or_one(False, True)
+    (True, 'white')
+    """
+    return (black and white) or (black and "black") or (white and "white")
+
+
+def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray, noise: Noise) -> np.ndarray:
     """Return where noise of that standard deviation is hardly ever clipped."""
-    return (signal > 2.5 * deviation) & (signal < 1 - 2.5 * deviation)
+    low, high = noise.ends
+    return (signal > low + 2.5 * deviation) & (signal < high - 2.5 * deviation)
 
 
 def _spread(values: np.ndarray) -> float:
@@ -361,15 +402,21 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     0.1
     """
     inside = tuple(slice(1, -1) if n > 2 else slice(None) for n in np.shape(image))
-    detail = _finest_detail(image)[inside]
+    detail = finest_detail(image)[inside]
     seen = detail if where is None else detail[where[inside]]
-    return float(np.median(np.abs(seen)) / 0.6745)  # the median of |N(0, 1)|
+    # the median of |N(0, 1)|; it is 0 where most pixels hold no photon
+    return float(np.median(np.abs(seen)) / 0.6745) or float(seen.std())
 
 
-def _finest_detail(image: np.ndarray) -> np.ndarray:
+def finest_detail(image: np.ndarray) -> np.ndarray:
     """Return the second difference along every axis, periodic at the border.
 
     It is scaled to preserve the standard deviation of white noise.
+
+    Examples
+    --------
+    >>> finest_detail(np.eye(3)[1:2]).round(2).tolist()
+    [[0.41, -0.82, 0.41]]
     """
     detail = np.asarray(image, dtype=np.float64)
     for axis in range(detail.ndim):

@@ -1,0 +1,152 @@
+"""What a camera does to numbers: the levels that it cuts at, and its defective pixels."""
+
+import math
+
+import numpy as np
+
+#: The eight neighbours in the plane: a defect of the camera lies at the same place in every plane.
+_RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+#: A cut distribution reaches further from its level than this many of its smallest steps. Photon counts
+#: that pile up at 0 reach 3, as their mean is small; normal noise cut by a camera 30 (`cut_at`).
+_STEPS = 8.0
+#: The 80 % quantile of what lies beside the pile at black, in units of its median, is 1.90 where it is the
+#: upper half of a normal distribution and 2.32 for an exponential one, as amplified photons have (EMCCD).
+_TAIL = 2.05
+#: Fewer neighbours than this prove nothing.
+_ENOUGH = 100
+_AT_MOST = 100_000  # pixels looked at
+#: A pixel this many times further from its neighbours than they are from each other stands out.
+_STANDS_OUT = 4.0
+
+
+def cut_at(image: np.ndarray, level: float) -> bool:
+    """Tell whether the noise of an image is cut at a level: its lowest value, or its highest.
+
+    A pile of equal pixels proves nothing: photon counts have one at 0. Where noise is cut, the pixels of
+    the pile lie beside others that are far from the level, in units of the smallest distance that occurs;
+    counts with a pile at 0 have a mean of few photons, so what lies beside it is one to three photons away.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    level : float
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> [cut_at(x, 0) for x in (rng.normal(0, 0.1, (99, 99)).clip(0), rng.poisson(1, (99, 99)))]
+    [True, False]
+    """
+    where = np.nonzero(image == level)
+    every = max(1, len(where[0]) // _AT_MOST)
+    around = np.abs(_neighbours(image, tuple(w[::every] for w in where)) - level)  # (8, n)
+    count = np.count_nonzero(around == 0, axis=0)
+    beside = around[:, (count >= 2) & (count < 8)]
+    step, middle, upper = (
+        np.quantile(beside[beside > 0], (0.01, 0.5, 0.8)) if beside.size else (0, 0, 0)
+    )
+    bright = level > np.median(image)
+    if np.count_nonzero(beside) < _ENOUGH or middle < _STEPS * step:
+        return bool(bright and _impulses_end_at(image, level))
+    return bool(bright or upper < _TAIL * middle)
+
+
+def _impulses_end_at(image: np.ndarray, level: float) -> bool:
+    """Tell whether isolated bright pixels, such as the paper's impulses, end abruptly at a level."""
+    near = 0.02 * float(np.ptp(image))
+    where = np.nonzero(np.abs(image - level) < 2 * near)
+    every = max(1, len(where[0]) // _AT_MOST)
+    where = tuple(w[::every] for w in where)
+    alone = np.sort(np.abs(_neighbours(image, where) - level), axis=0)[2] > 10 * near  # (n,)
+    distance = np.abs(image[where][alone] - level)
+    count, fine = np.count_nonzero(distance < near), len(np.unique(distance)) >= _STEPS
+    return bool(fine and count >= _ENOUGH // 4 and count > 0.7 * (len(distance) - count))
+
+
+def standing_out(
+    image: np.ndarray, psf: np.ndarray, step: float = 0.0
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Find pixels that stand out from their neighbours in the plane further than the kernel can make them.
+
+    Looked for among pixels far from the bulk of the image's values. The two most extreme neighbours are
+    left out, as a defect may have a second beside it.
+
+    Parameters
+    ----------
+    image : ndarray, shape ([z,] y, x)
+    psf : ndarray, shape ([z,] y, x)
+        What the image of a point looks like.
+    step : float
+        Smallest distance of two values: 1 for whole numbers.
+
+    Returns
+    -------
+    where : tuple of ndarray
+        Index of each such pixel.
+    instead : ndarray
+        The median of its neighbours.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).poisson(100.0, (32, 32)); image[7, 9] = 65535
+    >>> where, instead = standing_out(image, np.full((3, 3), 1 / 9))
+    >>> [int(w[0]) for w in where], bool(80 < instead[0] < 120)
+    ([7, 9], True)
+    """
+    every = math.ceil((image.size / _AT_MOST) ** (1 / image.ndim))
+    sample = image[(slice(None, None, every),) * image.ndim]
+    low, high = np.percentile(sample.astype(np.float64), (1, 99))
+    room = (high - low) / 2
+    where = np.nonzero((image < low - room) | (image > high + room))
+    around, instead, distance = _compared(image, where)
+    # a point is as sharp as the kernel's brightest plane
+    k = psf.reshape(-1, *psf.shape[-2:])
+    k = np.pad(k[k.max(axis=(1, 2)).argmax()], 1)
+    spread, _, height = _compared(
+        k, tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
+    )
+    sharp = max(_STANDS_OUT, 3 * float(height[0]) / max(float(spread[0]), 1e-9 * k.max()))
+    out = distance > sharp * (around + step)
+    return tuple(w[out] for w in where), instead[out]
+
+
+def far_out(values: np.ndarray, low: float, high: float, size: int) -> np.ndarray:
+    """Return which pixels that stand out are defects: those far beyond all others, from `low` to `high`.
+
+    Half the range beyond it if they are rare, one in 500; as many as that may be noise of the image, as the
+    impulses of the paper's protocol are. Two ranges beyond are no noise.
+
+    Examples
+    --------
+    >>> far_out(np.array([900, 500, 65535]), 100, 600, 10_000).tolist()
+    [True, False, True]
+    """
+    beyond = np.maximum(values - high, low - values) / max(high - low, np.finfo(float).tiny)
+    far = beyond > 0.5
+    return (far if far.sum() <= max(1, size / 500) else beyond > 2) & (high > low)
+
+
+def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the eight neighbours in the plane, mirrored at the border, of n pixels, shape (8, n)."""
+
+    def mirrored(i: np.ndarray, n: int) -> np.ndarray:
+        return np.where(i < 0, 1, np.where(i >= n, n - 2, i)).clip(0, n - 1)
+
+    (*z, y, x), (h, w), at = where, image.shape[-2:], mirrored
+    return np.array(
+        [image[(*z, at(y + dy, h), at(x + dx, w))] for dy, dx in _RING], dtype=np.float64
+    )
+
+
+def _compared(image: np.ndarray, where: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Return the spread and the median of each pixel's neighbours, and its distance from them."""
+    ring = np.sort(_neighbours(image, where), axis=0)  # (8, n)
+    value = image[where].astype(np.float64)
+    up, down = value - ring[5], ring[2] - value
+    above = up > down
+    spread = np.where(above, ring[5] - ring[0], ring[7] - ring[2])
+    return spread, (ring[3] + ring[4]) / 2, np.where(above, up, down)
