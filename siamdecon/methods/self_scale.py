@@ -16,7 +16,7 @@ from siamdecon.expect import expect, expect_counts
 from siamdecon.hardware import channels_last, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
-from siamdecon.methods.total_variation import TotalVariation
+from siamdecon.methods.total_variation import SHARP, TotalVariation
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import (
     Noise,
@@ -212,7 +212,7 @@ class ScalePairs(Training):
 
     def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
         """Begin a round: make the training pairs from copies of an estimate, shape ([z,] y, x)."""
-        self.pairs = []  # (channels + 1, [z,] y, x) each: what the network sees, then the truth
+        self.pairs = []  # (channels + 2, [z,] y, x) each: what the network sees, the room, the truth
         for scale in scales:
             if min(n / scale for n in estimate.shape[-2:]) < SMALLEST:
                 continue
@@ -235,11 +235,15 @@ class ScalePairs(Training):
         self.step, self.history = 0, History()
 
     def channels(self, x: Tensor) -> Tensor:
-        """Return what the network sees of an image: itself and classical estimates, (1, c, [z,] y, x)."""
+        """Return what the network sees of an image: itself and classical estimates, (1, c + 1, [z,] y, x).
+
+        The last channel is the unit of its correction: 1, but where a peak has far to rise.
+        """
         wieners = (w.restored(x, self.psf, clip=False) for w in _WIENERS)
         stack = [x, *(estimate.clamp(-0.5, 1.5 * self.top) for estimate in wieners)]
         stack.append(_MEDIAN_LR.restored(x, self.psf, clip=self.top == 1))
-        return torch.cat(stack, dim=1)
+        room = torch.ones_like(x) if self.top == 1 else SHARP.restored(x, self.psf, clip=False)
+        return torch.cat([*stack, room.clamp(min=1)], dim=1)
 
     def rate(self) -> float:
         """Let the rate fall along a cosine in each round."""
@@ -250,12 +254,12 @@ class ScalePairs(Training):
         """Compare the restored copies with the truth."""
         if self.step == self.method.steps // 2:
             _freeze_statistics(self.model)
-        batch = self.batch()  # (n, c + 1, [z,] y, x)
+        batch = self.batch()  # (n, c + 2, [z,] y, x)
         difference = _cut(self.corrected(self.model, batch[:, :-1]), self.top) - batch[:, -1:]
-        return {"total": _inner(difference).square().mean()}
+        return {"total": _inner(difference / batch[:, -2:-1]).square().mean()}
 
     def batch(self) -> Tensor:
-        """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 1, [z,] y, x)."""
+        """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 2, [z,] y, x)."""
         shape, n_dim = [min(self.method.patch_size, side) for side in self.sides], self.psf.ndim
         drawn = torch.multinomial(
             self.shares, self.method.batch_size, replacement=True, generator=self.generator
@@ -265,11 +269,11 @@ class ScalePairs(Training):
 
     def corrected(self, network: torch.nn.Module, seen: Tensor) -> Tensor:
         """Return one of the estimates, corrected by the network, shape (n, 1, [z,] y, x)."""
-        x = ((seen - 0.5) / 0.25).contiguous(memory_format=channels_last(seen.ndim - 2))
+        x = (seen[:, :-1] - 0.5) / 0.25  # (n, c, [z,] y, x)
         with self.autocast():
-            correction = network(x)
+            correction = network(x.contiguous(memory_format=channels_last(seen.ndim - 2)))
         base = BASE[seen.ndim - 2]
-        return seen[:, base : base + 1] + 0.25 * correction.float()
+        return seen[:, base : base + 1] + 0.25 * seen[:, -1:] * correction.float()
 
     def on_step(self, watch: Watch) -> None:
         """Show nothing: only a round's end is worth a look."""
@@ -356,8 +360,10 @@ def match_coarse(
     0.4
     """
     m, reconvolved = mean_response(noise), reconvolve(estimate, psf)  # (1, 1, [z,] y, x)
-    # an impulse says nothing about the coarse structures
-    left = (np.asarray(image) - to_array(m(reconvolved))).clip(-0.3, 0.3)
+    left = np.asarray(image) - to_array(m(reconvolved))
+    # an impulse says nothing about the coarse structures; few photons, whose noise is skewed, do
+    reach = 0.3 if noise is None or noise.clip else max(0.3, 5 * left.std())
+    left = left.clip(-reach, reach)
     slope = to_array((m(reconvolved + 0.01) - m(reconvolved - 0.01)) / 0.02).clip(0.05)
     change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
     return (estimate + change).clip(0, top).astype(np.float32)

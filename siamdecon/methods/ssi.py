@@ -14,7 +14,7 @@ from siamdecon.network.inference import check_not_diverged
 from siamdecon.network.losses import mean_square
 from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
-from siamdecon.network.unet import CONV, seeded
+from siamdecon.network.unet import CONV, in_float32, seeded, sound_precision
 from siamdecon.problem import Problem
 from siamdecon.tiles import TILE, Estimator, blend
 
@@ -68,6 +68,10 @@ class SmallUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, 1, [z,] y, x) to the same shape."""
+        with sound_precision(x, 4):
+            return self._estimate(x)
+
+    def _estimate(self, x: Tensor) -> Tensor:
         size, skips = x.shape[2:], []
         for level, block in enumerate(self.encoder):
             x = block(POOL[self.n_dim](x, 2, ceil_mode=True) if level else x)  # (n, c, [z,] y, x)
@@ -78,7 +82,7 @@ class SmallUNet(nn.Module):
             skip = skips.pop()
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode=mode)
             x = block(torch.cat((x, skip), dim=1))
-        return self.head(x)[(..., *(slice(m) for m in size))]
+        return in_float32(self.head, x)[(..., *(slice(m) for m in size))]
 
 
 @dataclass(frozen=True)

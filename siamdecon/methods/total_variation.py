@@ -24,7 +24,8 @@ from siamdecon.tiles import Estimator
 TV_WEIGHT = 0.2
 #: From here on the Huber function is linear.
 DELTA = 0.1
-_SHARP = RichardsonLucy(20, prefilter="median")
+#: How far a peak may rise that blur has lowered.
+SHARP = RichardsonLucy(50, prefilter="median")
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,16 @@ class TotalVariation(Method):
         g = PSFConvolution(psf, image.ndim, self.padding)
         # an image without noise needs some weight, too
         weight = self.weight or TV_WEIGHT * max(noise_level(image), 1e-3)
-        delta, top, room = DELTA, 1.0, torch.ones_like(y)
+        start = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1)
+        delta, top, room = DELTA, 1.0, torch.ones_like(start)
         if not bounded:
             # the noise of few photons is skewed: within the quadratic part it pulls to neither side
             delta, top = max(DELTA, 4 * float(finest_detail(image).std())), np.inf
             # a peak that blur has lowered has far to rise: its steps are as large as it may become
-            room = _SHARP.restored(y, psf, clip=False).clamp(min=1)  # (1, 1, [z,] y, x)
+            start = SHARP.restored(y, psf, clip=False).clone()  # (1, 1, [z,] y, x)
+            room = start.clamp(min=1)
         with torch.inference_mode(False), torch.enable_grad():
-            y, room = to_tensor(image, y.device), room.clone()
-            start = to_tensor(median_filter(image, size=3), y.device).clamp(0, top)
+            y, start, room = to_tensor(image, y.device), start.clone(), room.clone()
             share = (start / room).requires_grad_()
             adam = torch.optim.Adam([share], betas=(0.9, 0.99))
             for i in range(self.iterations):

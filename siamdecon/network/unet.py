@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -158,6 +159,10 @@ class UNet(nn.Module):
         good = x.ndim == self.n_dim + 2 and x.shape[1] == self.channels
         shape = f"(n, {self.channels}, {'y, x' if self.n_dim == 2 else 'z, y, x'})"
         expect(good, "x", f"a tensor of shape {shape}", tuple(x.shape))
+        with sound_precision(x, self.stride):
+            return self._estimate(x)
+
+    def _estimate(self, x: Tensor) -> Tensor:
         size, skips = x.shape[2:], []
         fill = [-m % self.stride for m in size]  # up to a multiple of the stride
         if any(fill):
@@ -170,8 +175,42 @@ class UNet(nn.Module):
         for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
             x = block(torch.cat((x, skip), dim=1) if self.n_dim == 2 else x + skip)
-        x = self.head(x)  # (n, 1, [z,] y, x)
+        x = in_float32(self.head, x)  # (n, 1, [z,] y, x)
         return x[(..., *(slice(m) for m in size))]
+
+
+def in_float32(head: nn.Module, x: Tensor) -> Tensor:
+    """Apply a network's last layer in float32: bfloat16 has 8 bits, too few for an estimate.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     in_float32(nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return head(x.float())
+
+
+def sound_precision(x: Tensor, stride: int) -> AbstractContextManager:
+    """Return the context to compute in: float32 on a CPU where a volume has one plane on the lowest level.
+
+    There 3D convolutions in bfloat16 give NaN on CPUs with AMX (pytorch#163347).
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, c, [z,] y, x)
+    stride : int
+        How many planes become one on the lowest level.
+
+    Examples
+    --------
+    >>> with torch.autocast("cpu", torch.bfloat16), sound_precision(torch.zeros(1, 1, 3, 9, 9), 4):
+    ...     torch.is_autocast_enabled("cpu")
+    False
+    """
+    thin = x.ndim == 5 and x.shape[2] <= stride and x.device.type == "cpu"
+    return torch.autocast("cpu", enabled=False) if thin else nullcontext()
 
 
 def seeded_unet(seed: int, *args, **kwargs) -> UNet:
