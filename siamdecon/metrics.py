@@ -10,6 +10,7 @@ from skimage.metrics import (
 )
 
 from siamdecon.expect import Words, expect, expect_unit_range
+from siamdecon.hardware import as_array
 
 
 def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -101,13 +102,18 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     t = (clean - low) / (high - low)
     t, e = t - t.mean(), estimate - estimate.mean()
     energy = np.vdot(e, e)
-    fitted = e * (np.vdot(e, t) / energy) if energy > 1e-12 * e.size else np.zeros_like(e)
+    # flat: no contrast but what rounding to float32 leaves
+    flat = energy <= e.size * (np.finfo(np.float32).eps * np.abs(estimate).max()) ** 2
+    fitted = np.zeros_like(e) if flat else e * (np.vdot(e, t) / energy)
     return {**_pixel_scores(t, fitted), "floor": float(-20 * np.log10(t.std()))}
 
 
 def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return both images in one dtype, or raise ValueError if they cannot be compared."""
-    clean, estimate = np.asarray(clean, dtype=dtype), np.asarray(estimate, dtype=dtype)
+    clean, estimate = (
+        as_array(image, name).astype(dtype)
+        for name, image in {"clean": clean, "estimate": estimate}.items()
+    )
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
     if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):

@@ -14,8 +14,8 @@ SOURCES = PACKAGE.parent / "notebooks" / "source"
 #: Rooms from the lowest floor up; a room imports from floors below its own alone.
 FLOORS = [
     {"_version", "expect"},
-    {"hardware", "metrics", "files"},
-    {"microscope", "tiles"},
+    {"hardware", "files"},
+    {"microscope", "tiles", "metrics"},
     {"problem"},
     {"network"},
     {"methods"},

@@ -79,7 +79,7 @@ def test_the_residual_is_measurement_minus_blurred_estimate():
 
 
 def test_options_reach_the_method():
-    direct = richardson_lucy(CLEAN, PSF, 3, prefilter="median")
+    direct = richardson_lucy(CLEAN, PSF, 3, prefilter="median", clip=False)
     result = restore(method="richardson_lucy", iterations=3, prefilter="median")
     np.testing.assert_allclose(result.image, direct, atol=1e-6)
     weights = LossWeights.noise2same_d(lambda_inv_d=5)

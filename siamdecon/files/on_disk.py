@@ -130,7 +130,7 @@ def look_through(
         slab = np.array(slab, dtype=np.float64)
         if bad := slab.size - np.count_nonzero(np.isfinite(slab)):
             place = first + int(np.argwhere(~np.isfinite(slab))[0, 0])
-            got = f"{bad} NaN or infinite pixels from index {place} of its first axis on"
+            got = f"{bad} NaN or infinite pixels of {slab.size}, the first at index {place} of its first axis"
             mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
             expect(False, "image", "finite values", Words(got), mend)
         if standing_out:

@@ -14,7 +14,7 @@ from siamdecon.network.inference import check_not_diverged
 from siamdecon.network.losses import mean_square
 from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
-from siamdecon.network.unet import CONV, in_float32, seeded, sound_precision
+from siamdecon.network.unet import CONV, seeded, sound_precision, unreduced
 from siamdecon.problem import Problem
 from siamdecon.tiles import TILE, Estimator, blend
 
@@ -82,7 +82,7 @@ class SmallUNet(nn.Module):
             skip = skips.pop()
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode=mode)
             x = block(torch.cat((x, skip), dim=1))
-        return in_float32(self.head, x)[(..., *(slice(m) for m in size))]
+        return unreduced(self.head, x)[(..., *(slice(m) for m in size))]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ _STEPS = 8.0
 #: The 80 % quantile of what lies beside the pile at black, in units of its median, is 1.90 where it is the
 #: upper half of a normal distribution and 2.32 for an exponential one, as amplified photons have (EMCCD).
 _TAIL = 2.05
-#: Fewer neighbours than this prove nothing.
-_ENOUGH = 100
+#: Fewer neighbours than this prove nothing; fewer isolated pixels at the very end.
+_ENOUGH, _FEW = 100, 15
 _AT_MOST = 100_000  # pixels looked at
 #: A pixel this many times further from its neighbours than they are from each other stands out.
 _STANDS_OUT = 4.0
@@ -64,7 +64,7 @@ def _impulses_end_at(image: np.ndarray, level: float) -> bool:
     alone = np.sort(np.abs(_neighbours(image, where) - level), axis=0)[2] > 10 * near  # (n,)
     distance = np.abs(image[where][alone] - level)
     count, fine = np.count_nonzero(distance < near), len(np.unique(distance)) >= _STEPS
-    return bool(fine and count >= _ENOUGH // 4 and count > 0.7 * (len(distance) - count))
+    return bool(fine and count >= _FEW and count > 0.7 * (len(distance) - count))
 
 
 def standing_out(
@@ -102,15 +102,14 @@ def standing_out(
     low, high = np.percentile(sample.astype(np.float64), (1, 99))
     room = (high - low) / 2
     where = np.nonzero((image < low - room) | (image > high + room))
-    around, instead, distance = _compared(image, where)
+    spread, instead, above, below = _compared(image, where)
     # a point is as sharp as the kernel's brightest plane
     k = psf.reshape(-1, *psf.shape[-2:])
     k = np.pad(k[k.max(axis=(1, 2)).argmax()], 1)
-    spread, _, height = _compared(
-        k, tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
-    )
-    sharp = max(_STANDS_OUT, 3 * float(height[0]) / max(float(spread[0]), 1e-9 * k.max()))
-    out = distance > sharp * (around + step)
+    top = tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
+    of_point, _, height, _ = (float(v[0]) for v in _compared(k, top))
+    sharp = max(_STANDS_OUT, 1.5 * height / max(of_point, 1e-9 * height))
+    out = (above > sharp * (spread + step)) | (below > _STANDS_OUT * (spread + step))
     return tuple(w[out] for w in where), instead[out]
 
 
@@ -143,10 +142,9 @@ def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def _compared(image: np.ndarray, where: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Return the spread and the median of each pixel's neighbours, and its distance from them."""
+    """Return spread and median of each pixel's neighbours, and how far it lies above and below them."""
     ring = np.sort(_neighbours(image, where), axis=0)  # (8, n)
     value = image[where].astype(np.float64)
-    up, down = value - ring[5], ring[2] - value
-    above = up > down
-    spread = np.where(above, ring[5] - ring[0], ring[7] - ring[2])
-    return spread, (ring[3] + ring[4]) / 2, np.where(above, up, down)
+    above, below = value - ring[5], ring[2] - value
+    spread = np.where(above > below, ring[5] - ring[0], ring[7] - ring[2])
+    return spread, (ring[3] + ring[4]) / 2, above, below

@@ -175,21 +175,21 @@ class UNet(nn.Module):
         for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
             x = block(torch.cat((x, skip), dim=1) if self.n_dim == 2 else x + skip)
-        x = in_float32(self.head, x)  # (n, 1, [z,] y, x)
+        x = unreduced(self.head, x)  # (n, 1, [z,] y, x)
         return x[(..., *(slice(m) for m in size))]
 
 
-def in_float32(head: nn.Module, x: Tensor) -> Tensor:
-    """Apply a network's last layer in float32: bfloat16 has 8 bits, too few for an estimate.
+def unreduced(head: nn.Module, x: Tensor) -> Tensor:
+    """Apply a network's last layer in its own precision: bfloat16 has 8 bits, too few for an estimate.
 
     Examples
     --------
     >>> with torch.autocast("cpu", torch.bfloat16):
-    ...     in_float32(nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).dtype
+    ...     unreduced(nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)).dtype
     torch.float32
     """
     with torch.autocast(x.device.type, enabled=False):
-        return head(x.float())
+        return head(x.to(next(head.parameters()).dtype))
 
 
 def sound_precision(x: Tensor, stride: int) -> AbstractContextManager:

@@ -130,3 +130,109 @@ def test_windows_with_its_halo_are_the_whole(method, n_dim):
     # some 40 layers of sums of up to 432 terms, each of which rounds by half an eps of its own size and
     # whose errors add up like a random walk: 40 * sqrt(432) / 2 eps
     assert (tiled - whole).abs().max().item() < 416 * np.finfo(np.float32).eps * scale
+
+
+def camera(n_dim, peak=500, offset=100):
+    """Counts of an offset camera, as whole numbers."""
+    rng, signal = np.random.default_rng(0), IMAGE[n_dim] / IMAGE[n_dim].max()
+    return (offset + rng.poisson(peak * signal) + rng.normal(0, 3, signal.shape)).round()
+
+
+def of(image, method, **options):
+    psf = PSF[image.ndim]
+    return deconvolve(image, psf, method, progress=False, **options).image.astype(np.float64)
+
+
+@EACH
+@BOTH
+def test_the_unit_of_an_image_does_not_matter(method, n_dim):
+    """scikit-image#2551, #7477, deconwolf#78: the same numbers in any dtype give the same bits."""
+    image = camera(n_dim)
+    expected = of(image, method)
+    for dtype in ("u2", ">u2", "i4", "f4", ">f8"):
+        np.testing.assert_array_equal(of(image.astype(dtype), method), expected)
+    for gain in (2.0, 2.0**-12):  # powers of two: no rounding
+        np.testing.assert_array_equal(of(gain * image, method), gain * expected)
+
+
+@EACH
+@BOTH
+def test_gain_and_offset_are_those_of_the_result(method, n_dim):
+    """f(a x + b) = a f(x) + b."""
+    image = camera(n_dim)
+    expected, contrast = of(image, method), np.ptp(image)
+    for a, b in (
+        (1 / np.ptp(image), 0.0),
+        (1.02 / np.ptp(image), 0.3),
+        (30.0, -5000.0),
+        (0.01, 1e4),
+    ):
+        moved = (of(a * image + b, method) - b) / a
+        # the result is float32: half a unit of its last place, in units of the image
+        rounding = np.spacing(np.float32(abs(b) + a * np.abs(expected).max())) / a
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-4 * contrast + rounding)
+
+
+@EACH
+@BOTH
+def test_a_defective_pixel_changes_nothing_beyond_its_reach(method, n_dim, recwarn):
+    """spatialdata-plot#725: RMSE rose eightfold, far away from the pixel."""
+    image = camera(n_dim)
+    hot = image.copy()
+    place = (3,) * n_dim
+    hot[place] = 65535
+    # beyond what a small kernel and the largest network here reach
+    far = np.ones(image.shape, bool)
+    far[(slice(None),) * (n_dim - 2) + (slice(0, 30),) * 2] = False
+    expected, found = of(image, method), of(hot, method)
+    difference = (found - expected)[far]
+    assert np.sqrt(np.mean(difference**2)) < 0.01 * np.ptp(image)
+    assert [str(w.message)[:21] for w in recwarn] == [f"image: 1 of {image.size} pixels"[:21]]
+
+
+@EACH
+@pytest.mark.parametrize("limits", [(0, 4095), (None, None), (90, None)])
+def test_the_limits_of_the_camera_can_be_said(method, limits):
+    result = deconvolve(camera(2), PSF[2], method, limits=limits, progress=False)
+    assert np.isfinite(result.image).all()
+    low = camera(2).min() if limits[0] is None else limits[0]
+    assert result.settings["range"][0] == low
+
+
+def test_what_numpy_reads_is_an_image():
+    """Tensors of any kind, Dask arrays, and whatever else has __array__."""
+    import dask.array
+
+    image = camera(2).astype(np.float32)
+    expected = of(image, "wiener")
+    for given in (
+        torch.from_numpy(image).requires_grad_(),
+        torch.from_numpy(image).to(torch.bfloat16),  # counts below 256 are whole in it
+        dask.array.from_array(image, chunks=16),
+        np.ma.array(image),
+        memoryview(image),
+    ):
+        found = deconvolve(given, PSF[2], "wiener").image
+        exact = not (isinstance(given, torch.Tensor) and given.dtype == torch.bfloat16)
+        np.testing.assert_allclose(found, expected, atol=0 if exact else 4)
+
+
+def test_a_masked_array_is_refused():
+    """astropy#8136, numpy#6458: the mask was dropped in silence."""
+    image = np.ma.masked_greater(camera(2), 500)
+    with pytest.raises(ValueError, match="image: expected pixels without a mask, got"):
+        deconvolve(image, PSF[2], "wiener")
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])
+def test_a_seed_is_any_whole_number(seed):
+    expected = restore("ssi", seed=3)
+    found = restore("ssi", seed=seed)
+    np.testing.assert_array_equal(found.image, expected.image)
+    json.dumps(found.settings)
+
+
+@pytest.mark.parametrize("seed", [-1, 2.5, "3", None, True, 2**64])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises(ValueError, match="seed: expected a whole number of 0 or more"):
+        restore("ssi", seed=seed)

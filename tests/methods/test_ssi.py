@@ -74,7 +74,7 @@ def test_a_seed_gives_one_image(shape):
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    via = deconvolve(image, psf, "ssi", seed=1, progress=False, clip=True, **small)
+    via = deconvolve(image, psf, "ssi", seed=1, limits=(0, 1), progress=False, **small)
     np.testing.assert_allclose(via.image, other, atol=1e-6)
     assert via.settings["options"]["steps"] == 2
 
@@ -109,7 +109,7 @@ def test_oblong_pixels_are_not_turned(monkeypatch):
     square, oblong = (ssi(image, PSF, voxel_size=size, **small) for size in (None, (0.4, 0.2)))
     assert not np.array_equal(square, oblong)
     source = Image(image, "YX", (0.4, 0.2))
-    via = deconvolve(source, PSF, "ssi", progress=False, clip=True, **small)
+    via = deconvolve(source, PSF, "ssi", limits=(0, 1), progress=False, **small)
     np.testing.assert_allclose(via.image, oblong, atol=1e-6)
 
 

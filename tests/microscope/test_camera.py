@@ -1,0 +1,195 @@
+"""Which cameras cut, and which pixels are defective: a bank of simulated ones, with what each did."""
+
+import numpy as np
+import pytest
+
+from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf
+from siamdecon.files.images import Image
+from siamdecon.files.on_disk import look_through
+from siamdecon.microscope.camera import cut_at, far_out, standing_out
+from siamdecon.microscope.degradation import blur
+from siamdecon.microscope.noise import clipping
+from siamdecon.problem import Problem
+
+PSF = paper_psf(2)
+SIGNALS = {
+    name: blur(load_sample(name), PSF).clip(0) for name in ("cell", "histology", "filaments")
+}
+CELL = SIGNALS["cell"][:256, :256]
+EACH = pytest.mark.parametrize("name", SIGNALS)
+
+
+def offset_camera(signal, rng, peak=2000, offset=100, read=3):
+    return (offset + rng.poisson(peak * signal) + rng.normal(0, read, signal.shape)).round()
+
+
+def emccd(signal, rng, photons=5, gain=50):
+    """Amplified photons: an exponential distribution for each (Basden, MNRAS 345, 2003)."""
+    return rng.gamma(np.maximum(rng.poisson(photons * signal), 1e-9), gain).round()
+
+
+def eight_bits(image, low, high):
+    low, high = np.quantile(image, (low, high))
+    return ((image - low) / (high - low) * 255).round().clip(0, 255)
+
+
+#: What each camera does, and where it cuts.
+CAMERAS = {
+    "paper": (lambda s, rng: degrade(s.clip(0, 1), np.ones((1, 1)), PAPER_2D), True),
+    "paper, nothing cut": (lambda s, rng: s + rng.normal(0, 0.1, s.shape), False),
+    "offset": (offset_camera, False),
+    "saturated": (
+        lambda s, rng: offset_camera(s, rng).clip(0, 100 + 2000 * np.quantile(s, 0.97)),
+        "white",
+    ),
+    "8 bits, whole range": (
+        lambda s, rng: eight_bits(offset_camera(s, rng, 100, 100, 10), 0, 1),
+        False,
+    ),
+    "8 bits, stretched": (
+        lambda s, rng: eight_bits(offset_camera(s, rng, 100, 100, 10), 0.1, 0.99),
+        True,
+    ),
+    "background taken off": (lambda s, rng: offset_camera(s, rng, 100, 0, 10), False),
+    "and cut": (lambda s, rng: offset_camera(s, rng, 100, 0, 10).clip(0), "black"),
+    "EMCCD": (lambda s, rng: emccd(s, rng) + rng.normal(200, 5, s.shape).round(), False),
+    "EMCCD without offset": (emccd, False),
+    "flat-fielded photons": (
+        lambda s, rng: rng.poisson(10 * s) * np.linspace(0.9, 1.1, s.shape[1]),
+        False,
+    ),
+}
+
+
+@EACH
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_a_camera_cuts_where_it_does(name, camera):
+    measure, expected = CAMERAS[camera]
+    image = np.asarray(measure(SIGNALS[name], np.random.default_rng(0)), np.float64)
+    assert clipping((image - image.min()) / np.ptp(image)) == expected
+
+
+@EACH
+@pytest.mark.parametrize("background", [0, 0.1, 1, 3, 5])
+@pytest.mark.parametrize("peak", [2, 5, 10, 30, 100, 1000])
+def test_a_pile_of_zeros_in_photon_counts_is_no_clipping(name, peak, background):
+    """PPN2V#8, n2v#74: the default lost up to 28 % of the light."""
+    counts = np.random.default_rng(0).poisson(peak * SIGNALS[name] + background)
+    assert not cut_at(counts, counts.min())
+    assert not cut_at(counts, counts.max())
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "f4", ">f8"])
+@pytest.mark.parametrize("value", [0, 3, 20, 1e6])
+def test_a_defective_pixel_is_found(value, dtype):
+    """mantidimaging#914, ilastik#436: one hot pixel set the scale of the whole image."""
+    image = 60 + 40 * CELL + np.random.default_rng(0).normal(0, 2, (256, 256))
+    image = image.round().astype(dtype)
+    top = np.iinfo(dtype).max if image.dtype.kind in "iu" else np.inf
+    image[100, 20] = min(value * float(image.max()), top)
+    with pytest.warns(UserWarning, match=r"1 of 65536 pixels stand out .* first at \(100, 20\)"):
+        problem = Problem.look(image, PSF)
+    assert problem.defects == 1
+    assert float(problem.x[100, 20]) == pytest.approx(
+        float(problem.x[98:103, 18:23].median()), abs=0.1
+    )
+    rest = np.delete(image, 20, axis=1).astype(np.float64)
+    assert (problem.low, problem.high) == (rest.min(), rest.max())
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
+    rng, signal = np.random.default_rng(0), SIGNALS[name]
+    images = [offset_camera(signal, rng), degrade(load_sample(name), PSF), load_sample(name)]
+    images += [rng.poisson(peak * signal) for peak in (0.1, 1, 10, 1000)]
+    for image in images:
+        assert Problem.look(image, PSF).defects == 0
+    assert not recwarn
+
+
+def test_beads_as_sharp_as_the_kernel_are_no_defects():
+    """In focus the paper's kernel has 83 % of its light in one pixel."""
+    from siamdecon import Microscope
+    from siamdecon.microscope import gibson_lanni
+
+    psf, points = gibson_lanni(Microscope(defocus=0.0)), np.zeros((64, 64))
+    points[16::16, 16::16] = np.random.default_rng(0).uniform(100, 60000, (3, 3))
+    image = np.random.default_rng(0).poisson(blur(points, psf).clip(0) + 100)
+    assert Problem.look(image, psf).defects == 0
+
+
+def test_points_on_nothing_are_no_defects():
+    image = np.zeros((40, 40))
+    image[20, 20] = 1
+    assert Problem.look(image, np.full((3, 3), 1 / 9)).defects == 0
+
+
+def test_many_are_noise_unless_far_beyond_all_else():
+    values = np.full(300, 1.9)
+    assert not far_out(values, 0, 1, 10_000).any()
+    assert far_out(values + 2, 0, 1, 10_000).all()
+    assert far_out(values[:20], 0, 1, 10_000).all()
+
+
+def test_a_stack_is_looked_at_plane_by_plane():
+    """A defect of the camera lies at the same place in every plane."""
+    stack = np.random.default_rng(0).poisson(100, (9, 40, 40)).astype(np.uint16)
+    stack[:, 7, 9] = 40000
+    where, instead = standing_out(stack, np.ones((3, 3, 3)) / 27)
+    assert [tuple(w) for w in zip(*where, strict=True)] == [(z, 7, 9) for z in range(9)]
+    assert np.all(instead < 150)
+
+
+def test_defects_are_found_whatever_the_slab(monkeypatch):
+    stack = np.random.default_rng(0).poisson(100, (9, 40, 40)).astype(np.uint16)
+    stack[4, 7, 9], stack[8, 0, 39], stack[0, 39, 0] = 40000, 50000, 0
+    source, find = Image(stack, "ZYX"), lambda slab: standing_out(slab, np.ones((3, 3, 3)) / 27)
+    whole = look_through(source, (None, None), find, far_out)
+    monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 1)
+    planes = look_through(source, (None, None), find, far_out)
+    assert sorted(map(tuple, planes.defects.T.tolist())) == [(0, 39, 0), (4, 7, 9), (8, 0, 39)]
+    for found in (whole, planes):
+        clean = found.whole().numpy().astype(np.float64)
+        assert (clean.min(), clean.max()) == (0, 1)
+        # sums of 14 400 values in float64, and a mean of float32 ones: eps / 2 of the range each
+        assert found.mean() == pytest.approx(clean.mean(), abs=1e-7)
+        assert found.std() == pytest.approx(clean.std(), abs=1e-7)
+    window = (slice(3, 6), slice(5, 9), slice(8, 12))
+    np.testing.assert_array_equal(planes[window], planes.whole()[window])
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (0, None), (None, 1), (None, None)])
+def test_limits_are_what_the_user_says(limits):
+    problem = Problem.look(SIGNALS["cell"] * 0.5 + 0.2, PSF, limits=limits)
+    image = SIGNALS["cell"] * 0.5 + 0.2
+    ends = [
+        given if given is not None else found
+        for given, found in zip(limits, (image.min(), image.max()), strict=True)
+    ]
+    assert [problem.low, problem.high] == pytest.approx(ends)
+    assert problem.clipping == {2: True, 0: False}.get(
+        sum(v is not None for v in limits), problem.clipping
+    )
+    assert problem.bounded == (None not in limits)
+
+
+@pytest.mark.parametrize("limits", [(1, 0), 3, (0,), (0, np.nan), ("black", "white")])
+def test_limits_that_are_none(limits):
+    with pytest.raises(ValueError, match="limits: expected two numbers, black below white"):
+        Problem.look(CELL, PSF, limits=limits)
+
+
+def test_the_noise_of_a_camera_is_that_of_one_end():
+    noise = Noise(gaussian=0.1, clip="black")
+    np.testing.assert_allclose(
+        noise.mean(np.array([0.0, 1.0])), [0.1 / np.sqrt(2 * np.pi), 1], atol=1e-12
+    )
+    with pytest.raises(ValueError, match="clip: expected True, False, 'black' or 'white'"):
+        Noise(clip="grey")
+
+
+def test_a_saturated_image_has_its_peaks_free():
+    image = CAMERAS["saturated"][0](CELL, np.random.default_rng(0))
+    restored = deconvolve(image, PSF, "richardson_lucy", iterations=20)
+    assert restored.settings["clipping"] == "white"
+    assert restored.image.max() > image.max()
