@@ -18,7 +18,7 @@ from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
 from siamdecon.microscope.camera import far_out, standing_out
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import check_psf_fits
+from siamdecon.microscope.kernel import prepare_psf
 from siamdecon.microscope.noise import Noise, both_or_one, clipping, estimate_noise
 
 
@@ -74,8 +74,8 @@ class Problem:
     voxel_size = property(lambda self: self.source.voxel_size)
 
     @classmethod
-    def look(cls, image, psf, *, device=None, seed: int = 0, limits=None) -> Self:
-        """Take an image in memory, array or `Image`.
+    def look(cls, image, psf, **how) -> Self:
+        """Take an image in memory, array or `Image`; the rest is as for `on_disk`.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Problem:
             If image, kernel, seed or limits can't be used, or do not fit each other.
         """
         source = image if isinstance(image, Image) else _without_metadata(check_grey(image))
-        return cls.on_disk(source, psf, device=device, seed=seed, limits=limits)._in_memory()
+        return cls.on_disk(source, psf, **how)._in_memory()
 
     @classmethod
     def as_it_is(cls, image, psf, *, device=None, limited: bool = True, mend: str = "") -> Self:
@@ -97,13 +97,26 @@ class Problem:
         return cls(x, kernel, _without_metadata(pixels), x.device, limits=limits)
 
     @classmethod
-    def on_disk(cls, source: Image, psf, *, device=None, seed: int = 0, limits=None) -> Self:
+    def on_disk(
+        cls,
+        source: Image,
+        psf,
+        *,
+        device=None,
+        seed: int = 0,
+        limits=None,
+        center_psf: bool = False,
+        subtract_psf_background: bool = False,
+    ) -> Self:
         """Scan an image, in memory or on disk, once, slab by slab; see `siamdecon.files.on_disk`."""
         whole_number = (
             isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed < 2**63
         )
         expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
-        device, kernel = pick_device(device), _kernel(psf, source)
+        device, kernel = (
+            pick_device(device),
+            _kernel(psf, source, center_psf, subtract_psf_background),
+        )
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
         found = look_through(source, _checked(limits), find, far_out)
@@ -271,9 +284,11 @@ def _sha256(values: np.ndarray, dtype: np.dtype | str) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype)).hexdigest()
 
 
-def _kernel(psf, source: Image) -> np.ndarray:
-    """Return the kernel, checked against the image that it belongs to."""
-    kernel = PSFConvolution(psf, source.ndim).psf.numpy()
-    check_psf_fits(kernel, source.shape)
+def _kernel(psf, source: Image, center: bool, subtract_background: bool) -> np.ndarray:
+    """Return the kernel as methods use it, looked at beside the image that it belongs to."""
+    how = {"center": center, "subtract_background": subtract_background}
+    kernel, findings = prepare_psf(psf, source.shape, **how)
     check_sampling(psf, source)
+    for finding in findings:
+        warnings.warn(f"psf: {finding}", stacklevel=5)
     return kernel

@@ -120,6 +120,8 @@ def deconvolve(
     tier: str | None = None,
     seed: int = 0,
     limits: tuple[float | None, float | None] | None = None,
+    center_psf: bool = False,
+    subtract_psf_background: bool = False,
     average_flips: bool | None = None,
     calibrate: bool | None = None,
     tile: int | None = None,
@@ -153,6 +155,11 @@ def deconvolve(
         the paper's images. Unless given, an image counts as cut where its noise is
         (`siamdecon.microscope.cut_at`). Where it is cut at both ends, the estimate keeps to them;
         elsewhere it may rise above the brightest value measured, since blur lowers peaks.
+    center_psf : bool
+        Move the kernel's centre of light to its centre, index n // 2 of each axis; off it, the result is
+        shifted as far.
+    subtract_psf_background : bool
+        Take off what the border of a measured kernel shows, the background of its camera.
     average_flips, calibrate : bool, optional
         How a network restores, see `siamdecon.network.predict`. Default: True at the lab tier; False, as
         in the paper, at the full tier.
@@ -201,7 +208,9 @@ def deconvolve(
     """
     choices = dict(average_flips=average_flips, calibrate=calibrate, tile=tile, stitch=stitch)
     kind, options = _method(method, options, **choices, checkpoint=checkpoint)
-    problem = Problem.look(image, psf, device=device, seed=seed, limits=limits)
+    looked = {"limits": limits, "center_psf": center_psf}
+    looked |= {"subtract_psf_background": subtract_psf_background}
+    problem = Problem.look(image, psf, device=device, seed=seed, **looked)
     watch = Watch(callback, progress, checkpoint)
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
     with torch.inference_mode():
@@ -220,6 +229,8 @@ def deconvolve_file(
     tier: str | None = None,
     seed: int = 0,
     limits: tuple[float | None, float | None] | None = None,
+    center_psf: bool = False,
+    subtract_psf_background: bool = False,
     average_flips: bool | None = None,
     calibrate: bool | None = None,
     tile: int | None = None,
@@ -252,7 +263,7 @@ def deconvolve_file(
         Side of what a window contributes; chosen from the method and the free memory unless given.
     dtype, overwrite
         See `Restoration.save`.
-    tier, seed, limits, average_flips, calibrate, device, progress, checkpoint, **options
+    tier, seed, limits, center_psf, average_flips, calibrate, device, progress, checkpoint, **options
         See `deconvolve`.
 
     Returns
@@ -292,7 +303,9 @@ def deconvolve_file(
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
     pixels = check_output(output, source, dtype, overwrite)
-    problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits)
+    looked = {"limits": limits, "center_psf": center_psf}
+    looked |= {"subtract_psf_background": subtract_psf_background}
+    problem = Problem.on_disk(source, psf, device=device, seed=seed, **looked)
     if "stitch" in kind.choices:
         options["stitch"] = "exact"
     watch = Watch(None, progress, checkpoint)

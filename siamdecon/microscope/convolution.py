@@ -64,8 +64,8 @@ class PSFConvolution(nn.Module):
     Parameters
     ----------
     psf : array, shape ([z,] y, x)
-        The kernel; checked and normalised by `check_psf`. Its centre is at index (size - 1) // 2 of
-        each axis, which for an even size is the choice of `scipy.signal`.
+        The kernel; checked and normalised by `check_psf`. Its centre is at index size // 2 of each axis,
+        where `numpy.fft.fftshift` puts it.
     n_dim : int, optional
         2 or 3; the kernel's number of axes unless given.
     padding : str
@@ -173,7 +173,7 @@ class PSFConvolution(nn.Module):
 
     def _reach(self) -> tuple[list[int], list[int]]:
         """Return how many pixels before and after it a pixel of g(x) depends on, along each axis."""
-        return [n // 2 for n in self.psf.shape], [(n - 1) // 2 for n in self.psf.shape]
+        return [(n - 1) // 2 for n in self.psf.shape], [n // 2 for n in self.psf.shape]
 
     def _full_precision(self, x: Tensor) -> Tensor:
         axes = "(n, c, y, x)" if self.n_dim == 2 else "(n, c, z, y, x)"
@@ -308,7 +308,7 @@ def around_origin(k: Tensor, axis: int, size: int) -> Tensor:
     >>> around_origin(torch.tensor([1.0, 2.0, 3.0]), 0, 5)
     tensor([2., 3., 0., 0., 1.])
     """
-    n, centre = k.shape[axis], (k.shape[axis] - 1) // 2
+    n, centre = k.shape[axis], k.shape[axis] // 2
     zeros = k.new_zeros([size - n if a == axis else m for a, m in enumerate(k.shape)])
     return torch.cat([k.narrow(axis, centre, n - centre), zeros, k.narrow(axis, 0, centre)], axis)
 

@@ -1,11 +1,19 @@
-"""What a user's kernel needs: real, finite, not negative, of sum 1, in the middle."""
+"""What a user's kernel needs: looked at once, prepared as the user says, checked wherever it is used."""
 
 import warnings
 
 import numpy as np
+from scipy.ndimage import shift
 from torch import Tensor
 
 from siamdecon.expect import Words, expect
+from siamdecon.hardware import as_array
+
+#: Rounding of a transform in float32 leaves values this far below 0, in units of the maximum: log2 of
+#: 2^20 pixels rounded some times each.
+_ROUNDING = 64 * float(np.finfo(np.float32).eps)
+#: Border of a kernel, in units of its peak, from which it is spoken of; the paper's has 4 %.
+_BRIGHT_BORDER = 0.05
 
 
 def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
@@ -14,7 +22,8 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     Parameters
     ----------
     psf : array, shape ([z,] y, x)
-        The kernel; one whose sum is not 1 is normalised with a warning.
+        The kernel; one whose sum is not 1 is normalised with a warning. Values as far below 0 as rounding
+        leaves them become 0.
     n_dim : int, optional
         The number of axes that the kernel must have.
 
@@ -33,20 +42,11 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     >>> check_psf(np.full((1, 2), 0.5))
     array([[0.5, 0.5]])
     """
-    psf = np.asarray(psf.detach().cpu() if isinstance(psf, Tensor) else psf)
-    shape = Words(f"shape {psf.shape}")
-    axes = f"{n_dim or '2 or 3'} axes" + ", as the image has" * (n_dim is not None)
-    mend = "a 3D image needs a 3D kernel, and a 2D image one plane of it"
-    good = psf.ndim in (2, 3) if n_dim is None else psf.ndim == n_dim
-    expect(good, "psf", axes, shape, mend if n_dim else "")
-    real = psf.dtype.kind in "buif"
-    expect(real, "psf", "real numbers", Words(f"dtype {psf.dtype}"))
-    psf = psf.astype(np.float64)
-    finite = psf.size > 0 and bool(np.isfinite(psf).all())
-    expect(finite, "psf", "finite values", Words(f"NaN, infinity or nothing in {psf.shape}"))
-    mend = "subtract the background of a measured kernel and clip it at 0"
+    psf = _real(psf, n_dim)
     least = Words(f"a minimum of {psf.min():.3g}")
-    expect(psf.min() >= 0, "psf", "values of 0 or more", least, mend)
+    mend = "take the background of a measured kernel off: subtract_psf_background=True, in one call"
+    expect(psf.min() >= -_ROUNDING * psf.max(), "psf", "values of 0 or more", least, mend)
+    psf = psf.clip(0)
     total = psf.sum()
     expect(total > 0, "psf", "a positive sum", Words("a kernel that is 0 everywhere"))
     if abs(total - 1) > 1e-3:
@@ -54,43 +54,170 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     return psf / total
 
 
-def check_psf_fits(psf: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless a kernel can belong to an image: neither too large, too thin nor off-centre.
+def prepare_psf(
+    psf: np.ndarray | Tensor,
+    shape: tuple[int, ...],
+    *,
+    center: bool = False,
+    subtract_background: bool = False,
+) -> tuple[np.ndarray, list[str]]:
+    """Look at a kernel once, before an image is restored with it, and make it fit.
 
     Parameters
     ----------
-    psf : ndarray, shape ([z,] y, x)
-        A kernel with as many axes as the image.
+    psf : array, shape ([z,] y, x)
     shape : tuple of int
-        The image's.
+        The image's. A larger kernel is cropped around its centre.
+    center : bool
+        Move the kernel's centre of light to its centre, index n // 2 of each axis.
+    subtract_background : bool
+        Take off what the border shows, the background of a camera, and what does not stand out from it.
+
+    Returns
+    -------
+    psf : ndarray of float64, shape ([z,] y, x), with sum 1
+    findings : list of str
+        What a user should know of it: light off the centre, a bright border, light cut off.
+
+    Raises
+    ------
+    ValueError
+        If it is no kernel (see `check_psf`), has too few planes, or its light lies at its end.
 
     Examples
     --------
-    >>> check_psf_fits(np.ones((17, 9, 9)) / 1377, (12, 64, 64))
-    Traceback (most recent call last):
-    ...
-    ValueError: psf: expected at most the image's shape (12, 64, 64), got (17, 9, 9); crop it around ...
+    >>> spot = np.zeros((9, 9)); spot[4, 5] = 1
+    >>> prepare_psf(spot, (64, 64))[1]
+    ['its light lies +1.0 pixels off the centre along x and shifts the result; center_psf=True moves it']
+    >>> int(prepare_psf(spot, (64, 64), center=True)[0].argmax()) == 4 * 9 + 4
+    True
     """
-    if any(n > m for n, m in zip(psf.shape, shape, strict=True)):
-        kept = [min(n, m - (m - n) % 2) for n, m in zip(psf.shape, shape, strict=True)]
-        pairs = zip(psf.shape, kept, strict=True)
-        crop = ", ".join(f"{(n - k) // 2}:{n - (n - k) // 2}" if k < n else ":" for n, k in pairs)
-        mend = f"crop it around its centre, psf[{crop}], and check that little light is cut off"
-        expect(False, "psf", f"at most the image's shape {shape}", psf.shape, mend)
+    psf = _real(psf, len(shape))
+    if subtract_background:
+        psf = without_background(psf)
+        psf = psf / (psf.sum() or 1)
+    psf = check_psf(psf, len(shape))
     mend = (
         "such a kernel carries no light between planes; compute more of them (Microscope(planes=...)), "
         "or restore each plane on its own with a 2D kernel"
     )
     enough = psf.ndim == 2 or psf.shape[0] >= 3
     expect(enough, "psf", "3 planes or more for a volume", Words(f"shape {psf.shape}"), mend)
-    mend = "shift it there with numpy.roll, or with numpy.fft.fftshift if its centre lies in the corner"
-    for axis, n, off in zip("zyx"[-psf.ndim :], psf.shape, _off_centre(psf), strict=True):
-        found = Words(f"it {off:+.1f} pixels off along {axis} in shape {psf.shape}")
-        expect(abs(off) <= n / 4, "psf", "its light around the middle", found, mend)
+    if center:
+        psf = centered(psf)
+    off = dict(zip("zyx"[-psf.ndim :], zip(_off_centre(psf), psf.shape, strict=True), strict=True))
+    mend = "move it there: center_psf=True, or numpy.fft.fftshift if its centre lies in the corner"
+    for axis, (by, n) in off.items():
+        found = Words(f"it {by:+.1f} pixels off along {axis} in shape {psf.shape}")
+        expect(abs(by) <= n / 4, "psf", "its light around the middle", found, mend)
+    # along z light is often off: a kernel out of focus, or behind a medium of another index
+    far = ", ".join(
+        f"{by:+.1f} pixels off the centre along {a}" for a, (by, _) in off.items() if _far(by, a)
+    )
+    shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
+    findings = [shifted] * bool(far) + _border(psf)
+    kept = tuple(min(n, m) for n, m in zip(psf.shape, shape, strict=True))
+    if kept != psf.shape:
+        first = [n // 2 - k // 2 for n, k in zip(psf.shape, kept, strict=True)]
+        small = psf[tuple(slice(a, a + k) for a, k in zip(first, kept, strict=True))]
+        lost = f"{1 - small.sum():.1%} of its light is lost"
+        findings.append(f"larger than the image, cropped from {psf.shape} to {kept}: {lost}")
+        psf = small / small.sum()
+    return psf, findings
+
+
+def without_background(psf: np.ndarray) -> np.ndarray:
+    """Take off the median of a kernel's border, and what does not stand out from the border's noise.
+
+    Parameters
+    ----------
+    psf : ndarray, shape ([z,] y, x)
+
+    Returns
+    -------
+    psf : ndarray of float64, shape as `psf`
+        0 or more; its sum is as it comes.
+
+    Examples
+    --------
+    >>> without_background(np.array([[9, 9, 9], [9, 99, 9], [9, 9, 9]]))[1].tolist()
+    [0.0, 90.0, 0.0]
+    """
+    border = psf[_rim(psf)]
+    level = np.median(border)
+    noise = np.median(np.abs(border - level)) / 0.6745  # the median of |N(0, 1)|
+    above = np.asarray(psf, np.float64) - level
+    return np.where(above > 3 * noise, above, 0)
+
+
+def centered(psf: np.ndarray) -> np.ndarray:
+    """Move a kernel's centre of light to index n // 2 of each axis, by cubic interpolation.
+
+    Parameters
+    ----------
+    psf : ndarray, shape ([z,] y, x)
+
+    Returns
+    -------
+    psf : ndarray of float64, shape as `psf`, with sum 1
+
+    Examples
+    --------
+    >>> spot = np.zeros((5, 5)); spot[2, 1] = 1
+    >>> np.argwhere(centered(spot) > 0.5).tolist()
+    [[2, 2]]
+    """
+    off = np.array(_off_centre(psf))
+    whole = np.rint(off).astype(int)
+    psf = np.roll(psf, -whole, axis=tuple(range(psf.ndim)))
+    rest = np.where(np.abs(off - whole) < 0.05, 0, off - whole)
+    if rest.any():
+        psf = shift(psf, -rest, order=3, mode="constant").clip(0)
+    return psf / psf.sum()
+
+
+def _real(psf, n_dim: int | None) -> np.ndarray:
+    """Return a kernel as float64 after checking its axes and that its values are finite."""
+    psf = as_array(psf, "psf")
+    shape = Words(f"shape {psf.shape}")
+    axes = f"{n_dim or '2 or 3'} axes" + ", as the image has" * (n_dim is not None)
+    mend = "a 3D image needs a 3D kernel, and a 2D image one plane of it"
+    good = psf.ndim in (2, 3) if n_dim is None else psf.ndim == n_dim
+    expect(good, "psf", axes, shape, mend if n_dim else "")
+    expect(psf.dtype.kind in "buif", "psf", "real numbers", Words(f"dtype {psf.dtype}"))
+    psf = psf.astype(np.float64)
+    finite = psf.size > 0 and bool(np.isfinite(psf).all())
+    expect(finite, "psf", "finite values", Words(f"NaN, infinity or nothing in {psf.shape}"))
+    return psf
+
+
+def _far(off: float, axis: str) -> bool:
+    return abs(off) > (0.75 if axis == "z" else 0.4)
+
+
+def _rim(psf: np.ndarray) -> np.ndarray:
+    """Return where a kernel ends in its planes."""
+    rim = np.ones(psf.shape, bool)
+    rim[..., 1:-1, 1:-1] = False
+    return rim
+
+
+def _border(psf: np.ndarray) -> list[str]:
+    """Say what a bright border means: the background of a camera is alike all along it."""
+    rim = psf[_rim(psf)]
+    low, middle, high = np.quantile(rim, (0.1, 0.5, 0.9))
+    if min(psf.shape[-2:]) < 5 or middle < _BRIGHT_BORDER * psf.max() or middle > 0.999 * psf.max():
+        return []
+    level = f"its border is at {middle / psf.max():.0%} of its peak"
+    if middle < 0.2 * psf.max() and high - low < 0.4 * middle:
+        share = middle * psf.size / psf.sum()
+        mend = "if that is the camera's, subtract_psf_background=True takes it off"
+        return [f"{level}, a background with {share:.0%} of all light; {mend}"]
+    return [f"{level}: it is too small for its light; compute or cut it larger"]
 
 
 def _off_centre(psf: np.ndarray) -> list[float]:
-    """Return how far from the middle the light lies along each axis, in pixels.
+    """Return how far from index n // 2 the light lies along each axis, in pixels.
 
     By the centre of mass; where the light is narrow, on a periodic axis, by the phase of its first
     harmonic: a spot that is split between both ends has its mass in the middle and lies at the end.
@@ -98,7 +225,7 @@ def _off_centre(psf: np.ndarray) -> list[float]:
     offsets = []
     for axis, n in enumerate(psf.shape):
         profile = psf.sum(axis=tuple(a for a in range(psf.ndim) if a != axis)) / psf.sum()
-        place = np.arange(n) - (n - 1) / 2
+        place = np.arange(n) - n // 2
         harmonic = np.sum(profile * np.exp(2j * np.pi * place / n))
         narrow = n > 3 and abs(harmonic) > 0.5
         offsets.append(

@@ -47,11 +47,11 @@ def tensor(array, dtype=torch.float64):
 def scipy_convolution(x, k, padding):
     if padding == "valid":
         return signal.convolve(x, k, mode="valid", method="direct")
-    if padding == "zero":
-        return signal.convolve(x, k, mode="same", method="direct")
-    widths = [(n, n) for n in k.shape]  # more than needed: SciPy's "same" centres, the rest is cut
-    full = signal.convolve(np.pad(x, widths, NUMPY_MODES[padding]), k, "same", method="direct")
-    return full[tuple(slice(n, n + m) for n, m in zip(k.shape, x.shape, strict=True))]
+    widths = [(n, n) for n in k.shape]  # more than needed, the rest is cut
+    padded = np.pad(x, widths, NUMPY_MODES.get(padding, "constant"))
+    full = signal.convolve(padded, k, "full", method="direct")
+    first = [n + n // 2 for n in k.shape]  # the kernel's centre is at n // 2
+    return full[tuple(slice(a, a + m) for a, m in zip(first, x.shape, strict=True))]
 
 
 def fits(shape, size, padding):
@@ -303,7 +303,7 @@ def test_the_transfer_function_is_the_transform_of_the_kernel():
     transfer = PSFConvolution(k).transfer_function((6, 8), torch.ones(1, dtype=torch.float64))
     grid = np.zeros((6, 8))
     grid[:3, :4] = k
-    expected = np.fft.rfft2(np.roll(grid, (-1, -1), (0, 1)))  # the centre is the kernel's [1, 1]
+    expected = np.fft.rfft2(np.roll(grid, (-1, -2), (0, 1)))  # the centre is the kernel's [1, 2]
     np.testing.assert_allclose(transfer, expected, rtol=0, atol=1e-14)
 
 
@@ -344,7 +344,7 @@ def test_inputs_are_left_alone():
 def test_interior_cuts_out_the_pixels_that_valid_returns(size):
     x = tensor(image([9] * len(size)))
     spot = np.zeros(size)
-    spot[tuple((n - 1) // 2 for n in size)] = 1  # the kernel that leaves everything in its place
+    spot[tuple(n // 2 for n in size)] = 1  # the kernel that leaves everything in its place
     g = PSFConvolution(spot, padding="valid")
     torch.testing.assert_close(g.interior(x), g(x), rtol=0, atol=1e-12)
     blurred = PSFConvolution(kernel(size), padding="zero")(x)
