@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from siamdecon.expect import Words, expect
 from siamdecon.files.images import Image, read_image
 from siamdecon.files.on_disk import LARGE
 from siamdecon.methods import METHODS
-from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, richards_wolf
+from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
 from siamdecon.restoration import check_output, deconvolve, deconvolve_file
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
@@ -32,11 +33,16 @@ OPTICS = {
     "depth": ("--depth", float, "depth of the emitter below the coverslip in um"),
     "defocus": ("--defocus", float, "distance of the image plane from the focus in um"),
     "magnification": ("--magnification", float, "lateral magnification of the objective"),
-    "size": ("--psf-size", int, "odd number of pixels along the kernel's y and x; 17 if they fit"),
+    "size": (
+        "--psf-size",
+        int,
+        "odd number of pixels along y and x; as many as hold 99 % of the light",
+    ),
     "planes": ("--psf-planes", int, "odd number of planes of a 3D kernel; 17 if they fit"),
 }
 #: Arguments that `deconvolve` takes by the same name.
 OPTIONS = ("tier", "seed", "steps", "iterations", "prefilter", "checkpoint", "device", "progress")
+OPTIONS += ("limits", "center_psf", "subtract_psf_background")
 EXAMPLE = "cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 -o restored.tif"
 
 
@@ -61,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--iterations", type=int, help="of a classical method")
     median = {"action": "store_const", "const": "median", "dest": "prefilter"}
     p.add_argument("--median", **median, help="3 x 3 median filter before Lucy-Richardson")
+    levels = "black and white level of the camera; none where it does not cut. Found unless given"
+    limits = {"nargs": 2, "type": _level, "metavar": ("BLACK", "WHITE"), "help": levels}
+    p.add_argument("--limits", **limits)
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     p.add_argument("--device", help="cpu or cuda")
     p.add_argument("--dtype", choices=("float32", "uint8", "uint16", "source"))
@@ -72,6 +81,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
     kernel = p.add_argument_group("the point-spread function: a file, or the optics")
     kernel.add_argument("--psf", metavar="FILE", type=Path, help="TIFF of the kernel")
+    to_middle = "move the kernel's centre of light to its centre"
+    kernel.add_argument("--center-psf", action="store_true", help=to_middle)
+    background = "take off what the border of a measured kernel shows"
+    kernel.add_argument("--subtract-psf-background", action="store_true", help=background)
     kernel.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")
     for field, (flag, kind, text) in OPTICS.items():
         name = flag.strip("-").replace("-", "_").upper()
@@ -83,11 +96,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0, or 2 after printing an error: a bad input, or a diverged training."""
     args = parser().parse_args(arguments)
     try:
-        print(restore_file(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(
+                f"siamdecon: {message}", file=sys.stderr
+            )
+            print(restore_file(args))
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"siamdecon: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _level(word: str) -> float | None:
+    return None if word == "none" else float(word)
 
 
 def restore_file(args: argparse.Namespace) -> str:
@@ -119,7 +140,7 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     Examples
     --------
     >>> read_psf(parser().parse_args(EXAMPLE.split()), Image(np.zeros((64, 64)), "YX")).shape
-    (17, 17)
+    (55, 55)
     """
     given = {field: value for field in OPTICS if (value := getattr(args, field)) is not None}
     if args.psf is not None:
@@ -130,11 +151,15 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     if "pixel_size" not in given and None not in (y, x) and abs(y / x - 1) > 0.05:
         mend = "the optics make kernels of square ones; give --pixel, or a kernel by --psf"
         raise ValueError(f"{image.path}: its pixels are {y:g} x {x:g} um, and {mend}")
-    # the paper's 17 samples, or the largest odd number that the image has
-    size, planes = (min(17, n - (n + 1) % 2) for n in (min(image.shape[-2:]), image.shape[0]))
-    optics = {"pixel_size": x, "z_step": z, "size": size, "planes": planes, **given}
+    optics = {"pixel_size": x, "z_step": z, **given}
     required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (image.ndim == 3)
     if missing := ", ".join(OPTICS[field][0] for field in required if optics.get(field) is None):
         raise ValueError(f"expected --psf FILE, or the optics; still missing: {missing}")
     known = {field: value for field, value in optics.items() if value is not None}
-    return MODELS[args.psf_model](Microscope(**known), image.ndim)
+    microscope, model = Microscope(**known), MODELS[args.psf_model]
+    if "size" in given:
+        return model(microscope, image.ndim)
+    psf, lost = psf_for(image.shape, microscope, model)
+    if lost > 0.015:
+        warnings.warn(f"psf: {lost:.0%} of its light lies beyond the image", stacklevel=2)
+    return psf

@@ -16,6 +16,7 @@ from siamdecon.microscope.psf import Microscope, gibson_lanni
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
 OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
+OPTICS += ["--psf-size", "17"]
 
 
 @pytest.fixture
@@ -156,7 +157,8 @@ def test_a_stack_keeps_dtype_and_voxels_and_gets_a_kernel_that_fits(files):
     restored = read_image("out.tif")
     assert (restored.dtype, restored.shape) == (np.uint16, stack.shape)
     assert restored.voxel_size == pytest.approx((0.8, 0.3, 0.3))
-    psf = gibson_lanni(Microscope(pixel_size=0.3, z_step=0.8, planes=11), 3)  # 17 would not fit
+    # 17 planes would not fit, nor would all of the light
+    psf = gibson_lanni(Microscope(pixel_size=0.3, z_step=0.8, planes=11, size=27), 3)
     expected = deconvolve(stack, psf, "richardson_lucy").image
     assert np.abs(restored.data - expected.clip(0)).max() <= 0.51
 
@@ -214,6 +216,7 @@ def test_a_training_that_diverges_is_one_line(files, capsys, monkeypatch):
 
 def test_a_sample_of_another_index_has_another_kernel():
     optics = "a.tif --na 0.8 --wavelength 0.6 --pixel 0.2 --depth 20 --sample-index 1.4 -o b.tif"
+    optics += " --psf-size 17"
     kernel = read_psf(parser().parse_args(optics.split()), Image(np.zeros((64, 64)), "YX"))
     told = {"na": 0.8, "wavelength": 0.6, "pixel_size": 0.2}
     expected, matched = (
@@ -222,3 +225,42 @@ def test_a_sample_of_another_index_has_another_kernel():
     )
     np.testing.assert_array_equal(kernel, expected)
     assert not np.allclose(kernel, matched, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--z-step", "200"],
+            "z_step: expected a length of 0.001 to 100 um, got 200.0; is it in nano",
+        ),
+        (["--defocus", "1000"], "defocus: expected a length of -100 to 100 um, got 1000.0"),
+        (["--wavelength", "520"], "wavelength: expected a length of 0.1 to 20 um, got 520.0"),
+        (["--wavelength", "5.2e-7"], "wavelength: expected a length of 0.1 to 20 um, got 5.2e-07"),
+        (["--pixel", "1e-7"], "pixel_size: expected a length of 0.001 to 100 um, got 1e-07"),
+    ],
+)
+def test_a_length_in_another_unit_is_one_line_at_once(files, capsys, arguments, message):
+    """deconwolf#91: no answer in a minute, or a traceback of a full memory."""
+    optics = ["--na", "0.8", "--wavelength", "0.52", "--pixel", "0.1"]
+    assert run(*optics, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_found_is_a_line_each(files, capsys):
+    image = files.copy()
+    image[30, 20] = 65535
+    image[:30] //= 20
+    image[30:] //= 20
+    image[30, 20] = 65535
+    write_image("in.tif", image, overwrite=True)
+    write_image("psf.tif", np.roll(np.pad(PSF, 4), 2, axis=1), overwrite=True)
+    assert run("--psf", "psf.tif", "--method", "wiener") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["psf", "image"]
+    assert "its light lies +2.0 pixels off the centre along x" in lines[0]
+    assert "1 of 3584 pixels stand out as defects do, the first at (30, 20)" in lines[1]
+    fixed = ["--center-psf", "--subtract-psf-background", "--limits", "0", "none", "--overwrite"]
+    assert run("--psf", "psf.tif", "--method", "wiener", *fixed) == 0
+    assert "psf" not in capsys.readouterr().err
+    assert json.load(open("out.json"))["range"][0] == 0

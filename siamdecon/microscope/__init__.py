@@ -4,4 +4,11 @@ from siamdecon.microscope.camera import cut_at
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.degradation import blur, degrade, residual
 from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise, estimate_noise, noise_level
-from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, paper_psf, richards_wolf
+from siamdecon.microscope.psf import (
+    Microscope,
+    gaussian,
+    gibson_lanni,
+    paper_psf,
+    psf_for,
+    richards_wolf,
+)

@@ -6,13 +6,24 @@ vectorial model known by that name; `gaussian` is the usual approximation of the
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import j0, j1, jv
 
 from siamdecon.expect import expect
+
+#: Plausible lengths in um; others are in another unit.
+_LENGTHS = {
+    "wavelength": (0.1, 20),
+    "pixel_size": (0.001, 100),
+    "z_step": (0.001, 100),
+    "defocus": (-100, 100),
+    "depth": (0, 1000),
+}
+#: Side of the kernel that counts as having all light.
+_WHOLE = 255
 
 
 @dataclass(frozen=True)
@@ -80,15 +91,16 @@ class Microscope:
             elif name != "sample_index" or value is not None:
                 number = isinstance(value, Real) and not isinstance(value, bool)
                 expect(number and math.isfinite(value), name, "a finite number", value)
-        for name in ("wavelength", "pixel_size", "z_step", "magnification"):
-            expect(getattr(self, name) > 0, name, "a positive number", getattr(self, name))
-        for name in ("wavelength", "pixel_size"):
+        expect(self.magnification > 0, "magnification", "a positive number", self.magnification)
+        for name, (least, most) in _LENGTHS.items():
             value = getattr(self, name)
-            expect(value <= 20, name, "micrometres", value, "is this in nanometres?")
+            length = f"a length of {least:g} to {most:g} um"
+            expect(
+                least <= value <= most, name, length, value, "is it in nanometres, or in metres?"
+            )
         sample_index = self.index if self.sample_index is None else self.sample_index
         expect(self.index >= 1, "index", "a refractive index of at least 1", self.index)
         expect(sample_index >= 1, "sample_index", "at least 1", sample_index)
-        expect(self.depth >= 0, "depth", "0 or more micrometres", self.depth)
         limit = min(self.index, sample_index)
         expected = f"a numerical aperture between 0 and the refractive index {limit}"
         mend = "is the immersion (1.0 air, 1.33 water, 1.518 oil) the right one?"
@@ -275,10 +287,56 @@ def paper_psf(n_dim: int = 2) -> np.ndarray:
     return gibson_lanni(Microscope(defocus=0.203 if n_dim == 3 else -3.045), n_dim)
 
 
+def psf_for(
+    shape: tuple[int, ...],
+    microscope: Microscope,
+    model: Callable[[Microscope, int], np.ndarray] = gibson_lanni,
+    share: float = 0.99,
+) -> tuple[np.ndarray, float]:
+    """Compute a kernel as large as its light asks for, within an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The image's, ([z,] y, x).
+    microscope : Microscope
+        Its `size` is not used; of its `planes` as many as the image has, at most.
+    model : callable
+        `gibson_lanni`, `richards_wolf` or `gaussian`.
+    share : float
+        Of the light of a kernel 255 pixels wide, how much to hold.
+
+    Returns
+    -------
+    psf : ndarray of float64, shape (size, size) or (planes, size, size), with sum 1
+    lost : float
+        The share of the light that lies beyond.
+
+    Examples
+    --------
+    >>> psf, lost = psf_for((64, 64), Microscope(na=1.2, pixel_size=0.1))
+    >>> psf.shape, lost < 0.01
+    ((63, 63), True)
+    """
+    n_dim, planes = len(shape), min(microscope.planes, shape[0] - (shape[0] + 1) % 2)
+    # the scalar model stands in for the vectorial one, which takes its time for as many pixels
+    quick = gibson_lanni if model is richards_wolf else model
+    whole = quick(replace(microscope, size=_WHOLE, planes=planes), n_dim)
+    flat = whole.reshape(-1, _WHOLE, _WHOLE).sum(axis=0)  # (y, x)
+    distance = np.abs(np.arange(_WHOLE) - _WHOLE // 2)
+    rings = np.bincount(np.maximum.outer(distance, distance).ravel(), flat.ravel())
+    inside = np.cumsum(rings)  # light within 1, 3, 5, ... pixels
+    half = min(int(np.searchsorted(inside, share)), (min(shape[-2:]) - 1) // 2)
+    psf = model(replace(microscope, size=2 * half + 1, planes=planes), n_dim)
+    return psf, float(1 - inside[half])
+
+
 def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:
     """Return Gauss-Legendre nodes and weights on [0, 1] for an integrand whose phase spans `phase` rad."""
-    nodes, weights = np.polynomial.legendre.leggauss(64 + int(phase))
-    return (nodes + 1) / 2, weights / 2
+    parts = math.ceil(phase / 1000) or 1  # the nodes of many radians at once would fill the memory
+    nodes, weights = np.polynomial.legendre.leggauss(64 + int(phase / parts))
+    first = np.arange(parts)[:, None]
+    return ((first + (nodes + 1) / 2) / parts).ravel(), np.tile(weights / 2 / parts, parts)
 
 
 def _kernel(m: Microscope, n_dim: int, profile: Callable, planes: np.ndarray) -> np.ndarray:
