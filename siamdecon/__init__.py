@@ -16,10 +16,12 @@ from siamdecon._version import __version__
 from siamdecon.files.images import read_image, write_image
 from siamdecon.files.samples import load_benchmark, load_sample, load_volume
 from siamdecon.hardware import limit_threads
+from siamdecon.inspection import inspect
 from siamdecon.methods.classical import richardson_lucy, wiener
 from siamdecon.methods.siamese import TrainingConfig, train
 from siamdecon.methods.total_variation import total_variation
 from siamdecon.metrics import affine_score, fourier_ring_correlation, radial_power, score
+from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.degradation import degrade
 from siamdecon.microscope.noise import PAPER_2D, PAPER_3D, Noise
@@ -46,10 +48,12 @@ __all__ = [
     "deconvolve_file",
     "degrade",
     "fourier_ring_correlation",
+    "inspect",
     "load_benchmark",
     "load_sample",
     "load_volume",
     "paper_psf",
+    "psf_from_beads",
     "radial_power",
     "read_image",
     "richardson_lucy",

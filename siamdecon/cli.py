@@ -10,9 +10,12 @@ import numpy as np
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
-from siamdecon.files.images import Image, read_image
+from siamdecon.files.atomic import check_writable
+from siamdecon.files.images import Image, read_image, write_image
 from siamdecon.files.on_disk import LARGE
+from siamdecon.inspection import inspect
 from siamdecon.methods import METHODS
+from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
 from siamdecon.restoration import check_output, deconvolve, deconvolve_file
 
@@ -79,32 +82,78 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
-    kernel = p.add_argument_group("the point-spread function: a file, or the optics")
-    kernel.add_argument("--psf", metavar="FILE", type=Path, help="TIFF of the kernel")
+    kernel = _add_kernel(p)
     to_middle = "move the kernel's centre of light to its centre"
     kernel.add_argument("--center-psf", action="store_true", help=to_middle)
     background = "take off what the border of a measured kernel shows"
     kernel.add_argument("--subtract-psf-background", action="store_true", help=background)
-    kernel.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")
+    return p
+
+
+def psf_parser() -> argparse.ArgumentParser:
+    """Build the parser of `siamdecon psf`.
+
+    Examples
+    --------
+    >>> psf_parser().parse_args("beads.tif -o psf.tif".split()).image.name
+    'beads.tif'
+    """
+    p = argparse.ArgumentParser(prog="siamdecon psf")
+    p.description = "Make a kernel: from an image of beads, or from the optics."
+    p.add_argument("image", metavar="BEADS", nargs="?", type=Path, help="TIFF of isolated beads")
+    p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF")
+    p.add_argument("--bead-size", type=int, help="pixels to cut out around each bead")
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    _add_optics(p.add_argument_group("the optics; with --z-step, a stack"))
+    return p
+
+
+def inspect_parser() -> argparse.ArgumentParser:
+    """Build the parser of `siamdecon inspect`.
+
+    Examples
+    --------
+    >>> inspect_parser().parse_args(["cells.tif"]).psf is None
+    True
+    """
+    p = argparse.ArgumentParser(prog="siamdecon inspect")
+    p.description = "Say what the package sees in an image and a kernel, and what it means."
+    p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
+    _add_kernel(p)
+    return p
+
+
+def _add_kernel(p: argparse.ArgumentParser):
+    kernel = p.add_argument_group("the point-spread function: a file, or the optics")
+    kernel.add_argument("--psf", metavar="FILE", type=Path, help="TIFF of the kernel")
+    _add_optics(kernel)
+    return kernel
+
+
+def _add_optics(group) -> None:
+    group.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")
     for field, (flag, kind, text) in OPTICS.items():
         name = flag.strip("-").replace("-", "_").upper()
-        kernel.add_argument(flag, dest=field, metavar=name, type=kind, help=text)
-    return p
+        group.add_argument(flag, dest=field, metavar=name, type=kind, help=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0, or 2 after printing an error: a bad input, or a diverged training."""
-    args = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parse, work = COMMANDS.get(words[0] if words else "", (parser, restore_file))
+    args = parse().parse_args(words[1:] if parse is not parser else words)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: print(
-                f"siamdecon: {message}", file=sys.stderr
-            )
-            print(restore_file(args))
+            warnings.showwarning = _show
+            print(work(args))
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"siamdecon: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+def _show(message, *_) -> None:
+    print(f"siamdecon: {message}", file=sys.stderr)
 
 
 def _level(word: str) -> float | None:
@@ -129,6 +178,45 @@ def restore_file(args: argparse.Namespace) -> str:
     return f"{args.output}: {args.method}, {image.shape}{where}{interrupted}"
 
 
+def make_psf(args: argparse.Namespace) -> str:
+    """Write a kernel from beads or optics, as the parsed command line asks; return a line about it."""
+    check_writable(args.output, args.overwrite, (".tif", ".tiff"))
+    given = _optics(args)
+    needed = args.image or {"na", "wavelength", "pixel_size"} <= given.keys()
+    optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
+    expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
+    if args.image:
+        beads = read_image(args.image)
+        measured = psf_from_beads(beads, size=args.bead_size)
+        psf, voxels, said = measured.psf, beads.voxel_size, str(measured)
+        if {"na", "wavelength"} <= given.keys():
+            width = 0.51 * given["wavelength"] / given["na"]
+            said += f"; the optics' own in the plane {width:.2f} um (0.51 wavelength / NA)"
+    else:
+        z = given.get("z_step")
+        shape = (255, 255) if z is None else (given.get("planes", 17), 255, 255)
+        psf = _computed(args, given, shape)
+        voxels = (z, *[given["pixel_size"]] * 2)[-len(shape) :]
+        said = f"{' x '.join(map(str, psf.shape))} pixels"
+    write_image(args.output, psf.astype(np.float32), voxel_size=voxels, overwrite=args.overwrite)
+    return f"{args.output}: {said}"
+
+
+def look_at(args: argparse.Namespace) -> str:
+    """Say what the package sees in the files of the parsed command line."""
+    image = read_image(args.image)
+    asked = args.psf is not None or _optics(args)
+    return str(inspect(image, read_psf(args, image) if asked else None))
+
+
+#: The first word of a command line that is none of an image, its parser and its work.
+COMMANDS = {"psf": (psf_parser, make_psf), "inspect": (inspect_parser, look_at)}
+
+
+def _optics(args: argparse.Namespace) -> dict:
+    return {field: value for field in OPTICS if (value := getattr(args, field)) is not None}
+
+
 def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     """Read the kernel from its file, or compute it from the optics.
 
@@ -140,9 +228,9 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     Examples
     --------
     >>> read_psf(parser().parse_args(EXAMPLE.split()), Image(np.zeros((64, 64)), "YX")).shape
-    (55, 55)
+    (27, 27)
     """
-    given = {field: value for field in OPTICS if (value := getattr(args, field)) is not None}
+    given = _optics(args)
     if args.psf is not None:
         got = Words(f"both ({', '.join(given)})")
         expect(not given, "--psf", "a file or the optics", got)
@@ -156,10 +244,15 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     if missing := ", ".join(OPTICS[field][0] for field in required if optics.get(field) is None):
         raise ValueError(f"expected --psf FILE, or the optics; still missing: {missing}")
     known = {field: value for field, value in optics.items() if value is not None}
-    microscope, model = Microscope(**known), MODELS[args.psf_model]
-    if "size" in given:
-        return model(microscope, image.ndim)
-    psf, lost = psf_for(image.shape, microscope, model)
+    return _computed(args, known, image.shape)
+
+
+def _computed(args: argparse.Namespace, optics: dict, shape: tuple[int, ...]) -> np.ndarray:
+    """Compute a kernel, as large as its light asks for within a shape, or as the user does."""
+    microscope, model = Microscope(**optics), MODELS[args.psf_model]
+    if args.size is not None:
+        return model(microscope, len(shape))
+    psf, lost = psf_for(shape, microscope, model)
     if lost > 0.015:
         warnings.warn(f"psf: {lost:.0%} of its light lies beyond the image", stacklevel=2)
     return psf

@@ -19,7 +19,7 @@ FLOORS = [
     {"problem"},
     {"network"},
     {"methods"},
-    {"restoration"},
+    {"restoration", "inspection"},
     {"cli", "lab", "__init__"},
     {"__main__"},
 ]

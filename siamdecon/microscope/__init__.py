@@ -1,5 +1,6 @@
 """What a microscope does to an image: its kernel, the convolution g, noise, a whole degradation."""
 
+from siamdecon.microscope.beads import BeadPSF, psf_from_beads
 from siamdecon.microscope.camera import cut_at
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.degradation import blur, degrade, residual

@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from scipy.ndimage import shift
+from scipy.ndimage import binary_dilation, gaussian_filter, label, shift
 from torch import Tensor
 
 from siamdecon.expect import Words, expect
@@ -129,6 +129,9 @@ def prepare_psf(
 def without_background(psf: np.ndarray) -> np.ndarray:
     """Take off the median of a kernel's border, and what does not stand out from the border's noise.
 
+    Kept is the piece around the brightest pixel that, smoothed, rises above three deviations of the noise,
+    over gaps as wide as those between rings.
+
     Parameters
     ----------
     psf : ndarray, shape ([z,] y, x)
@@ -140,14 +143,16 @@ def without_background(psf: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> without_background(np.array([[9, 9, 9], [9, 99, 9], [9, 9, 9]]))[1].tolist()
-    [0.0, 90.0, 0.0]
+    >>> spot = np.full((5, 5), 9); spot[2, 2] = 99
+    >>> without_background(spot)[2].tolist()
+    [0.0, 0.0, 90.0, 0.0, 0.0]
     """
-    border = psf[_rim(psf)]
-    level = np.median(border)
-    noise = np.median(np.abs(border - level)) / 0.6745  # the median of |N(0, 1)|
-    above = np.asarray(psf, np.float64) - level
-    return np.where(above > 3 * noise, above, 0)
+    above = np.asarray(psf, np.float64)
+    above = above - np.median(above[_rim(psf)])
+    smooth = gaussian_filter(above, 1.0, mode="nearest")
+    noise = np.median(np.abs(smooth[_rim(psf)])) / 0.6745  # the median of |N(0, 1)|
+    pieces, _ = label(binary_dilation(smooth > 3 * noise, iterations=2))
+    return np.where(pieces == pieces.flat[above.argmax()], above.clip(0), 0)
 
 
 def centered(psf: np.ndarray) -> np.ndarray:

@@ -289,15 +289,7 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     residual, signal, finest = residual[free], signal[free], finest[free]
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if _spread(residual) > _MUCH_LESS * _spread(finest) else finest
-    edges = np.quantile(signal, np.linspace(0, 1, 11))
-    bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
-    bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
-    levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
-    variances = np.array([_spread(measured[b]) ** 2 for b in bins])
-    weights = 1 / np.maximum(variances, 1e-12)  # the error of a variance is proportional to it
-    # a weak penalty on the slope: from a constant signal the two can't be told apart
-    rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
-    constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
+    constant, slope = variance_line(signal, measured)
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
     if not clip and slope * signal.mean() > constant:
         return Noise(
@@ -309,6 +301,37 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     impulses = outlying / seen if seen > 0.1 else 0.0
     share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
     return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
+
+
+def variance_line(signal: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
+    """Fit the variance of noise as a straight line over the signal, robustly.
+
+    Parameters
+    ----------
+    signal, noise : ndarray, shape (n,)
+
+    Returns
+    -------
+    constant, slope : float
+        Variance at a signal of 0, and what each unit of it adds; 0 or more.
+
+    Examples
+    --------
+    >>> signal = np.linspace(0, 1, 100_000)
+    >>> noise = np.random.default_rng(0).normal(0, np.sqrt(0.01 + 0.02 * signal))
+    >>> [round(v, 2) for v in variance_line(signal, noise)]
+    [0.01, 0.02]
+    """
+    edges = np.quantile(signal, np.linspace(0, 1, 11))
+    bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
+    bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
+    levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
+    variances = np.array([_spread(noise[b]) ** 2 for b in bins])
+    weights = 1 / np.maximum(variances, 1e-12)  # the error of a variance is proportional to it
+    # a weak penalty on the slope: from a constant signal the two can't be told apart
+    rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
+    constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
+    return float(constant), float(slope)
 
 
 def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:

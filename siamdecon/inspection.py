@@ -1,0 +1,131 @@
+"""What the package sees in an image and its kernel, and what it means for the result."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from siamdecon.files.images import Image
+from siamdecon.microscope.beads import fwhm
+from siamdecon.microscope.noise import finest_detail, noise_level, variance_line
+from siamdecon.problem import Problem
+
+_CLIPPING = {
+    True: "cut at black and at white: the estimate keeps to that range",
+    "black": "cut at black: methods that model it take into account that noise below is lost",
+    "white": "cut at white: what is brighter is a guess; peaks may rise above",
+    False: "not cut: restored peaks may rise above the brightest value measured",
+}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` has found; `print` shows it as text.
+
+    Attributes
+    ----------
+    image : Image
+    low, high : float
+        The values that become 0 and 1.
+    clipping : bool, "black" or "white"
+        Where the measurement is cut; see `siamdecon.Noise`.
+    defects : int
+        Number of pixels that are left out.
+    noise : float
+        Standard deviation of the noise, in units of the image.
+    gain : float or None
+        What one photon adds, in units of the image; None if the noise does not grow with the signal.
+    findings : list of str
+        What stands in the way of a good result.
+    psf : ndarray or None
+        The kernel as methods use it.
+
+    Examples
+    --------
+    >>> inspect(np.random.default_rng(0).poisson(100, (64, 64))).defects
+    0
+    """
+
+    image: Image
+    low: float
+    high: float
+    clipping: bool | str
+    defects: int
+    noise: float
+    gain: float | None
+    findings: list[str]
+    psf: np.ndarray | None
+
+    def __str__(self):
+        span, image = self.high - self.low, repr(self.image)
+        grows = "it does not grow with the signal"
+        if self.gain:
+            grows = f"it grows with the signal: a photon counts {self.gain:.3g}"
+        lines = {
+            "image": f"{image[6:-1]}",
+            "range": f"{self.low:.6g} to {self.high:.6g}: the lowest value counts as no light",
+            "noise": f"{self.noise:.3g}, {self.noise / span:.1%} of the range; {grows}",
+            "clipping": _CLIPPING[self.clipping],
+            "defects": f"{self.defects} pixels, left out" if self.defects else "none",
+        }
+        if self.psf is not None:
+            widths = " x ".join(f"{width:.1f}" for width in fwhm(self.psf))
+            shape = " x ".join(map(str, self.psf.shape))
+            lines["psf"] = f"{shape} pixels, full width at half maximum {widths} pixels"
+        text = [f"{name:9s} {line}" for name, line in lines.items()]
+        return "\n".join([*text, *(f"{'mind':9s} {finding}" for finding in self.findings)])
+
+
+def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) -> Inspection:
+    """Look at an image and a kernel as `deconvolve` does, and restore nothing.
+
+    Parameters
+    ----------
+    image : ndarray or Image, shape ([z,] y, x)
+    psf : ndarray or Image, shape ([z,] y, x), optional
+
+    Returns
+    -------
+    Inspection
+        `print` it.
+
+    Raises
+    ------
+    ValueError
+        If `deconvolve` would.
+
+    Examples
+    --------
+    Introduced in notebook 08.
+
+    >>> rng = np.random.default_rng(0)
+    >>> counts = 100 + 4 * rng.poisson(np.linspace(5, 50, 128), (128, 128))
+    >>> spot = np.zeros((9, 9)); spot[4, 6] = 1
+    >>> print(inspect(counts, spot))
+    image     128 x 128 int64, axes YX, voxel size unknown
+    range     100 to ...: the lowest value counts as no light
+    noise     ..., ...% of the range; it grows with the signal: a photon counts ...
+    clipping  not cut: restored peaks may rise above the brightest value measured
+    defects   none
+    psf       9 x 9 pixels, full width at half maximum 1.0 x 1.0 pixels
+    mind      psf: its light lies +2.0 pixels off the centre along x and shifts the result; ...
+    mind      psf: its core is narrower than 2 pixels: detail as fine as that is lost
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one = np.ones((3,) * np.ndim(image)) / 3 ** np.ndim(image) if psf is None else psf
+        problem = Problem.look(image, one, device="cpu")
+    findings = [str(warning.message) for warning in caught]
+    x, span = problem.seen(), problem.high - problem.low
+    level = noise_level(x) * span
+    constant, slope = variance_line(uniform_filter(x, 5).ravel(), finest_detail(x).ravel())
+    grows = slope > 0.2 * constant
+    kernel = None if psf is None else problem.psf
+    if kernel is not None and min(fwhm(kernel)[-2:]) < 2:
+        findings.append(
+            "psf: its core is narrower than 2 pixels; the image is sampled more coarsely than light"
+        )
+    source = problem.source
+    found = (problem.low, problem.high, problem.clipping, problem.defects, level)
+    return Inspection(source, *found, slope * span if grows else None, findings, kernel)

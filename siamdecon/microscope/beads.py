@@ -1,0 +1,197 @@
+"""A measured point-spread function: the average of isolated beads in an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, shift
+from skimage.feature import peak_local_max
+from skimage.registration import phase_cross_correlation
+
+from siamdecon.expect import Words, expect
+from siamdecon.hardware import as_array
+from siamdecon.microscope.kernel import centered, without_background
+
+#: A peak this many times the noise above the background is a bead.
+_STANDS_OUT = 8.0
+
+
+@dataclass(frozen=True)
+class BeadPSF:
+    """A kernel measured from beads.
+
+    Attributes
+    ----------
+    psf : ndarray of float64, shape ([z,] y, x)
+        With sum 1 and odd sides, centred on its light.
+    found, used : int
+        Numbers of peaks, and of isolated ones away from the border, which were averaged.
+    spread : float
+        How much the beads differ: the root mean square difference from the average, in units of its peak.
+    fwhm : tuple of float
+        Full width at half maximum along each axis, in pixels.
+    voxel_size : tuple of (float or None), optional
+        um along each axis.
+
+    Examples
+    --------
+    >>> kernel = BeadPSF(np.ones((3, 3)) / 9, 5, 4, 0.02, (2.0, 2.1), (0.1, 0.1))
+    >>> print(kernel)
+    4 of 5 beads, spread 2 % of the peak, 3 x 3 pixels, full width at half maximum 0.20 x 0.21 um
+    """
+
+    psf: np.ndarray
+    found: int
+    used: int
+    spread: float
+    fwhm: tuple[float, ...]
+    voxel_size: Sequence[float | None] | None = None
+
+    def __str__(self):
+        known = self.voxel_size is not None and None not in self.voxel_size
+        sizes = self.voxel_size if known else (1,) * len(self.fwhm)
+        widths = " x ".join(f"{w * s:.2f}" for w, s in zip(self.fwhm, sizes, strict=True))
+        shape = " x ".join(map(str, self.psf.shape))
+        return (
+            f"{self.used} of {self.found} beads, spread {self.spread:.0%} of the peak, {shape} pixels, "
+            f"full width at half maximum {widths} {'um' if known else 'pixels'}"
+        ).replace("%", " %")
+
+
+def psf_from_beads(
+    image: np.ndarray, *, size: int | Sequence[int] | None = None, share: float = 0.99
+) -> BeadPSF:
+    """Measure the kernel in an image of beads smaller than the resolution.
+
+    Peaks are found; those that lie alone are cut out, aligned to a fraction of a pixel by cross-correlation
+    and averaged; the background is taken off, and the kernel is cut to hold most of its light.
+
+    Parameters
+    ----------
+    image : ndarray or Image, shape ([z,] y, x)
+        Beads, at least a kernel's width apart.
+    size : int or sequence of int, optional
+        Pixels cut out around each bead, along every axis or each; a bead is alone if no other lies within.
+        Unless given, as many as leave most beads alone, up to 65.
+    share : float
+        Of the light, how much the kernel keeps.
+
+    Returns
+    -------
+    BeadPSF
+
+    Raises
+    ------
+    ValueError
+        If there is no bead, or none that is alone.
+
+    Examples
+    --------
+    >>> yx = np.mgrid[:64, :64]
+    >>> beads = sum(np.exp(-((yx[0] - y) ** 2 + (yx[1] - x) ** 2) / 8) for y, x in ((16.3, 20), (44, 42.6)))
+    >>> kernel = psf_from_beads(100 + 1000 * beads)
+    >>> kernel.used, [round(w, 1) for w in kernel.fwhm]
+    (2, [4.7, 4.7])
+    """
+    voxel_size = getattr(image, "voxel_size", None)
+    image = as_array(image).astype(np.float64)
+    expect(
+        image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
+    )
+    places, background = _peaks(image)
+    mend = "is this an image of beads? Give one with beads brighter than its noise"
+    expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
+    sides = (
+        _sides(image.shape, places)
+        if size is None
+        else np.broadcast_to(size, image.ndim) // 2 * 2 + 1
+    )
+    alone = _alone(places, sides, image.shape)
+    got = Words(f"{len(places)}, none alone within {' x '.join(map(str, sides))} pixels")
+    mend = "give a smaller size, or an image with fewer beads"
+    expect(
+        alone.any(), "image", "beads that lie apart from each other and from the border", got, mend
+    )
+    cuts = [_cut(image, place, sides) - background for place in places[alone]]
+    cuts = [cut / cut.max() for cut in cuts]
+    average = np.median(cuts, axis=0)
+    for _ in range(2):  # the first average is blurred by what has not been aligned yet
+        aligned = [_aligned(average, cut) for cut in cuts]
+        average = np.mean(aligned, axis=0)
+    spread = float(np.sqrt(np.mean((np.array(aligned) - average) ** 2)) / average.max())
+    psf = _cropped(centered(without_background(average)), share)
+    return BeadPSF(psf, len(places), len(cuts), spread, fwhm(psf), voxel_size)
+
+
+def _peaks(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the places of peaks, shape (n, n_dim), brightest first, and the background."""
+    smooth = gaussian_filter(image, 1.0)
+    background = np.median(smooth)
+    below = smooth[smooth <= background] - background  # beads lie above
+    noise = np.sqrt(np.mean(below**2)) if below.any() else 1e-6 * np.ptp(smooth)
+    least = max(_STANDS_OUT * noise, 0.1 * (smooth.max() - background))
+    peaks = peak_local_max(
+        smooth, min_distance=2, threshold_abs=background + least, exclude_border=False
+    )
+    # brightest first; a ring around a bead is no bead
+    return peaks[np.argsort(-smooth[tuple(peaks.T)], kind="stable")], float(background)
+
+
+def _sides(shape: tuple[int, ...], places: np.ndarray) -> np.ndarray:
+    """Return the largest odd sides up to 65 that leave three quarters of the beads alone, or the most."""
+    counts = {}
+    for side in range(65, 6, -2):
+        sides = np.array([min(side, n - (n + 1) % 2) for n in shape])
+        counts[tuple(sides)] = np.count_nonzero(_alone(places, sides, shape))
+        if counts[tuple(sides)] >= 0.75 * len(places):
+            return sides
+    return np.array(max(counts, key=counts.get))
+
+
+def _alone(places: np.ndarray, sides: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Tell which beads have no other within their sides, and lie as far from the border in the plane."""
+    near = (np.abs(places[:, None] - places[None]) <= sides // 2).all(axis=-1)  # (n, n)
+    inside = ((places >= sides // 2) & (places < np.array(shape) - sides // 2))[:, -2:].all(axis=-1)
+    return (near.sum(axis=1) == 1) & inside
+
+
+def _cut(image: np.ndarray, place: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Cut a bead out; along z the border is continued where it lies near."""
+    half = sides // 2
+    padded = np.pad(image, [(h, h) for h in half], mode="edge")
+    return padded[tuple(slice(p, p + n) for p, n in zip(place, sides, strict=True))]
+
+
+def _aligned(average: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    moved, *_ = phase_cross_correlation(average, cut, upsample_factor=20, normalization=None)
+    return shift(cut, moved, order=3, mode="nearest")
+
+
+def _cropped(psf: np.ndarray, share: float) -> np.ndarray:
+    """Cut a kernel around its centre, each axis as short as keeps its share of the light."""
+    kept = []
+    for axis, n in enumerate(psf.shape):
+        profile = psf.sum(axis=tuple(a for a in range(psf.ndim) if a != axis))
+        distance = np.abs(np.arange(n) - n // 2)
+        inside = np.cumsum(np.bincount(distance, profile)) / profile.sum()
+        half = min(int(np.searchsorted(inside, share ** (1 / psf.ndim))), (n - 1) // 2)
+        kept.append(slice(n // 2 - half, n // 2 + half + 1))
+    psf = psf[tuple(kept)]
+    return psf / psf.sum()
+
+
+def fwhm(psf: np.ndarray) -> tuple[float, ...]:
+    """Return the full width at half maximum along each axis through the brightest pixel, in pixels.
+
+    Examples
+    --------
+    >>> fwhm(np.array([[0.0, 1.0, 2.0, 1.0, 0.0]]))[1]
+    2.0
+    """
+    widths, top = [], np.unravel_index(psf.argmax(), psf.shape)
+    for axis in range(psf.ndim):
+        line = psf[(*top[:axis], slice(None), *top[axis + 1 :])] / psf.max()
+        fine = np.linspace(0, len(line) - 1, 20 * (len(line) - 1) + 1)
+        above = fine[np.interp(fine, np.arange(len(line)), line) >= 0.5]
+        widths.append(float(above[-1] - above[0]))
+    return tuple(widths)

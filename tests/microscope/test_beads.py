@@ -1,0 +1,118 @@
+"""A kernel measured from beads, against the kernel that made them."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import shift
+
+from siamdecon import Microscope, deconvolve
+from siamdecon.cli import main
+from siamdecon.files import Image, read_image, write_image
+from siamdecon.microscope import gaussian, gibson_lanni, psf_from_beads
+
+KERNELS = {
+    "in focus": gibson_lanni(Microscope(na=1.2, pixel_size=0.1, size=21)),
+    "out of focus": gibson_lanni(Microscope(pixel_size=0.15, size=25, defocus=1.5)),
+    "gaussian": gaussian(Microscope(pixel_size=0.15, size=17)),
+    "stack": gibson_lanni(Microscope(na=1.2, pixel_size=0.1, size=15, planes=15, z_step=0.25), 3),
+}
+
+
+def beads(psf, count=9, snr=20, seed=0):
+    """Beads at places between the pixels, on a camera's offset, with Poisson and read noise.
+
+    The signal-to-noise ratio is that of a bead's brightest pixel: the root of its photons.
+    """
+    rng = np.random.default_rng(seed)
+    apart = 2 * (max(psf.shape[-2:]) // 2) + 8
+    side = int(np.ceil(np.sqrt(count)))
+    shape = (apart * side, apart * side) if psf.ndim == 2 else (40, apart * side, apart * side)
+    image, wide = np.zeros(shape), np.pad(psf, 2) / psf.max()
+    for i in range(count):
+        place = np.array([apart * (i // side) + apart // 2, apart * (i % side) + apart // 2])
+        place = place if psf.ndim == 2 else np.array([20, *place])
+        off = rng.uniform(-0.5, 0.5, psf.ndim)
+        bead = shift(wide, off, order=3).clip(0) * snr**2 * rng.uniform(0.8, 1.2)
+        where = tuple(
+            slice(p - n // 2, p - n // 2 + n) for p, n in zip(place, wide.shape, strict=True)
+        )
+        image[where] += bead
+    return 100 + rng.poisson(image + 5) + rng.normal(0, 2, shape)
+
+
+def in_common(a, b):
+    """Return two kernels on one grid, centre on centre."""
+    shape = np.maximum(a.shape, b.shape)
+    pads = ([((m - n) // 2,) * 2 for m, n in zip(shape, k.shape, strict=True)] for k in (a, b))
+    return [np.pad(k, pad) for k, pad in zip((a, b), pads, strict=True)]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_kernel_is_that_of_the_beads(name, seed):
+    measured = psf_from_beads(beads(KERNELS[name], seed=seed))
+    assert measured.used >= 6
+    assert measured.psf.sum() == pytest.approx(1)
+    assert measured.psf.min() >= 0 and all(n % 2 for n in measured.psf.shape)
+    found, truth = in_common(measured.psf, KERNELS[name])
+    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.99
+
+
+def test_the_width_at_half_maximum_is_that_of_a_gaussian():
+    sigma = 2.0
+    axis = np.exp(-0.5 * ((np.arange(25) - 12) / sigma) ** 2)
+    measured = psf_from_beads(beads(np.outer(axis, axis), snr=100))
+    # 2 sqrt(2 ln 2) sigma; a per cent of noise at the peak moves the half by as much of a pixel
+    assert measured.fwhm == pytest.approx([2.3548 * sigma] * 2, rel=0.03)
+    assert measured.spread < 0.02
+
+
+def test_only_beads_that_lie_alone_are_used():
+    image = beads(KERNELS["in focus"], 9)
+    clump = np.roll(image, (3, 3), (0, 1))[:29, :29] - 100
+    image[:29, :29] += clump  # a second bead beside the first
+    image[-3:, 40:43] += 400  # and one at the border
+    measured = psf_from_beads(image, size=15)
+    assert (measured.found, measured.used) == (11, 8)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            np.random.default_rng(0).poisson(100, (64, 64)),
+            "expected beads, got none that stands out",
+        ),
+        (np.ones((64, 64)), "expected beads, got none"),
+        (np.ones((4, 4, 4, 4)), r"expected beads \(y, x\) or \(z, y, x\), got shape"),
+        (
+            np.pad([[1000.0]], ((2, 61), (2, 61))),
+            "expected beads that lie apart from each other and from",
+        ),
+    ],
+)
+def test_what_is_no_image_of_beads(image, message):
+    with pytest.raises(ValueError, match=f"image: {message}"):
+        psf_from_beads(image, size=17)
+
+
+def test_the_command_line_makes_kernels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    stack = beads(KERNELS["stack"]).clip(0).astype(np.float32)
+    write_image("beads.tif", Image(stack, "ZYX", (0.25, 0.1, 0.1)))
+    assert main(["psf", "beads.tif", "-o", "psf.tif"]) == 0
+    said = capsys.readouterr().out
+    assert "beads, spread" in said and "um" in said
+    kernel = read_image("psf.tif")
+    assert kernel.voxel_size == pytest.approx((0.25, 0.1, 0.1))
+    deconvolve(Image(stack, "ZYX", (0.25, 0.1, 0.1)), kernel, "richardson_lucy", iterations=1)
+    optics = ["--na", "1.2", "--wavelength", "0.52", "--pixel", "0.1"]
+    assert main(["psf", *optics, "-o", "plane.tif"]) == 0
+    assert main(["psf", *optics, "--z-step", "0.3", "-o", "stack.tif"]) == 0
+    assert (read_image("plane.tif").ndim, read_image("stack.tif").voxel_size) == (
+        2,
+        (0.3, 0.1, 0.1),
+    )
+    assert main(["psf", *optics, "-o", "plane.tif"]) == 2
+    assert "plane.tif exists" in capsys.readouterr().err
+    assert main(["psf", "-o", "none.tif"]) == 2
+    assert "expected an image of beads, or the optics" in capsys.readouterr().err
