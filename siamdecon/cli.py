@@ -1,7 +1,9 @@
 """The command line: restore a file without writing Python."""
 
 import argparse
+import itertools
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -10,14 +12,15 @@ import numpy as np
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
-from siamdecon.files.atomic import check_writable
-from siamdecon.files.images import Image, read_image, write_image
-from siamdecon.files.on_disk import LARGE
+from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.files.images import Image, count_images, is_ome, read_image, write_image
+from siamdecon.files.on_disk import LARGE, cast
+from siamdecon.files.tiff import write_tiff
 from siamdecon.inspection import inspect
 from siamdecon.methods import METHODS
 from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
-from siamdecon.restoration import check_output, deconvolve, deconvolve_file
+from siamdecon.restoration import check_output, deconvolve, deconvolve_file, write_settings
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
 
@@ -63,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}"
     p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
+    for name in ("channel", "time"):
+        which = f"which {name} of a file with several, from 0; or all, one after the other"
+        p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
     p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
     p.add_argument("--seed", type=int, default=0)
@@ -75,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--limits", **limits)
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     p.add_argument("--device", help="cpu or cuda")
-    p.add_argument("--dtype", choices=("float32", "uint8", "uint16", "source"))
+    dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
+    p.add_argument("--dtype", help=dtype)
     always = "from 2^28 pixels on it is anyway"
     windows = f"leave the image on disk and restore it window by window; {always}"
     p.add_argument("--on-disk", action="store_true", help=windows)
@@ -119,6 +126,8 @@ def inspect_parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="siamdecon inspect")
     p.description = "Say what the package sees in an image and a kernel, and what it means."
     p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
+    for name in ("channel", "time"):
+        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
     _add_kernel(p)
     return p
 
@@ -147,13 +156,21 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = _show
             print(work(args))
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"siamdecon: {' '.join(str(error).split())}", file=sys.stderr)
+        _show(error)
         return 2
     return 0
 
 
 def _show(message, *_) -> None:
-    print(f"siamdecon: {message}", file=sys.stderr)
+    """Print an error or a warning as one line, in the words of the command line."""
+    line = " ".join(str(message).split())
+    line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
+    line = re.sub(r"\b(channel|time)=(\w+)", r"--\1 \2", line)
+    print(f"siamdecon: {line}", file=sys.stderr)
+
+
+def _index(word: str) -> int | str:
+    return "all" if word == "all" else int(word)
 
 
 def _level(word: str) -> float | None:
@@ -162,20 +179,58 @@ def _level(word: str) -> float | None:
 
 def restore_file(args: argparse.Namespace) -> str:
     """Restore a file as the parsed command line asks; return a line that says what was done."""
-    image = read_image(args.image, memmap=True)  # the pixels may not fit into memory
+    if "all" in (args.channel, args.time):
+        return restore_each(args)
+    which = {"channel": args.channel, "time": args.time}
+    image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or image.data.size >= LARGE
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
     check_output(args.output, image, **save)  # to fail before a training, not after it
-    psf = read_psf(args, image)
-    options = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    psf, options = read_psf(args, image), _given(args)
     if on_disk:
-        path = deconvolve_file(args.image, psf, args.output, args.method, **save, **options)
+        options |= {**save, **which}
+        path = deconvolve_file(args.image, psf, args.output, args.method, **options)
     else:
         path = deconvolve(image, psf, args.method, **options).save(args.output, **save)
     settings = json.loads(path.with_suffix(".json").read_text())
     where = ", on disk" if on_disk else ""
     interrupted = " (interrupted: partial result)" if settings.get("interrupted") else ""
     return f"{args.output}: {args.method}, {image.shape}{where}{interrupted}"
+
+
+def restore_each(args: argparse.Namespace) -> str:
+    """Restore all channels, all times, or both, one after the other, into one file."""
+    expect(not args.on_disk, "--on-disk", "one channel and one time", Words("all of them"))
+    expect(
+        args.output.suffix.lower() != ".png", "-o", "a TIFF for several images", args.output.name
+    )
+    sizes, asked = count_images(args.image), {"time": args.time, "channel": args.channel}
+    each = [range(sizes[k]) if v == "all" else (v,) for k, v in asked.items()]
+    restored, records, psf = [], [], None
+    for time, channel in itertools.product(*each):
+        image = read_image(args.image, channel=channel, time=time)
+        if psf is None:
+            dtype, psf = (
+                check_output(args.output, image, args.dtype, args.overwrite),
+                read_psf(args, image),
+            )
+        if args.progress:
+            _show(
+                f"image {len(restored) + 1} of {len(each[0]) * len(each[1])}: {channel=}, {time=}"
+            )
+        result = deconvolve(image, psf, args.method, **_given(args))
+        restored.append(cast(result.image, dtype))
+        records.append({"channel": channel, "time": time} | result.settings)
+    stack = np.reshape(restored, (len(each[0]), len(each[1]), *image.shape))
+    voxels = (None, None, *(image.voxel_size or (None,) * image.ndim))
+    form = (stack, "TC" + image.axes, voxels, is_ome(args.output))
+    write_atomically(args.output, lambda part: write_tiff(part, *form))
+    write_settings(args.output, {"images": records}, dtype)
+    return f"{args.output}: {args.method}, {len(restored)} images of {image.shape}"
+
+
+def _given(args: argparse.Namespace) -> dict:
+    return {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
 
 
 def make_psf(args: argparse.Namespace) -> str:
@@ -204,7 +259,7 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image)
+    image = read_image(args.image, channel=args.channel, time=args.time)
     asked = args.psf is not None or _optics(args)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
@@ -250,6 +305,15 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
 def _computed(args: argparse.Namespace, optics: dict, shape: tuple[int, ...]) -> np.ndarray:
     """Compute a kernel, as large as its light asks for within a shape, or as the user does."""
     microscope, model = Microscope(**optics), MODELS[args.psf_model]
+    finest = microscope.wavelength / (
+        4 * microscope.na
+    )  # Nyquist's sampling of the light's intensity
+    if microscope.pixel_size > 10 * finest:
+        camera = "a camera's pixel is to be divided by the magnification"
+        warnings.warn(
+            f"--pixel: more than ten times the {finest:.2g} um of the optics; {camera}",
+            stacklevel=2,
+        )
     if args.size is not None:
         return model(microscope, len(shape))
     psf, lost = psf_for(shape, microscope, model)

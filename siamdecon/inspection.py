@@ -120,7 +120,7 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     x, span = problem.seen(), problem.high - problem.low
     level = noise_level(x) * span
     constant, slope = variance_line(uniform_filter(x, 5).ravel(), finest_detail(x).ravel())
-    grows = slope > 0.2 * constant
+    grows = slope * x.mean() > 0.2 * constant
     kernel = None if psf is None else problem.psf
     if kernel is not None and min(fwhm(kernel)[-2:]) < 2:
         findings.append(

@@ -1,6 +1,7 @@
 """Restore an image with one call, in memory (`deconvolve`) or from file to file (`deconvolve_file`)."""
 
 import json
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.files.atomic import check_writable, write_atomically
-from siamdecon.files.images import SUFFIXES, Image, check_storable, read_image, write_image
+from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import cast, release, write_window
 from siamdecon.files.tiff import create_tiff
 from siamdecon.hardware import to_array
@@ -80,8 +81,8 @@ class Restoration:
             A .tif, which keeps the source's axes and voxel size, or a .png (integers only). The JSON file
             has the same name with the suffix .json.
         dtype : str, optional
-            "float32" keeps the estimate as it is; "uint8" and "uint16" round and clip it; "source" is
-            the dtype of the image that went in. Default: float32 for a TIFF, the source's for a PNG.
+            "float32" keeps the estimate as it is; integers round and clip it; "source" is the dtype of the
+            image that went in. Default: float32 for a TIFF, the source's for a PNG.
         overwrite : bool
             Replace existing files.
 
@@ -107,9 +108,35 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
     check_writable(path, overwrite, SUFFIXES)
     check_writable(path.with_suffix(".json"), overwrite)
     dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
-    dtype = source.dtype if dtype == "source" else np.dtype(dtype)
-    check_storable(path, dtype, source.shape)
-    return dtype
+    kinds = "float32, source, or an integer or float dtype, such as uint16"
+    try:
+        found = source.dtype if dtype == "source" else np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    expect(found.kind in "iuf", "dtype", kinds, dtype)
+    check_storable(path, found, source.shape)
+    if found != source.dtype and found.kind in "iu":
+        _check_levels(source, np.iinfo(found))
+    return found
+
+
+def _check_levels(source: Image, info: np.iinfo) -> None:
+    """Raise ValueError if an integer dtype would round or cut away most of what an image shows."""
+    every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
+    sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
+    low, high = np.percentile(sample, (1, 99))
+    got = Words(f"values of {sample.min():.4g} to {sample.max():.4g}, which {{}}")
+    mend = "save it as float32, or scale it first"
+    name, cut = f"dtype {info.dtype}", low < info.min or high > info.max
+    expect(not cut, name, f"an image of {info.min} to {info.max}", got.format("do not fit"), mend)
+    few = source.dtype.kind == "f" and np.ptp(sample) < 16
+    expect(
+        not few,
+        name,
+        "an image of 16 or more levels",
+        Words(got.format("would be rounded to few")),
+        mend,
+    )
 
 
 def deconvolve(
@@ -226,6 +253,8 @@ def deconvolve_file(
     output: str | Path,
     method: str = "noise2same_d",
     *,
+    channel: int | None = None,
+    time: int | None = None,
     tier: str | None = None,
     seed: int = 0,
     limits: tuple[float | None, float | None] | None = None,
@@ -259,6 +288,8 @@ def deconvolve_file(
         when it is complete. The settings go to a JSON file of the same name.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
+    channel, time : int, optional
+        See `read_image`.
     tile : int, optional
         Side of what a window contributes; chosen from the method and the free memory unless given.
     dtype, overwrite
@@ -299,7 +330,7 @@ def deconvolve_file(
     mend = "choose one of those, or deconvolve a part of the image"
     expect(kind.in_windows, "method", f"one of {able} for an image on disk", got, mend)
     check_tile(tile)
-    source, output = read_image(path, memmap=True), Path(output)
+    source, output = read_image(path, memmap=True, channel=channel, time=time), Path(output)
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
     pixels = check_output(output, source, dtype, overwrite)
@@ -316,7 +347,8 @@ def deconvolve_file(
     tile, stride = tile or estimator.core, estimator.stride
 
     def write(part: Path) -> None:
-        out = create_tiff(part, source.shape, pixels, source.axes, source.voxel_size)
+        form = (source.axes, source.voxel_size, is_ome(output))
+        out = create_tiff(part, source.shape, pixels, *form)
         with torch.inference_mode():
             f = estimator.calibrated(problem.x[problem.sample][None, None])
             restore = partial(_restore_windows, f, problem, out, estimator, watch)

@@ -36,6 +36,8 @@ def check_writable(path, overwrite=False, suffixes=()):
     path = Path(path)
     folder = path.resolve().parent
     check_suffix(path, suffixes)
+    if len(path.name.encode()) > 255:
+        raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:
@@ -74,7 +76,8 @@ def write_atomically(path, write):
     'whole'
     """
     target = Path(path).resolve()  # follows links: os.replace would replace the link itself
-    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    # a name of its own: a long one with more letters would not fit into 255 bytes
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
         write(temporary)
         os.replace(temporary, target)

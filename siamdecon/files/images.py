@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from siamdecon.expect import Words, expect
 from siamdecon.files.atomic import check_suffix, check_writable, write_atomically
-from siamdecon.files.tiff import read_tiff, write_tiff
+from siamdecon.files.tiff import holds, read_tiff, write_tiff
 
 SUFFIXES = (".tif", ".tiff", ".png")
+#: What bioio reads, and the package that each format needs.
+FORMATS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv"}
+FORMATS |= {".zarr": "bioio-ome-zarr"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,19 +75,21 @@ class Image:
         return f"Image({shape} {self.dtype}, axes {self.axes}, voxel size {size})"
 
 
-def read_image(path, *, memmap=False):
-    """Read a plane or a stack from a TIFF or PNG file.
+def read_image(path, *, memmap=False, channel=None, time=None):
+    """Read a plane or a stack from a TIFF or PNG file, or from a microscope's own format.
 
-    Axes and voxel size come from ImageJ or OME metadata; the pages of a plain TIFF are taken as z.
-    Axes of length 1 are dropped. A colour image with equal channels and no transparency is read as grey.
+    Axes and voxel size come from the metadata; the pages of a plain TIFF are taken as z. Axes of length 1
+    are dropped. A colour image with equal channels and no transparency is read as grey.
 
     Parameters
     ----------
     path : str or path-like
-        A file ending in .tif, .tiff or .png.
+        A file ending in .tif, .tiff or .png; with the extra `formats` also .czi, .nd2, .lif, .dv, .zarr.
     memmap : bool
         Memory-map the pixels of a TIFF, read-only and in the file's byte order. A compressed file is
         first unpacked to a temporary one.
+    channel, time : int, optional
+        Which channel or colour, and which time point, of a file with several; from 0.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def read_image(path, *, memmap=False):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is of another format, damaged, in colour, or has further axes such as channels or time.
+        If it is of another format, damaged, or has several channels or times and none is chosen.
 
     Examples
     --------
@@ -107,18 +113,8 @@ def read_image(path, *, memmap=False):
     Image(5 x 16 x 16 uint16, axes ZYX, voxel size (0.3, 0.1, 0.1) um)
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
-    check_suffix(path, SUFFIXES)
-    try:
-        data, axes, sizes = _read_png(path) if _is_png(path) else read_tiff(path, memmap)
-    except (MemoryError, PermissionError):
-        raise
-    except Exception as error:  # the decoders raise exceptions of almost any type
-        mend = (
-            "If the file is complete and its extension right, open it in Fiji and save it as TIFF"
-        )
-        raise ValueError(f"cannot read {path}: {error}. {mend}") from error
+    data, axes, sizes = _read(path, memmap)
+    data, axes = _chosen(path, data, axes, {"C": channel, "T": time})
     data, axes = _spatial(path, data, axes)
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
@@ -126,16 +122,89 @@ def read_image(path, *, memmap=False):
     return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
 
 
+def count_images(path):
+    """Return how many channels and how many times a file has.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> count_images(write_image(Path(folder.name, "a.tif"), np.eye(16, dtype=np.uint8)))
+    {'channel': 1, 'time': 1}
+    """
+    data, axes, _ = _read(Path(path), memmap=True)
+    sides = dict(zip(axes, data.shape, strict=True))
+    return {"channel": sides.get("C", sides.get("S", 1)), "time": sides.get("T", 1)}
+
+
+def _read(path, memmap):
+    """Return all pixels of a file, a letter for each axis, and um by axis."""
+    if not path.exists() or (path.is_dir() and path.suffix != ".zarr"):
+        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
+    check_suffix(path, (*SUFFIXES, *FORMATS))
+    if path.suffix.lower() in FORMATS:
+        return _read_format(path)
+    try:
+        return _read_png(path) if _is_png(path) else read_tiff(path, memmap)
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # the decoders raise exceptions of almost any type
+        mend = (
+            "If the file is complete and its extension right, open it in Fiji and save it as TIFF"
+        )
+        raise ValueError(f"cannot read {path}: {error}. {mend}") from error
+
+
+def _read_format(path):
+    """Read what bioio reads: one scene, axes TCZYX."""
+    plugin = FORMATS[path.suffix.lower()]
+    try:
+        import bioio
+    except ImportError as error:
+        mend = f'pip install "siamdecon[formats]" (bioio and {plugin}), or save it as TIFF'
+        raise ValueError(
+            f"{path.name}: {path.suffix} is read by bioio, which is not here; {mend}"
+        ) from error
+    try:
+        image = bioio.BioImage(path)
+        scenes, data, sizes = image.scenes, image.data, image.physical_pixel_sizes
+    except Exception as error:  # each plugin raises its own
+        raise ValueError(f"cannot read {path} by bioio: {error}. It needs {plugin}") from error
+    if len(scenes) > 1:
+        some = f"{len(scenes)} scenes ({', '.join(scenes[:3])}, ...)"
+        raise ValueError(f"{path.name} holds {some}; save the one you want as a separate file")
+    return data, "TCZYX", {axis: abs(getattr(sizes, axis) or 0) for axis in "ZYX"}
+
+
+def _chosen(path, data, axes, wanted):
+    """Take the channel and the time that are asked for; colours are channels, too."""
+    if "C" not in axes and wanted["C"] is not None:
+        axes = axes.replace("S", "C")
+    for axis, name in (("C", "channel"), ("T", "time")):
+        index, size = wanted[axis], data.shape[axes.index(axis)] if axis in axes else 1
+        if index is not None:
+            good = isinstance(index, int | np.integer) and 0 <= index < size
+            expect(good, name, f"0 to {size - 1}, as {path.name} has {size}", index)
+        elif size > 1:
+            got = Words(f"{size} of them, axes {axes}, shape {data.shape}")
+            expect(False, name, f"one to restore of {path.name}", got, f"{name}=0 takes the first")
+        if axis in axes:
+            place = (*[slice(None)] * axes.index(axis), index or 0)  # a view, also of a memory map
+            data, axes = data[place], axes.replace(axis, "")
+    return data, axes
+
+
 def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     """Write a plane or a stack, atomically.
 
-    A TIFF opens in Fiji with axes and voxel size; above 4 GB, the limit of ImageJ's own format, it is
-    written as OME-BigTIFF. A PNG does not store the voxel size.
+    A TIFF opens in Fiji with axes and voxel size; above 4 GB, the limit of ImageJ's own format, and in
+    dtypes that it does not have, it is written as OME-TIFF. A PNG does not store the voxel size.
 
     Parameters
     ----------
     path : str or path-like
-        .tif or .tiff: uint8, uint16, floats (kept as float32); .png: uint8, uint16 planes.
+        .tif or .tiff: integers and floats; .ome.tif: the same as OME-TIFF, but for float16 and integers of
+        64 bits; .png: uint8, uint16 planes.
     image : Image or array_like, shape (y, x) or (z, y, x)
         The pixels, written unchanged.
     axes : {"YX", "ZYX"}, optional
@@ -167,14 +236,26 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     path = Path(path)
     check_writable(path, overwrite, SUFFIXES)
     data = np.asarray(image)
-    data = data.astype("f4" if data.dtype.kind == "f" else data.dtype.newbyteorder("="), copy=False)
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
     axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
     image = Image(data, axes, voxel_size)
     check_storable(path, data.dtype, data.shape)
     if _is_png(path):
         return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
-    return write_atomically(path, lambda part: write_tiff(part, data, axes, image.voxel_size))
+    how = (data, axes, image.voxel_size, is_ome(path))
+    return write_atomically(path, lambda part: write_tiff(part, *how))
+
+
+def is_ome(path):
+    """Tell whether a path is that of an OME-TIFF.
+
+    Examples
+    --------
+    >>> is_ome(Path("cells.ome.tif")), is_ome(Path("cells.tif"))
+    (True, False)
+    """
+    return path.name.lower().endswith((".ome.tif", ".ome.tiff"))
 
 
 def check_storable(path, dtype, shape):
@@ -187,8 +268,9 @@ def check_storable(path, dtype, shape):
     Traceback (most recent call last):
     ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
     """
-    if dtype not in (("u1", "u2") if _is_png(path) else ("u1", "u2", "f4")) or 0 in shape:
-        mend = "convert it, with .astype(np.float32) for TIFF, to uint8 or uint16 for PNG"
+    held = dtype in ("u1", "u2") if _is_png(path) else holds(dtype, is_ome(path))
+    if not held or 0 in shape:
+        mend = "choose uint8 or uint16 for a PNG, float32 or an integer of up to 32 bits for an OME-TIFF"
         raise ValueError(f"{path.name} cannot hold {dtype} of shape {shape}: {mend}")
     if _is_png(path) and len(shape) == 3:
         raise ValueError(f"a PNG holds one plane, not shape {shape}: write {path.stem}.tif")
@@ -212,8 +294,9 @@ def _spatial(path, data, axes):
         colours = data.shape[-1] - (data.shape[-1] in (2, 4))
         opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
         if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
-            split, convert = "in Fiji, Image > Color > Split Channels", "Image > Type"
-            mend = f"pick one channel ({split}) or convert it to grey ({convert})"
+            mend = (
+                "pick one, channel=0 for the first, or convert it to grey (in Fiji, Image > Type)"
+            )
             raise ValueError(f"{arrived}, a colour image: {mend}")
         data = data[..., 0]
     kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
@@ -221,7 +304,7 @@ def _spatial(path, data, axes):
     if axes in ("IYX", "QYX"):  # pages of unknown meaning
         axes = "ZYX"
     if axes not in ("YX", "ZYX"):
-        save = "save one channel and one time as a separate file (in Fiji, Image > Duplicate)"
+        save = "save one of them as a separate file (in Fiji, Image > Duplicate)"
         relabel = "if z is mislabelled, set the slices in Image > Properties"
         raise ValueError(f"{arrived}; expected (y, x) or (z, y, x): {save}, or, {relabel}")
     return data, axes

@@ -194,8 +194,10 @@ def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     array([  0,   3, 255], dtype=uint8)
     """
     if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return np.clip(np.rint(pixels), info.min, info.max).astype(dtype)
+        info, pixels = np.iinfo(dtype), np.rint(np.asarray(pixels, np.float64))
+        # the largest float64 that a 64-bit integer holds lies below its own largest value
+        top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
+        return pixels.clip(info.min, top).astype(dtype)
     return pixels.astype(dtype)
 
 

@@ -326,7 +326,8 @@ def variance_line(signal: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
     levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
-    variances = np.array([_spread(noise[b]) ** 2 for b in bins])
+    # counts of few photons have no spread by their median
+    variances = np.array([(_spread(noise[b]) or noise[b].std()) ** 2 for b in bins])
     weights = 1 / np.maximum(variances, 1e-12)  # the error of a variance is proportional to it
     # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])

@@ -1,0 +1,362 @@
+"""Files as other writers make them, with what is right: public reports, rebuilt small."""
+
+import errno
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from siamdecon import deconvolve, deconvolve_file, read_image, write_image
+from siamdecon.cli import main
+from siamdecon.files import Image
+from siamdecon.files.images import count_images
+from siamdecon.files.on_disk import cast
+
+Y, X = np.mgrid[:48, :40]
+GREY = (20 + 200 * np.exp(-((Y - 24) ** 2 + (X - 15) ** 2) / 40)).astype(np.uint8)
+STACK = np.random.default_rng(0).integers(100, 400, (5, 16, 18)).astype(np.uint16)
+PSF = np.ones((3, 3), np.float32) / 9
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+
+
+# What the values mean
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+@pytest.mark.parametrize(("dtype", "top"), [("u1", 255), ("u2", 65535)])
+def test_white_may_be_zero(dtype, top, memmap):
+    """darktable#18815, Pillow#5655: the image was its own negative."""
+    seen = GREY.astype(dtype) * (top // 255)
+    tifffile.imwrite("a.tif", top - seen, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image("a.tif", memmap=memmap).data, seen)
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+def test_a_grey_palette_is_looked_up(memmap):
+    """DALI#4089: indices were taken for grey values."""
+    order = np.random.default_rng(0).permutation(256)
+    palette = np.stack([(order * 257).astype(np.uint16)] * 3)
+    index = np.argsort(order)[GREY].astype(np.uint8)
+    tifffile.imwrite("a.tif", index, photometric="palette", colormap=palette)
+    read = read_image("a.tif", memmap=memmap)
+    np.testing.assert_array_equal(read.data, GREY)
+    assert read.dtype == np.uint8
+
+
+def test_a_false_colour_shows_an_intensity():
+    red = np.zeros((3, 256), np.uint16)
+    red[0] = np.arange(256) * 257
+    tifffile.imwrite("a.tif", GREY, photometric="palette", colormap=red)
+    np.testing.assert_array_equal(read_image("a.tif").data, GREY)
+
+
+# What is missing
+
+
+OME = (
+    '<?xml version="1.0"?>'
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{me}">'
+    '<Image ID="Image:0" Name="{name}"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="18" '
+    'SizeY="16" SizeZ="{n}" SizeC="1" SizeT="1" PhysicalSizeX="0.1" PhysicalSizeY="0.1" PhysicalSizeZ="0.3">'
+    '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+)
+
+
+def write_ome(name, planes, xml):
+    with tifffile.TiffWriter(name) as tif:
+        for k, plane in enumerate(planes):
+            text = xml if k == 0 else None
+            tif.write(
+                plane, photometric="minisblack", metadata=None, description=text, contiguous=False
+            )
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+def test_a_missing_file_of_several_is_named(memmap):
+    """tifffile#187, iohub#97, bioformats#3732: its planes were 0."""
+    ids = ["00000000-0000-0000-0000-00000000000" + str(i) for i in range(2)]
+    planes = "".join(
+        f'<TiffData IFD="{k}" FirstZ="{2 * f + k}" FirstC="0" FirstT="0" PlaneCount="1">'
+        f'<UUID FileName="s_{f}.ome.tif">urn:uuid:{ids[f]}</UUID></TiffData>'
+        for f in range(2)
+        for k in range(2)
+    )
+    for f in range(2):
+        xml = OME.format(me=ids[f], name="a", n=4, planes=planes)
+        write_ome(f"s_{f}.ome.tif", STACK[2 * f : 2 * f + 2], xml)
+    np.testing.assert_array_equal(read_image("s_0.ome.tif", memmap=memmap).data, STACK[:4])
+    Path("s_1.ome.tif").unlink()
+    with pytest.raises(ValueError, match=r"2 of its 4 planes are missing, in s_1.ome.tif"):
+        read_image("s_0.ome.tif", memmap=memmap)
+
+
+def test_fewer_planes_than_announced_are_refused():
+    """tifffile#72: an acquisition that was broken off."""
+    planes = "".join(f'<TiffData IFD="{k}" FirstZ="{k}" PlaneCount="1"/>' for k in range(5))
+    write_ome("a.ome.tif", STACK[:3], OME.format(me="0", name="a", n=5, planes=planes))
+    with pytest.raises(ValueError, match="2 of its 5 planes are missing"):
+        read_image("a.ome.tif")
+    imagej("ImageJ=1.54f\nimages=9\nslices=9\nloop=false\n")
+    with pytest.raises(ValueError, match=r"cannot read a\.tif"):
+        read_image("a.tif")
+
+
+# Compression
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_what_pillow_compresses_is_read(compression):
+    """n2v#74, UnMicst#8: "if the file is whole"."""
+    PIL.Image.fromarray(GREY).save("a.tif", compression=compression)
+    np.testing.assert_array_equal(read_image("a.tif").data, np.array(PIL.Image.open("a.tif")))
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "zlib", "lzma"])
+def test_what_tifffile_compresses_is_read(compression):
+    assert imagecodecs.__version__
+    tifffile.imwrite(
+        "a.tif", STACK, compression=compression, predictor=True, metadata={"axes": "ZYX"}
+    )
+    np.testing.assert_array_equal(read_image("a.tif").data, STACK)
+
+
+# Metadata
+
+
+def imagej(description, resolution=(5, 5)):
+    """Write a stack with an ImageJ description, byte for byte."""
+    with tifffile.TiffWriter("a.tif") as tif:
+        for i, plane in enumerate(STACK):
+            text = description if i == 0 else None
+            tif.write(plane, description=text, metadata=None, contiguous=False, resolution=resolution,
+                      resolutionunit="NONE", photometric="minisblack")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unit", "um"),
+    [
+        (b"micrometers", 1),
+        (b"micrometre", 1),
+        (b"\xb5m", 1),
+        (b"\xc2\xb5m", 1),
+        (b"Micron", 1),
+        (b"nanometer", 1e-3),
+        (b"nanometers", 1e-3),
+        (b"millimeters", 1e3),
+        (b"centimetre", 1e4),
+        (b"meters", 1e6),
+        (b"inches", 25400),
+        (b"in", 25400),
+    ],
+)
+def test_units_are_read_as_they_are_written(unit, um):
+    """ilastik#3091, hyperspy#1167, bioformats#4340: the voxel size was dropped in silence."""
+    imagej(b"ImageJ=1.54f\nimages=5\nslices=5\nunit=" + unit + b"\nspacing=0.3\nloop=false\n")
+    assert read_image("a.tif").voxel_size == pytest.approx((0.3 * um, 0.2 * um, 0.2 * um))
+
+
+def test_a_unit_that_is_none_is_said():
+    imagej(b"ImageJ=1.54f\nimages=5\nslices=5\nunit=?m\nspacing=0.3\nloop=false\n")
+    with pytest.warns(
+        UserWarning, match=r"a.tif: the voxel size along z, 0.3 '\?m', can't be read"
+    ):
+        assert read_image("a.tif").voxel_size is None
+
+
+@pytest.mark.parametrize("spacing", ["-0.3", "0,3"])
+def test_spacings_as_some_write_them(spacing):
+    """aicsimageio#79: the whole file was refused."""
+    imagej(f"ImageJ=1.54f\nimages=5\nslices=5\nunit=um\nspacing={spacing}\nloop=false\n")
+    assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
+
+
+@pytest.mark.parametrize("bad", [b" & ", b"\xb5m", b"\x01", b"&micro;"])
+def test_a_fault_of_the_metadata_costs_the_metadata(bad, recwarn):
+    """aicsimageio#328: OME-XML that is not well-formed."""
+    xml = OME.format(me="0", name="A?B", n=1, planes="<TiffData/>").encode().replace(b"?B", bad)
+    tifffile.imwrite(
+        "a.ome.tif", STACK[0], description=xml, metadata=None, photometric="minisblack"
+    )
+    read = read_image("a.ome.tif")
+    np.testing.assert_array_equal(read.data, STACK[0])
+    said = [str(w.message) for w in recwarn if "metadata can't be read" in str(w.message)]
+    assert bool(said) == (read.voxel_size is None)
+
+
+def test_tifffiles_own_metadata_are_read():
+    metadata = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+    tifffile.imwrite("a.tif", STACK, resolution=(5, 5), metadata=metadata, photometric="minisblack")
+    assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
+
+
+# Channels and times
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+@pytest.mark.parametrize("axes", ["CYX", "TYX", "TZCYX", "CZYX"])
+def test_one_of_several_is_chosen(axes, memmap):
+    sides = {"T": 2, "Z": 4, "C": 3, "Y": 16, "X": 18}
+    data = np.random.default_rng(0).integers(0, 99, [sides[a] for a in axes]).astype(np.uint16)
+    full = data if axes != "CZYX" else data.swapaxes(0, 1)
+    tifffile.imwrite(
+        "a.tif", full, imagej=True, metadata={"axes": axes if axes != "CZYX" else "ZCYX"}
+    )
+    assert count_images("a.tif") == {
+        "channel": 3 if "C" in axes else 1,
+        "time": 2 if "T" in axes else 1,
+    }
+    which = {name: 1 for name, axis in (("channel", "C"), ("time", "T")) if axis in axes}
+    index = tuple(1 if axis in "CT" else slice(None) for axis in axes)
+    np.testing.assert_array_equal(read_image("a.tif", memmap=memmap, **which).data, data[index])
+    with pytest.raises(ValueError, match=r"expected 0 to .*, got 7"):
+        read_image("a.tif", **{name: 7 for name in which})
+
+
+def test_a_colour_is_a_channel():
+    colours = np.stack([GREY, GREY // 2, GREY // 3], axis=-1)
+    PIL.Image.fromarray(colours).save("a.png")
+    np.testing.assert_array_equal(read_image("a.png", channel=2).data, GREY // 3)
+
+
+@pytest.mark.parametrize("output", ["out.tif", "out.ome.tif"])
+def test_all_of_them_are_restored_into_one_file(output):
+    data = np.random.default_rng(0).integers(100, 999, (2, 3, 32, 30)).astype(np.uint16)
+    tifffile.imwrite(
+        "a.tif", data, imagej=True, metadata={"axes": "TCYX", "unit": "um"}, resolution=(5, 5)
+    )
+    write_image("psf.tif", PSF)
+    command = [
+        "a.tif",
+        "--psf",
+        "psf.tif",
+        "--method",
+        "richardson_lucy",
+        "--quiet",
+        "--dtype",
+        "source",
+    ]
+    assert main([*command, "-o", output, "--channel", "all", "--time", "all"]) == 0
+    assert count_images(output) == {"channel": 3, "time": 2}
+    for t, c in np.ndindex(2, 3):
+        expected = cast(deconvolve(data[t, c], PSF, "richardson_lucy").image, np.dtype("u2"))
+        read = read_image(output, channel=c, time=t)
+        np.testing.assert_array_equal(read.data, expected)
+        assert read.voxel_size == pytest.approx((0.2, 0.2))
+    with tifffile.TiffFile(output) as tif:
+        assert tif.is_ome == (output == "out.ome.tif")
+
+
+# dtypes
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("output", ["out.tif", "out.ome.tif"])
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u1", "u2", "u4", "f2", "f4", "f8", "i8"])
+def test_every_dtype_comes_back(dtype, output, on_disk):
+    image = np.random.default_rng(0).integers(-50, 70, (24, 26))
+    image = (image + 50 * (dtype[0] == "u")).astype(dtype)
+    source = write_image("a.tif", Image(image, "YX", (0.2, 0.2)))
+    assert read_image(source).dtype == image.dtype
+    command = ["a.tif", "-o", output, "--method", "richardson_lucy", "--quiet", "--dtype", "source"]
+    write_image("psf.tif", PSF)
+    done = main([*command, "--psf", "psf.tif", *["--on-disk"] * on_disk])
+    if output == "out.ome.tif" and dtype in ("f2", "i8"):
+        assert done == 2
+        return
+    assert done == 0
+    restored = read_image(output)
+    assert (restored.dtype, restored.voxel_size) == (image.dtype, pytest.approx((0.2, 0.2)))
+    expected = deconvolve(image, PSF, "richardson_lucy").image
+    # half a unit of the last place, or half a whole number
+    half = 0.5 if dtype[0] in "iu" else np.finfo(dtype).eps * 100
+    assert np.abs(restored.data - expected.clip(restored.data.min(), None)).max() <= half + 1e-3
+    with tifffile.TiffFile(output) as tif:
+        assert tif.is_ome or output == "out.tif"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_dtype_that_would_flatten_the_image_is_refused(dtype, capsys):
+    """All zeros, and exit status 0."""
+    write_image("a.tif", np.random.default_rng(0).random((24, 26)).astype(np.float32))
+    write_image("psf.tif", PSF)
+    command = ["a.tif", "--psf", "psf.tif", "-o", "out.tif", "--method", "wiener", "--quiet"]
+    assert main([*command, "--dtype", dtype]) == 2
+    assert "expected an image of 16 or more levels, got values of 0" in capsys.readouterr().err
+    write_image(
+        "a.tif",
+        np.random.default_rng(0).integers(0, 4000, (24, 26)).astype(np.uint16),
+        overwrite=True,
+    )
+    assert (main([*command, "--dtype", dtype]) == 0) == (dtype == "uint16")
+
+
+@pytest.mark.parametrize("dtype", ["foo", "complex64", "S4"])
+def test_a_dtype_that_is_none(dtype):
+    result = deconvolve(GREY, PSF, "wiener")
+    with pytest.raises(ValueError, match="dtype: expected float32, source, or"):
+        result.save("a.tif", dtype=dtype)
+
+
+def test_whole_numbers_of_64_bits_do_not_overflow():
+    for dtype in (np.dtype("i8"), np.dtype("u8")):
+        info = np.iinfo(dtype)
+        assert cast(np.array([-1e30, 1e30]), dtype)[0] == info.min
+        assert info.max - int(cast(np.array([1e30]), dtype)[0]) < 2**11  # float64 has 53 bits
+
+
+# The disk, names, the words of the command line
+
+
+def test_the_message_is_in_the_words_of_the_command_line(capsys):
+    write_image("a.tif", GREY)
+    write_image("psf.tif", PSF)
+    command = ["a.tif", "--psf", "psf.tif", "-o", "a.tif", "--method", "wiener"]
+    assert main(command) == 2
+    assert "choose another name or pass --overwrite" in capsys.readouterr().err
+    tifffile.imwrite("c.tif", STACK[:2], imagej=True, metadata={"axes": "CYX"})
+    assert main(["c.tif", "--psf", "psf.tif", "-o", "b.tif"]) == 2
+    assert "--channel 0 takes the first" in capsys.readouterr().err
+
+
+def test_a_name_of_255_bytes_is_written():
+    name = "a" * 251 + ".tif"
+    write_image(name, GREY)
+    np.testing.assert_array_equal(read_image(name).data, GREY)
+    with pytest.raises(ValueError, match="longer than 255 bytes"):
+        write_image("a" + name, GREY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="posix_fallocate")
+def test_a_full_disk_is_an_error_before_the_file_is_mapped(monkeypatch, tmp_path):
+    """A write to a map of a file on a full disk ends the process by SIGBUS."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    write_image("a.tif", STACK)
+    psf = np.ones((3, 3, 3)) / 27
+    with pytest.raises(OSError, match=r"cannot write .* GB to .*: No space left on device"):
+        deconvolve_file("a.tif", psf, "b.tif", "richardson_lucy", progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif"]
+
+
+# Microscopes' own formats
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "bioio", None)
+    (tmp_path / "a.czi").write_bytes(b"ZISRAWFILE")
+    with pytest.raises(
+        ValueError, match=r"pip install \"siamdecon\[formats\]\" \(bioio and bioio-czi\)"
+    ):
+        read_image("a.czi")
