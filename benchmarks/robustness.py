@@ -71,7 +71,9 @@ def restore(clean: np.ndarray, true: np.ndarray, told: np.ndarray, noise: Noise)
     scores = {
         "lucy_richardson_best": max(tries, key=lambda s: s["psnr"]),
         "wiener": score(clean, wiener(noisy, told)),
-        "self_scale": score(clean, deconvolve(noisy, told, "self_scale", progress=False).image),
+        "self_scale": score(
+            clean, deconvolve(noisy, told, "self_scale", limits=(0, 1), progress=False).image
+        ),
     }
     return {name: {key: s[key] for key in ("psnr", "ssim")} for name, s in scores.items()}
 
