@@ -68,12 +68,11 @@ def restore(clean: np.ndarray, true: np.ndarray, told: np.ndarray, noise: Noise)
     noisy = degrade(clean, true, noise)
     tries = []
     richardson_lucy(noisy, told, ITERATIONS, callback=lambda i, x: tries.append(score(clean, x)))
+    protocol = {"limits": (0, 1), "progress": False}
     scores = {
         "lucy_richardson_best": max(tries, key=lambda s: s["psnr"]),
         "wiener": score(clean, wiener(noisy, told)),
-        "self_scale": score(
-            clean, deconvolve(noisy, told, "self_scale", limits=(0, 1), progress=False).image
-        ),
+        "self_scale": score(clean, deconvolve(noisy, told, "self_scale", **protocol).image),
     }
     return {name: {key: s[key] for key in ("psnr", "ssim")} for name, s in scores.items()}
 

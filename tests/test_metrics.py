@@ -300,3 +300,18 @@ def test_a_flat_image_has_no_power_and_no_correlation(images):
 def test_images_without_a_spectrum_are_refused(shapes, words):
     with pytest.raises(ValueError, match=words):
         fourier_ring_correlation(*map(np.zeros, shapes), 5)
+
+
+@pytest.mark.parametrize("contrast", [1e-9, 1e-6, 1, 1e6])
+def test_an_affine_score_does_not_see_the_contrast(contrast):
+    clean = np.random.default_rng(0).uniform(size=(8, 16, 16))
+    noisy = clean + 0.1 * np.random.default_rng(1).normal(size=clean.shape)
+    expected = affine_score(clean, noisy)
+    assert affine_score(clean, contrast * noisy) == pytest.approx(expected, rel=1e-9)
+    assert affine_score(clean, contrast * noisy)["psnr"] > expected["floor"] + 1
+
+
+def test_a_masked_estimate_is_refused():
+    clean = np.random.default_rng(0).uniform(size=(16, 16))
+    with pytest.raises(ValueError, match="estimate: expected pixels without a mask"):
+        score(clean, np.ma.masked_less(clean, 0.1))

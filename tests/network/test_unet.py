@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamdecon import UNet
+from siamdecon.methods.ssi import SmallUNet
 from siamdecon.network.unet import receptive_field
 
 
@@ -78,3 +79,27 @@ def test_the_receptive_field_is_that_of_a_brute_force_search(depth, expected):
             changed = (model(other) != rest)[0, 0].any(dim=0).nonzero().flatten()
             reach = max(reach, place - int(changed.min()), int(changed.max()) - place)
     assert reach <= receptive_field(model, 2, stride) == expected
+
+
+@pytest.mark.parametrize("network", [UNet, SmallUNet])
+def test_an_estimate_is_not_rounded_to_bfloat16(network):
+    """A bright 16-bit image: 1842 pixels took 121 values, 108 counts apart."""
+    torch.manual_seed(0)
+    f = network(2, features=8).eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        y = f(torch.rand(1, 1, 64, 64))
+    assert y.dtype == torch.float32
+    assert len(y.unique()) > 0.9 * y.numel()
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize("network", [UNet, SmallUNet])
+def test_a_volume_of_few_planes_has_finite_gradients(network, planes):
+    """sdeconv#1, pytorch#163347: convolutions of one plane in bfloat16 gave NaN on CPUs with AMX."""
+    torch.manual_seed(0)
+    f = network(3, features=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = f(torch.rand(1, 1, planes, 24, 24))
+        y.float().square().mean().backward()
+    assert y.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in f.parameters())
