@@ -360,3 +360,19 @@ def test_the_package_that_is_missing_is_named(monkeypatch, tmp_path):
         ValueError, match=r"pip install \"siamdecon\[formats\]\" \(bioio and bioio-czi\)"
     ):
         read_image("a.czi")
+
+
+def test_ome_zarr_is_read_by_bioio():
+    pytest.importorskip("bioio", reason="the extra `formats` is not installed")
+    writers = pytest.importorskip("bioio_ome_zarr.writers")
+    data = np.random.default_rng(0).integers(0, 99, (1, 2, 5, 32, 30)).astype(np.uint16)
+    sizes = {
+        "physical_pixel_size": [1, 1, 0.3, 0.1, 0.1],
+        "axes_units": [None, None, *["micrometer"] * 3],
+    }
+    store = {"store": "a.zarr", "level_shapes": [data.shape], "dtype": data.dtype}
+    writer = writers.OMEZarrWriter(**store, axes_names=list("tczyx"), **sizes)
+    writer.write_full_volume(data)
+    read = read_image("a.zarr", channel=1)
+    np.testing.assert_array_equal(read.data, data[0, 1])
+    assert read.voxel_size == pytest.approx((0.3, 0.1, 0.1))
