@@ -123,9 +123,7 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     grows = slope * x.mean() > 0.2 * constant
     kernel = None if psf is None else problem.psf
     if kernel is not None and min(fwhm(kernel)[-2:]) < 2:
-        findings.append(
-            "psf: its core is narrower than 2 pixels; the image is sampled more coarsely than light"
-        )
+        findings.append("psf: its core is narrower than 2 pixels: detail as fine as that is lost")
     source = problem.source
     found = (problem.low, problem.high, problem.clipping, problem.defects, level)
     return Inspection(source, *found, slope * span if grows else None, findings, kernel)

@@ -450,9 +450,13 @@ def compete(clean, noisy):
             noisy, psf, "richardson_lucy", iterations=5, prefilter="median"
         ),
         "Wiener": deconvolve(noisy, psf, "wiener"),
-        "total variation": deconvolve(noisy, psf, "total_variation"),
+        "total variation": deconvolve(noisy, psf, "total_variation", limits=(0, 1)),
         "total variation, clipping modelled": deconvolve(
-            noisy, psf, "total_variation", noise="auto"
+            noisy,
+            psf,
+            "total_variation",
+            noise="auto",
+            limits=(0, 1),  # where this camera cuts
         ),
     }
 

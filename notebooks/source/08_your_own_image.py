@@ -387,7 +387,9 @@ assert record["image"]["shape"] == [256, 256]
 # The pixel size is read from the file. `python -m siamdecon` and `siamdecon` are the same command.
 
 # %%
-arguments = "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --method wiener"
+arguments = (
+    "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --psf-size 17 --method wiener"
+)
 command = [
     "-m",
     "siamdecon",

@@ -116,3 +116,11 @@ def test_the_command_line_makes_kernels(tmp_path, monkeypatch, capsys):
     assert "plane.tif exists" in capsys.readouterr().err
     assert main(["psf", "-o", "none.tif"]) == 2
     assert "expected an image of beads, or the optics" in capsys.readouterr().err
+
+
+def test_a_defective_pixel_is_no_bead():
+    image = beads(KERNELS["in focus"])
+    image[2, 20], image[60, 41] = 65535, 40000
+    measured = psf_from_beads(image)
+    found, truth = in_common(measured.psf, KERNELS["in focus"])
+    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.99
