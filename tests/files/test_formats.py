@@ -1,4 +1,4 @@
-"""Files of microscopes' own formats, where the extra `formats` is installed (`make test-formats`)."""
+"""Files of microscopes' own formats: pip install -c constraints.txt -e ".[formats]" first, else skipped."""
 
 import numpy as np
 import pytest
