@@ -1,7 +1,6 @@
 """The command line: restore a file without writing Python."""
 
 import argparse
-import itertools
 import json
 import re
 import sys
@@ -13,13 +12,14 @@ import numpy as np
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
 from siamdecon.files.atomic import check_writable, write_atomically
-from siamdecon.files.images import Image, count_images, is_ome, read_image, write_image
+from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE, cast
 from siamdecon.files.tiff import write_tiff
 from siamdecon.inspection import inspect
 from siamdecon.methods import METHODS
 from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
+from siamdecon.problem import Problem
 from siamdecon.restoration import check_output, deconvolve, deconvolve_file, write_settings
 
 MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussian": gaussian}
@@ -49,6 +49,7 @@ OPTICS = {
 #: Arguments that `deconvolve` takes by the same name.
 OPTIONS = ("tier", "seed", "steps", "iterations", "prefilter", "checkpoint", "device", "progress")
 OPTIONS += ("limits", "center_psf", "subtract_psf_background")
+IMAGE = 'TIFF or PNG, 2D or 3D; CZI, ND2, LIF, DV, OME-Zarr with pip install "siamdecon[formats]"'
 EXAMPLE = "cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 -o restored.tif"
 
 
@@ -64,11 +65,12 @@ def parser() -> argparse.ArgumentParser:
     inputs = "nothing but the image and its point-spread function"
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}"
-    p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
+    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
     for name in ("channel", "time"):
         which = f"which {name} of a file with several, from 0; or all, one after the other"
         p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
+    p.add_argument("--scene", metavar="N", type=int, help="which image of a file with several")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
     p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
     p.add_argument("--seed", type=int, default=0)
@@ -125,8 +127,8 @@ def inspect_parser() -> argparse.ArgumentParser:
     """
     p = argparse.ArgumentParser(prog="siamdecon inspect")
     p.description = "Say what the package sees in an image and a kernel, and what it means."
-    p.add_argument("image", metavar="IMAGE", type=Path, help="TIFF or PNG, grey, 2D or 3D")
-    for name in ("channel", "time"):
+    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    for name in ("channel", "time", "scene"):
         p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
     _add_kernel(p)
     return p
@@ -165,7 +167,7 @@ def _show(message, *_) -> None:
     """Print an error or a warning as one line, in the words of the command line."""
     line = " ".join(str(message).split())
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
-    line = re.sub(r"\b(channel|time)=(\w+)", r"--\1 \2", line)
+    line = re.sub(r"\b(channel|time|scene)=(\w+)", r"--\1 \2", line)
     print(f"siamdecon: {line}", file=sys.stderr)
 
 
@@ -181,7 +183,7 @@ def restore_file(args: argparse.Namespace) -> str:
     """Restore a file as the parsed command line asks; return a line that says what was done."""
     if "all" in (args.channel, args.time):
         return restore_each(args)
-    which = {"channel": args.channel, "time": args.time}
+    which = {"channel": args.channel, "time": args.time, "scene": args.scene}
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or image.data.size >= LARGE
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
@@ -204,29 +206,37 @@ def restore_each(args: argparse.Namespace) -> str:
     expect(
         args.output.suffix.lower() != ".png", "-o", "a TIFF for several images", args.output.name
     )
-    sizes, asked = count_images(args.image), {"time": args.time, "channel": args.channel}
-    each = [range(sizes[k]) if v == "all" else (v,) for k, v in asked.items()]
-    restored, records, psf = [], [], None
-    for time, channel in itertools.product(*each):
-        image = read_image(args.image, channel=channel, time=time)
-        if psf is None:
-            dtype, psf = (
-                check_output(args.output, image, args.dtype, args.overwrite),
-                read_psf(args, image),
-            )
+    each = read_each(
+        args.image, memmap=True, channel=args.channel, time=args.time, scene=args.scene
+    )
+    psf, options = read_psf(args, each[0][2]), _given(args)
+    restored, records = [], []
+    for channel, time, image in each:  # to fail before the first training, not after it
+        dtype = check_output(args.output, image, args.dtype, args.overwrite)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # they are said again
+                Problem.look(image, psf, limits=args.limits)
+        except ValueError as error:
+            raise ValueError(f"{channel=}, {time=}: {error}") from error
+    for number, (channel, time, image) in enumerate(each):
         if args.progress:
-            _show(
-                f"image {len(restored) + 1} of {len(each[0]) * len(each[1])}: {channel=}, {time=}"
-            )
-        result = deconvolve(image, psf, args.method, **_given(args))
+            _show(f"image {number + 1} of {len(each)}: {channel=}, {time=}")
+        if args.checkpoint:
+            options["checkpoint"] = args.checkpoint.with_stem(f"{args.checkpoint.stem}-{number}")
+        result = deconvolve(image, psf, args.method, **options)
         restored.append(cast(result.image, dtype))
         records.append({"channel": channel, "time": time} | result.settings)
-    stack = np.reshape(restored, (len(each[0]), len(each[1]), *image.shape))
-    voxels = (None, None, *(image.voxel_size or (None,) * image.ndim))
-    form = (stack, "TC" + image.axes, voxels, is_ome(args.output))
+    times = len({time for _, time, _ in each})
+    stack = np.reshape(restored, (times, len(each) // times, *image.shape))
+    stack = np.moveaxis(stack, 1, -3)  # ImageJ's order is t, z, channel, y, x
+    axes = f"T{image.axes[:-2]}CYX"
+    sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
+    form = (stack, axes, [sizes.get(axis) for axis in axes], is_ome(args.output))
     write_atomically(args.output, lambda part: write_tiff(part, *form))
     write_settings(args.output, {"images": records}, dtype)
-    return f"{args.output}: {args.method}, {len(restored)} images of {image.shape}"
+    broken = any(record.get("interrupted") for record in records)
+    interrupted = " (interrupted: partial result)" if broken else ""
+    return f"{args.output}: {args.method}, {len(each)} images of {image.shape}{interrupted}"
 
 
 def _given(args: argparse.Namespace) -> dict:

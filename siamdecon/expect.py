@@ -66,6 +66,28 @@ def expect_counts(**numbers) -> None:
         expect(good, name, "a whole number of 1 or more", n)
 
 
+def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
+    """Return the index, from 0, of one of several parts of a file; it may be None if there is one part only.
+
+    Examples
+    --------
+    >>> expect_index("channel", 1, 2, "a.tif")
+    1
+    >>> expect_index("channel", None, 2, "a.tif", ["DAPI", "GFP"])
+    Traceback (most recent call last):
+    ...
+    ValueError: channel: expected one to take of a.tif, got 2 of them (DAPI, GFP); channel=0 takes the first
+    """
+    known = f" ({', '.join(map(str, names))})" if len(names) else ""
+    if index is None:
+        got = Words(f"{size} of them{known}")
+        expect(size == 1, name, f"one to take of {owner}", got, f"{name}=0 takes the first")
+        return 0
+    good = isinstance(index, Integral) and not isinstance(index, bool) and 0 <= index < size
+    expect(good, name, f"0 to {size - 1}, as {owner} has {size}{known}", index)
+    return int(index)
+
+
 def expect_unit_range(image: np.ndarray, name: str = "image", mend: str = "") -> None:
     """Raise ValueError unless an image lies in [0, 1], give or take some noise.
 

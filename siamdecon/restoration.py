@@ -17,7 +17,7 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import cast, release, write_window
+from siamdecon.files.on_disk import cast, release, value_limits, write_window
 from siamdecon.files.tiff import create_tiff
 from siamdecon.hardware import to_array
 from siamdecon.methods import METHODS, Method
@@ -115,13 +115,13 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
         found = np.dtype(object)
     expect(found.kind in "iuf", "dtype", kinds, dtype)
     check_storable(path, found, source.shape)
-    if found != source.dtype and found.kind in "iu":
-        _check_levels(source, np.iinfo(found))
+    if found != source.dtype:
+        _check_levels(source, value_limits(found))
     return found
 
 
-def _check_levels(source: Image, info: np.iinfo) -> None:
-    """Raise ValueError if an integer dtype would round or cut away most of what an image shows."""
+def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
+    """Raise ValueError if a dtype would round or cut away most of what an image shows."""
     every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
     sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
     low, high = np.percentile(sample, (1, 99))
@@ -129,7 +129,7 @@ def _check_levels(source: Image, info: np.iinfo) -> None:
     mend = "save it as float32, or scale it first"
     name, cut = f"dtype {info.dtype}", low < info.min or high > info.max
     expect(not cut, name, f"an image of {info.min} to {info.max}", got.format("do not fit"), mend)
-    few = source.dtype.kind == "f" and np.ptp(sample) < 16
+    few = info.dtype.kind in "iu" and source.dtype.kind == "f" and np.ptp(sample) < 16
     expect(
         not few,
         name,
@@ -255,6 +255,7 @@ def deconvolve_file(
     *,
     channel: int | None = None,
     time: int | None = None,
+    scene: int | None = None,
     tier: str | None = None,
     seed: int = 0,
     limits: tuple[float | None, float | None] | None = None,
@@ -288,7 +289,7 @@ def deconvolve_file(
         when it is complete. The settings go to a JSON file of the same name.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
-    channel, time : int, optional
+    channel, time, scene : int, optional
         See `read_image`.
     tile : int, optional
         Side of what a window contributes; chosen from the method and the free memory unless given.
@@ -330,7 +331,8 @@ def deconvolve_file(
     mend = "choose one of those, or deconvolve a part of the image"
     expect(kind.in_windows, "method", f"one of {able} for an image on disk", got, mend)
     check_tile(tile)
-    source, output = read_image(path, memmap=True, channel=channel, time=time), Path(output)
+    which = {"channel": channel, "time": time, "scene": scene}
+    source, output = read_image(path, memmap=True, **which), Path(output)
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
     pixels = check_output(output, source, dtype, overwrite)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import PIL.Image
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, expect_index
 from siamdecon.files.atomic import check_suffix, check_writable, write_atomically
-from siamdecon.files.tiff import holds, read_tiff, write_tiff
+from siamdecon.files.tiff import holds, read_tiff, to_um, write_tiff
 
 SUFFIXES = (".tif", ".tiff", ".png")
 #: What bioio reads, and the package that each format needs.
@@ -75,7 +76,7 @@ class Image:
         return f"Image({shape} {self.dtype}, axes {self.axes}, voxel size {size})"
 
 
-def read_image(path, *, memmap=False, channel=None, time=None):
+def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
     """Read a plane or a stack from a TIFF or PNG file, or from a microscope's own format.
 
     Axes and voxel size come from the metadata; the pages of a plain TIFF are taken as z. Axes of length 1
@@ -90,6 +91,8 @@ def read_image(path, *, memmap=False, channel=None, time=None):
         first unpacked to a temporary one.
     channel, time : int, optional
         Which channel or colour, and which time point, of a file with several; from 0.
+    scene : int, optional
+        Which image, of a file with several of different shape or kind; from 0.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def read_image(path, *, memmap=False, channel=None, time=None):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is of another format, damaged, or has several channels or times and none is chosen.
+        If it is of another format, damaged, or has several channels, times or scenes and none is chosen.
 
     Examples
     --------
@@ -113,8 +116,46 @@ def read_image(path, *, memmap=False, channel=None, time=None):
     Image(5 x 16 x 16 uint16, axes ZYX, voxel size (0.3, 0.1, 0.1) um)
     """
     path = Path(path)
-    data, axes, sizes = _read(path, memmap)
-    data, axes = _chosen(path, data, axes, {"C": channel, "T": time})
+    return _one(path, _read(path, memmap, scene), memmap, channel, time)
+
+
+def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
+    """Read one image after the other of a file with several channels or times, which is opened once.
+
+    Parameters
+    ----------
+    path, memmap, scene
+        See `read_image`.
+    channel, time : int or "all", optional
+
+    Returns
+    -------
+    list of (channel, time, Image)
+        The channels of the first time, then those of the next.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = write_image(Path(folder.name, "a.tif"), np.eye(16, dtype=np.uint8))
+    >>> read_each(path, channel="all")
+    [(0, None, Image(16 x 16 uint8, axes YX, voxel size unknown))]
+    """
+    path = Path(path)
+    read = _read(path, memmap, scene)
+    sides = dict(zip(read[1], read[0].shape, strict=True))
+    sizes = {"C": sides.get("C", sides.get("S", 1)), "T": sides.get("T", 1)}
+    channels, times = (
+        range(sizes[axis]) if index == "all" else [index]
+        for axis, index in (("C", channel), ("T", time))
+    )
+    return [(c, t, _one(path, read, memmap, c, t)) for t in times for c in channels]
+
+
+def _one(path, read, memmap, channel, time):
+    """Return the image of one channel and one time."""
+    data, axes, sizes, names = read
+    data, axes = _chosen(path, data, axes, (("C", channel, names), ("T", time, ())))
     data, axes = _spatial(path, data, axes)
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
@@ -122,30 +163,15 @@ def read_image(path, *, memmap=False, channel=None, time=None):
     return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
 
 
-def count_images(path):
-    """Return how many channels and how many times a file has.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> count_images(write_image(Path(folder.name, "a.tif"), np.eye(16, dtype=np.uint8)))
-    {'channel': 1, 'time': 1}
-    """
-    data, axes, _ = _read(Path(path), memmap=True)
-    sides = dict(zip(axes, data.shape, strict=True))
-    return {"channel": sides.get("C", sides.get("S", 1)), "time": sides.get("T", 1)}
-
-
-def _read(path, memmap):
-    """Return all pixels of a file, a letter for each axis, and um by axis."""
+def _read(path, memmap, scene):
+    """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
     if not path.exists() or (path.is_dir() and path.suffix != ".zarr"):
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
     check_suffix(path, (*SUFFIXES, *FORMATS))
     if path.suffix.lower() in FORMATS:
-        return _read_format(path)
+        return _read_format(path, scene)
     try:
-        return _read_png(path) if _is_png(path) else read_tiff(path, memmap)
+        return (*_read_png(path), ()) if _is_png(path) else read_tiff(path, memmap, scene)
     except (MemoryError, PermissionError):
         raise
     except Exception as error:  # the decoders raise exceptions of almost any type
@@ -155,43 +181,41 @@ def _read(path, memmap):
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 
-def _read_format(path):
-    """Read what bioio reads: one scene, axes TCZYX."""
+def _read_format(path, scene):
+    """Read what bioio reads; the pixels come as a Dask array, which reads what is taken of it."""
     plugin = FORMATS[path.suffix.lower()]
+    mend = f'pip install "siamdecon[formats]" (bioio and {plugin}), or save it as TIFF'
     try:
         import bioio
-    except ImportError as error:
-        mend = f'pip install "siamdecon[formats]" (bioio and {plugin}), or save it as TIFF'
-        raise ValueError(
-            f"{path.name}: {path.suffix} is read by bioio, which is not here; {mend}"
-        ) from error
-    try:
+
         image = bioio.BioImage(path)
-        scenes, data, sizes = image.scenes, image.data, image.physical_pixel_sizes
-    except Exception as error:  # each plugin raises its own
-        raise ValueError(f"cannot read {path} by bioio: {error}. It needs {plugin}") from error
-    if len(scenes) > 1:
-        some = f"{len(scenes)} scenes ({', '.join(scenes[:3])}, ...)"
-        raise ValueError(f"{path.name} holds {some}; save the one you want as a separate file")
-    return data, "TCZYX", {axis: abs(getattr(sizes, axis) or 0) for axis in "ZYX"}
+    except ImportError as error:
+        said = f"{path.name}: {path.suffix} is read by bioio, which is not here"
+        raise ValueError(f"{said}; {mend}") from error
+    except Exception as error:  # of a missing plug-in, or each plug-in's own
+        raise ValueError(f"cannot read {path} by bioio: {error}. {mend}") from error
+    image.set_scene(expect_index("scene", scene, len(image.scenes), path.name, image.scenes))
+    # the plug-in's own axes, but for tiles of a mosaic, which bioio puts together
+    view = image if "M" in image.reader.dims.order else image.reader
+    colour = "S" in view.dims.order  # bioio-czi 3.0.1 gives one of them three times
+    expect(not colour, path.name, "grey values", Words("colours"), "save it as TIFF")
+    sizes, about = image.physical_pixel_sizes, getattr(image, "dimension_properties", None)
+    units = {axis: getattr(getattr(about, axis, None), "unit", None) or "um" for axis in "ZYX"}
+    sizes = {a: to_um(a, getattr(sizes, a) or 0, units[a], path.name) for a in "ZYX"}
+    return view.dask_data, view.dims.order, sizes, image.channel_names or ()
 
 
 def _chosen(path, data, axes, wanted):
     """Take the channel and the time that are asked for; colours are channels, too."""
-    if "C" not in axes and wanted["C"] is not None:
+    if wanted[0][1] is not None and "C" not in axes:
         axes = axes.replace("S", "C")
-    for axis, name in (("C", "channel"), ("T", "time")):
-        index, size = wanted[axis], data.shape[axes.index(axis)] if axis in axes else 1
-        if index is not None:
-            good = isinstance(index, int | np.integer) and 0 <= index < size
-            expect(good, name, f"0 to {size - 1}, as {path.name} has {size}", index)
-        elif size > 1:
-            got = Words(f"{size} of them, axes {axes}, shape {data.shape}")
-            expect(False, name, f"one to restore of {path.name}", got, f"{name}=0 takes the first")
+    for (axis, index, names), name in zip(wanted, ("channel", "time"), strict=True):
+        size = data.shape[axes.index(axis)] if axis in axes else 1
+        index = expect_index(name, index, size, path.name, names if len(names) == size else ())
         if axis in axes:
-            place = (*[slice(None)] * axes.index(axis), index or 0)  # a view, also of a memory map
+            place = (*[slice(None)] * axes.index(axis), index)  # a view, also of a memory map
             data, axes = data[place], axes.replace(axis, "")
-    return data, axes
+    return np.asarray(data), axes  # a Dask array is read here
 
 
 def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
@@ -316,11 +340,7 @@ def _read_png(path):
     with PIL.Image.open(path, formats=["PNG"]) as picture:
         if depth == b"\x10":
             if len(picture.getbands()) > 1:  # Pillow would reduce them to 8 bits
-                shape = (*picture.size[::-1], len(picture.getbands()))
-                mend = "pick one channel or convert it to grey"
-                raise ValueError(
-                    f"it is a colour image, shape {shape}, of 16 bits a channel; {mend}"
-                )
+                return imagecodecs.png_decode(path.read_bytes()), "YXS", {}
             return np.array(picture).astype(np.uint16), "YX", {}
         if picture.mode == "L":
             return np.array(picture), "YX", {}

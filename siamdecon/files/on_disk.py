@@ -186,19 +186,31 @@ def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
 
 
 def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert pixels to another dtype; for an integer dtype, round and clip them to its range.
+    """Convert pixels to another dtype, clipped to its range; for an integer dtype, rounded, too.
 
     Examples
     --------
     >>> cast(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8"))
     array([  0,   3, 255], dtype=uint8)
     """
+    info = value_limits(dtype)
     if dtype.kind in "iu":
-        info, pixels = np.iinfo(dtype), np.rint(np.asarray(pixels, np.float64))
+        pixels = np.rint(np.asarray(pixels, np.float64))
         # the largest float64 that a 64-bit integer holds lies below its own largest value
         top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
         return pixels.clip(info.min, top).astype(dtype)
-    return pixels.astype(dtype)
+    return pixels.clip(float(info.min), float(info.max)).astype(dtype)
+
+
+def value_limits(dtype: np.dtype) -> np.iinfo | np.finfo:
+    """Return what NumPy knows of a dtype's range.
+
+    Examples
+    --------
+    >>> value_limits(np.dtype("uint8")).max
+    255
+    """
+    return (np.iinfo if dtype.kind in "iu" else np.finfo)(dtype)
 
 
 def release(array: np.ndarray) -> None:

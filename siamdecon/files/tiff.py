@@ -1,20 +1,34 @@
 """Reading and writing TIFF files with axes and voxel size, compatible with Fiji."""
 
+import errno
 import logging
 import math
 import os
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
+from siamdecon.expect import expect_index
+
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
 _UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "micromet": 1.0}
-_UM |= {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "nanomet": 1e-3, "mm": 1e3, "millimet": 1e3, "cm": 1e4}
+_UM |= {
+    "pm": 1e-6,
+    "å": 1e-4,
+    "\\u00c5": 1e-4,
+    "angstrom": 1e-4,
+    "nm": 1e-3,
+    "nanomet": 1e-3,
+    "mm": 1e3,
+    "millimet": 1e3,
+    "cm": 1e4,
+}
 _UM |= {
     "centimet": 1e4,
     "m": 1e6,
@@ -25,21 +39,25 @@ _UM |= {
     "inch": 25400.0,
 }
 _NO_LENGTH = {"", "pixel", "pixels", "none", "null"}
+_FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
 #: dtypes of ImageJ's own TIFF, and of OME's.
 _IMAGEJ, _OME = ("u1", "u2", "f4"), ("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8")
 
 
-def read_tiff(path, memmap=False):
-    """Read pixels, axes and voxel size of the one image in a TIFF.
+def read_tiff(path, memmap=False, scene=None):
+    """Read pixels, axes, voxel size and names of channels of one image in a TIFF.
 
-    The pixels are what one should see: inverted where white is stored as zero, looked up where a grey
-    palette is in another order. A palette in colour, such as ImageJ's, shows an intensity: its index.
+    The pixels are what one should see: inverted where white is stored as zero, looked up in a palette that
+    is grey or a list of colours. In ImageJ's files, and where a palette runs smoothly from colour to colour,
+    it only displays an intensity, which is the index.
+
+    Resolution tags count for print, and are ignored, unless the pixel is smaller than any printer's (5 um).
 
     Parameters
     ----------
     path : pathlib.Path
-    memmap : bool
+    memmap, scene
         See `siamdecon.files.images.read_image`.
 
     Returns
@@ -49,26 +67,26 @@ def read_tiff(path, memmap=False):
         One letter per dimension, as named by tifffile.
     sizes : dict of str to float
         um along "Z", "Y", "X"; 0, NaN or missing where unknown. What can't be read is said in a warning.
+    names : list of str
+        Of the channels; empty where unknown.
 
     Raises
     ------
     ValueError
-        If it is truncated, lacks a plane or a file, or holds more than one image.
+        If it is truncated, lacks a plane or a file, or holds several images and none is chosen.
 
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "a.tif")
     >>> write_tiff(path, np.zeros((5, 16, 16), np.uint8), "ZYX", (0.3, 0.1, 0.1))
     >>> read_tiff(path)[2]["Z"]
     0.3
     """
     with _raising_logged_errors(path), tifffile.TiffFile(path) as tif:
-        if len(tif.series) != 1:
-            found = f"it holds {len(tif.series)} images of different shape or kind"
-            raise ValueError(f"{found}; save the one you want as a separate file")
-        series = tif.series[0]
+        kinds = [" x ".join(map(str, series.shape)) for series in tif.series]
+        scene = expect_index("scene", scene, len(kinds), path.name, kinds)
+        series = tif.series[scene]
         planes = len(series.pages)
         if missing := sum(page is None for page in series.pages):
             where = _missing_files(tif, path)
@@ -76,8 +94,37 @@ def read_tiff(path, memmap=False):
         announced = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
         if announced > (stored := math.prod(series.shape[: -2 - ("S" in series.axes)])):
             raise ValueError(f"it announces {announced} planes and holds {stored}")
-        data = series.asarray(out="memmap" if memmap else None)
-        return _as_seen(data, series.keyframe, memmap), series.axes, _voxel_size(tif)
+        out = None
+        if memmap:
+            mapped = series.keyframe.is_memmappable and (series.dataoffset or planes == 1)
+            out = "memmap" if mapped else _scratch(series.shape, series.dtype)
+        data, axes = series.asarray(out=out), series.axes
+        if not tif.is_imagej:
+            data, axes = _as_seen(data, axes, series.keyframe, memmap)
+        described = _described(tif, scene)
+        return data, axes, _voxel_size(tif, described), _names(tif, described)
+
+
+def _described(tif, scene):
+    """Return the element of an OME-TIFF's metadata that describes an image; None if there is none."""
+    with suppress(ElementTree.ParseError, IndexError):  # the first is said already
+        if tif.is_ome:
+            root = ElementTree.fromstring(tif.ome_metadata)
+            if (elsewhere := root.find("{*}BinaryOnly")) is not None:
+                said = f"its metadata are in {elsewhere.get('MetadataFile')}, which is not read"
+                warnings.warn(f"{tif.filename}: {said}; give the voxel size in um", stacklevel=5)
+            return root.findall(".//{*}Pixels")[scene]
+
+
+def _names(tif, described):
+    """Return the names of channels, as OME's or ImageJ's metadata give them."""
+    if described is not None:
+        names = [channel.get("Name") for channel in described.findall("{*}Channel")]
+    else:
+        metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
+        names = metadata.get("Labels", [])
+        names = names if len(names) == metadata.get("channels") else []
+    return names if all(names) else []
 
 
 def _missing_files(tif, path):
@@ -90,28 +137,49 @@ def _missing_files(tif, path):
     return f", in {', '.join(gone)}, which should lie beside it" if gone else ""
 
 
-def _as_seen(data, page, memmap):
-    """Return grey values from what a page's photometric interpretation says of the stored ones."""
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and data.dtype.kind == "u":
-        top = data.dtype.type(2 ** min(page.bitspersample, 8 * data.dtype.itemsize) - 1)
-        return _mapped(data, data.dtype, lambda part: top - part, memmap)
+def _as_seen(data, axes, page, memmap):
+    """Return what a page's photometric interpretation says of the stored values, and its axes."""
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and data.dtype.kind in "bu":
+        top = 2 ** min(page.bitspersample, 8 * data.dtype.itemsize) - 1
+        return _mapped(data, data.dtype, lambda part: top - part, memmap), axes
     colours = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
-    if colours is None or (colours != colours[0]).any():
-        return data
-    table = colours[0] // 257 if (colours[0] % 257 == 0).all() else colours[0]
-    return _mapped(
-        data, np.dtype("u1" if table.max() < 256 else "u2"), lambda part: table[part], memmap
-    )
+    if colours is None:
+        return data, axes
+    # 16 bits, made of 8 by most as 257 times, by Pillow as 256 times
+    step = next((step for step in (257, 256) if (colours % step == 0).all()), 1)
+    table = (colours // step).astype("u2" if step == 1 else "u1")
+    if (colours == colours[0]).all():
+        return _mapped(data, table.dtype, lambda part: table[0][part], memmap), axes
+    steps = np.trim_zeros(np.abs(np.diff(colours.astype(int))).max(axis=0))
+    if np.median(steps) < 2**13:  # an eighth of the range: neighbours are alike
+        return data, axes
+    return _mapped(data, table.dtype, lambda part: table.T[part], memmap, (3,)), axes + "S"
 
 
-def _mapped(data, dtype, change, memmap):
+def _mapped(data, dtype, change, memmap, more=()):
     """Change values plane by plane, into memory or into a temporary file."""
-    out = np.empty(data.shape, dtype)
-    if memmap:
-        out = np.memmap(tempfile.TemporaryFile(), dtype, shape=data.shape)
+    out = (_scratch if memmap else np.empty)(data.shape + more, dtype)
     for i in range(len(data)):
         out[i] = change(data[i])
     return out
+
+
+def _scratch(shape, dtype):
+    """Return a memory map of a temporary file."""
+    with tempfile.TemporaryFile() as file:
+        _reserve(file, math.prod(shape) * dtype.itemsize, tempfile.gettempdir())
+        return np.memmap(file, dtype, shape=shape)
+
+
+def _reserve(file, n_bytes, folder):
+    """Reserve the space of a file: on a full disk, a write to its memory map would end the process."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems can't
+            need = f"cannot write {n_bytes / 1e9:.3g} GB to {folder}"
+            raise OSError(f"{need}: {error.strerror}; free some space") from error
 
 
 @contextmanager
@@ -130,35 +198,41 @@ def _raising_logged_errors(path):
     if pixels := [e for e in errors if "ParseError" not in e and "series failed" not in e]:
         raise ValueError(pixels[0])
     if errors:
-        warnings.warn(f"{path.name}: its metadata can't be read: {errors[0]}", stacklevel=5)
+        lost = "its pages are taken for one stack of unknown voxel size"
+        why = errors[0].split(" raised ")[-1]
+        warnings.warn(f"{path.name}: its metadata can't be read ({why}); {lost}", stacklevel=5)
 
 
-def _voxel_size(tif):
-    """Return um by axis; 0 or NaN where unknown. A plain TIFF's resolution tags concern printing."""
+def _voxel_size(tif, described):
+    """Return um by axis; 0 or NaN where unknown."""
     lengths, units = {}, {}
-    try:
-        pixels = (
-            ElementTree.fromstring(tif.ome_metadata).find(".//{*}Pixels") if tif.is_ome else None
-        )
-    except ElementTree.ParseError:  # said already
-        pixels = None
-    if pixels is not None:
-        lengths = {axis: pixels.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
-        units = {axis: pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
-    elif tif.is_imagej or tif.is_shaped:
-        metadata = tif.imagej_metadata if tif.is_imagej else tif.shaped_metadata[0]
-        tags = tif.pages[0].tags
+    if described is not None:
+        lengths = {axis: described.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        units = {axis: described.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
+    else:
+        shaped = tif.shaped_metadata[0] if tif.is_shaped else {}
+        metadata = (tif.imagej_metadata or {}) if tif.is_imagej else shaped
+        tags, unit = tif.pages[0].tags, metadata.get("unit", "")
         lengths["Z"] = metadata.get("spacing", 0)
         for axis in "YX":
             pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
             lengths[axis] = length / pixels if pixels else 0
-        unit = metadata.get("unit", "")
+        if not (unit or tif.is_imagej):
+            printed = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit"), "")
+            fine = 0 < lengths["X"] * _UM.get(printed, 0) < _FINEST_PRINT
+            unit, lengths["Z"] = printed if fine else "", 0
         units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
-    return {axis: _length(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
+    return {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
 
 
-def _length(axis, value, unit, name):
-    """Return a length in um; 0, after a warning, if number or unit can't be read."""
+def to_um(axis, value, unit, name):
+    """Return a length in um; 0, after a warning, if number or unit can't be read.
+
+    Examples
+    --------
+    >>> to_um("Z", "-0,3", "microns", "a.tif"), to_um("Z", 300, "nanometer", "a.tif")
+    (0.3, 0.3)
+    """
     word = str(unit).strip().lower()
     factor = _UM.get(word) or next(
         (um for key, um in _UM.items() if len(key) > 3 and word.startswith(key)), 0
@@ -181,7 +255,6 @@ def write_tiff(path, data, axes, voxel_size=None, ome=False):
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "a.tif")
     >>> write_tiff(path, np.eye(4, dtype=np.float32), "YX")
     >>> read_tiff(path)[0].shape
@@ -205,23 +278,15 @@ def create_tiff(path, shape, dtype, axes, voxel_size=None, ome=False):
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "a.tif")
     >>> create_tiff(path, (4, 16, 16), np.dtype("u2"), "ZYX")[2, 3, 4] = 7
     >>> int(read_tiff(path)[0].sum())
     7
     """
     full, options = _options(shape, dtype, axes, voxel_size, ome)
-    try:
-        tifffile.memmap(path, shape=full, dtype=dtype, **options)
-        with open(path, "r+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-    except OSError as error:
-        need = math.prod(shape) * dtype.itemsize / 1e9
-        raise OSError(
-            f"cannot write {need:.3g} GB to {path.parent}: {error.strerror}; free some space"
-        ) from error
+    tifffile.memmap(path, shape=full, dtype=dtype, **options)
+    with open(path, "r+b") as file:
+        _reserve(file, os.path.getsize(path), Path(path).parent)
     return tifffile.memmap(path, mode="r+").reshape(shape)
 
 

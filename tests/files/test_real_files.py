@@ -13,7 +13,7 @@ import tifffile
 from siamdecon import deconvolve, deconvolve_file, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files import Image
-from siamdecon.files.images import count_images
+from siamdecon.files.images import read_each
 from siamdecon.files.on_disk import cast
 
 Y, X = np.mgrid[:48, :40]
@@ -41,10 +41,11 @@ def test_white_may_be_zero(dtype, top, memmap):
 
 
 @pytest.mark.parametrize("memmap", [False, True])
-def test_a_grey_palette_is_looked_up(memmap):
-    """DALI#4089: indices were taken for grey values."""
+@pytest.mark.parametrize("step", [256, 257])
+def test_a_grey_palette_is_looked_up(step, memmap):
+    """DALI#4089: indices were taken for grey values. Pillow writes 256 times the value."""
     order = np.random.default_rng(0).permutation(256)
-    palette = np.stack([(order * 257).astype(np.uint16)] * 3)
+    palette = np.stack([(order * step).astype(np.uint16)] * 3)
     index = np.argsort(order)[GREY].astype(np.uint8)
     tifffile.imwrite("a.tif", index, photometric="palette", colormap=palette)
     read = read_image("a.tif", memmap=memmap)
@@ -52,10 +53,43 @@ def test_a_grey_palette_is_looked_up(memmap):
     assert read.dtype == np.uint8
 
 
-def test_a_false_colour_shows_an_intensity():
-    red = np.zeros((3, 256), np.uint16)
-    red[0] = np.arange(256) * 257
-    tifffile.imwrite("a.tif", GREY, photometric="palette", colormap=red)
+ramp = np.arange(256)
+#: Smooth tables: one colour; blue to green to red, of which no colour grows all the way.
+TABLES = {
+    "red": np.stack([ramp, 0 * ramp, 0 * ramp]),
+    "jet": np.clip(382 - 4 * np.abs(ramp - np.array([[192], [128], [64]])), 0, 255),
+}
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_false_colour_shows_an_intensity(table, memmap):
+    palette = (TABLES[table] * 257).astype(np.uint16)
+    tifffile.imwrite("a.tif", GREY, photometric="palette", colormap=palette)
+    np.testing.assert_array_equal(read_image("a.tif", memmap=memmap).data, GREY)
+
+
+@pytest.mark.parametrize("memmap", [False, True])
+def test_a_palette_of_colours_is_a_colour_image(memmap):
+    """DALI#4089: the place of a colour in a list says nothing of its brightness."""
+    colours = np.random.default_rng(0).integers(0, 255, (48, 40, 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(colours).quantize(32)
+    picture.save("a.tif")
+    with pytest.raises(ValueError, match="a colour image: pick one"):
+        read_image("a.tif", memmap=memmap)
+    expected = np.array(picture.convert("RGB"))[..., 1]
+    np.testing.assert_array_equal(read_image("a.tif", channel=1, memmap=memmap).data, expected)
+
+
+def test_a_mask_may_be_stored_inverted():
+    mask = GREY > 99
+    tifffile.imwrite("a.tif", ~mask, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image("a.tif").data, mask)
+
+
+def test_imagej_inverts_what_it_shows_not_what_it_measures():
+    """An inverted look-up table is saved as WhiteIsZero, with the intensities as they are."""
+    tifffile.imwrite("a.tif", GREY, imagej=True, photometric="miniswhite")
     np.testing.assert_array_equal(read_image("a.tif").data, GREY)
 
 
@@ -105,9 +139,21 @@ def test_fewer_planes_than_announced_are_refused():
     write_ome("a.ome.tif", STACK[:3], OME.format(me="0", name="a", n=5, planes=planes))
     with pytest.raises(ValueError, match="2 of its 5 planes are missing"):
         read_image("a.ome.tif")
+    with pytest.raises(ValueError, match="2 of its 5 planes are missing"):
+        read_image("a.ome.tif", memmap=True)
     imagej("ImageJ=1.54f\nimages=9\nslices=9\nloop=false\n")
-    with pytest.raises(ValueError, match=r"cannot read a\.tif"):
-        read_image("a.tif")
+    for memmap in (False, True):
+        with pytest.raises(ValueError, match=r"it announces 9 planes and holds 5"):
+            read_image("a.tif", memmap=memmap)
+
+
+def test_metadata_in_another_file_are_spoken_of():
+    """iohub#97: the voxel size is in a companion file."""
+    root = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
+    xml = root.format('<BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/>')
+    tifffile.imwrite("a.ome.tif", STACK[0], description=xml, metadata=None)
+    with pytest.warns(UserWarning, match=r"its metadata are in a\.companion\.ome"):
+        np.testing.assert_array_equal(read_image("a.ome.tif").data, STACK[0])
 
 
 # Compression
@@ -198,7 +244,29 @@ def test_tifffiles_own_metadata_are_read():
     assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
 
 
+@pytest.mark.parametrize(("per_cm", "um"), [(50000, 0.2), (28.35, None)])
+@pytest.mark.parametrize("kind", [None, {}])
+def test_resolution_tags_count_where_no_printer_is_as_fine(kind, per_cm, um):
+    """72 dots per inch are 28.35 per centimetre."""
+    how = {"resolutionunit": "CENTIMETER", "metadata": kind, "photometric": "minisblack"}
+    tifffile.imwrite("a.tif", STACK, resolution=(per_cm, per_cm), **how)
+    expected = um and pytest.approx((um, um))
+    found = read_image("a.tif").voxel_size
+    assert found == expected or found[1:] == expected
+
+
 # Channels and times
+
+
+def test_the_channels_are_named():
+    names = ["DAPI", "GFP", "RFP"]
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    tifffile.imwrite("a.ome.tif", STACK[:3], metadata=metadata, photometric="minisblack")
+    metadata = {"axes": "CYX", "Labels": names}
+    tifffile.imwrite("b.tif", STACK[:3], imagej=True, metadata=metadata)
+    for name in ("a.ome.tif", "b.tif"):
+        with pytest.raises(ValueError, match=r"got 3 of them \(DAPI, GFP, RFP\); channel=0 takes"):
+            read_image(name)
 
 
 @pytest.mark.parametrize("memmap", [False, True])
@@ -210,10 +278,8 @@ def test_one_of_several_is_chosen(axes, memmap):
     tifffile.imwrite(
         "a.tif", full, imagej=True, metadata={"axes": axes if axes != "CZYX" else "ZCYX"}
     )
-    assert count_images("a.tif") == {
-        "channel": 3 if "C" in axes else 1,
-        "time": 2 if "T" in axes else 1,
-    }
+    several = read_each("a.tif", channel="all", time="all", memmap=memmap)
+    assert len(several) == (3 if "C" in axes else 1) * (2 if "T" in axes else 1)
     which = {name: 1 for name, axis in (("channel", "C"), ("time", "T")) if axis in axes}
     index = tuple(1 if axis in "CT" else slice(None) for axis in axes)
     np.testing.assert_array_equal(read_image("a.tif", memmap=memmap, **which).data, data[index])
@@ -228,31 +294,49 @@ def test_a_colour_is_a_channel():
 
 
 @pytest.mark.parametrize("output", ["out.tif", "out.ome.tif"])
-def test_all_of_them_are_restored_into_one_file(output):
-    data = np.random.default_rng(0).integers(100, 999, (2, 3, 32, 30)).astype(np.uint16)
+@pytest.mark.parametrize("planes", [1, 4])
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f2"])
+def test_all_of_them_are_restored_into_one_file(output, planes, dtype):
+    """Stacks were written with z and channels mixed up: ImageJ's order is t, z, channel."""
+    data = np.random.default_rng(0).integers(100, 999, (2, planes, 3, 16, 18)).astype("u2")
     tifffile.imwrite(
-        "a.tif", data, imagej=True, metadata={"axes": "TCYX", "unit": "um"}, resolution=(5, 5)
+        "a.tif", data, imagej=True, metadata={"axes": "TZCYX", "unit": "um"}, resolution=(5, 5)
     )
-    write_image("psf.tif", PSF)
-    command = [
-        "a.tif",
-        "--psf",
-        "psf.tif",
-        "--method",
-        "richardson_lucy",
-        "--quiet",
-        "--dtype",
-        "source",
-    ]
-    assert main([*command, "-o", output, "--channel", "all", "--time", "all"]) == 0
-    assert count_images(output) == {"channel": 3, "time": 2}
+    write_image("psf.tif", PSF if planes == 1 else np.stack([PSF] * 3) / 3)
+    command = ["a.tif", "--psf", "psf.tif", "--method", "richardson_lucy", "--quiet", "--dtype"]
+    command += [np.dtype(dtype).name, "-o", output, "--channel", "all", "--time", "all"]
+    if (dtype, output) == ("f2", "out.ome.tif"):
+        assert main(command) == 2
+        return
+    psf = read_image("psf.tif")
+    assert main(command) == 0
+    places = [(c, t) for c, t, _ in read_each(output, channel="all", time="all")]
+    assert places == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
     for t, c in np.ndindex(2, 3):
-        expected = cast(deconvolve(data[t, c], PSF, "richardson_lucy").image, np.dtype("u2"))
+        whole = data[t, :, c].squeeze()
+        expected = cast(deconvolve(whole, psf, "richardson_lucy").image, np.dtype(dtype))
         read = read_image(output, channel=c, time=t)
         np.testing.assert_array_equal(read.data, expected)
-        assert read.voxel_size == pytest.approx((0.2, 0.2))
+        assert read.voxel_size[-2:] == pytest.approx((0.2, 0.2))
     with tifffile.TiffFile(output) as tif:
-        assert tif.is_ome == (output == "out.ome.tif")
+        assert tif.is_ome == (output == "out.ome.tif" or dtype == "i2")
+
+
+def test_an_empty_channel_is_found_before_the_first_training(capsys, monkeypatch):
+    tifffile.imwrite("a.tif", STACK[:3] * [[[1]], [[1]], [[0]]], photometric="minisblack",
+                     metadata={"axes": "CYX"})  # fmt: skip
+    write_image("psf.tif", PSF)
+    monkeypatch.setattr("siamdecon.cli.deconvolve", None)
+    assert main(["a.tif", "--psf", "psf.tif", "-o", "b.tif", "--channel", "all"]) == 2
+    assert "--channel 2, --time None: image: every pixel is 0" in capsys.readouterr().err
+
+
+def test_each_of_several_trainings_has_its_checkpoint():
+    tifffile.imwrite("a.tif", STACK[:2].astype("u2"), imagej=True, metadata={"axes": "CYX"})
+    write_image("psf.tif", PSF)
+    command = ["a.tif", "--psf", "psf.tif", "-o", "b.tif", "--channel", "all", "--quiet"]
+    assert main([*command, "--method", "noise2same", "--checkpoint", "run.pt"]) == 0
+    assert sorted(path.name for path in Path().glob("run*")) == ["run-0.pt", "run-1.pt"]
 
 
 # dtypes
@@ -297,6 +381,13 @@ def test_a_dtype_that_would_flatten_the_image_is_refused(dtype, capsys):
         overwrite=True,
     )
     assert (main([*command, "--dtype", dtype]) == 0) == (dtype == "uint16")
+
+
+def test_float16_holds_no_larger_value_in_silence(tmp_path):
+    bright = np.linspace(0, 100_000, 24 * 26).reshape(24, 26)
+    with pytest.raises(ValueError, match="dtype float16: expected an image of -65504"):
+        deconvolve(bright, PSF, "wiener").save("a.tif", dtype="float16")
+    assert cast(np.array([1e9]), np.dtype("f2"))[0] == 65504
 
 
 @pytest.mark.parametrize("dtype", ["foo", "complex64", "S4"])
@@ -348,6 +439,29 @@ def test_a_full_disk_is_an_error_before_the_file_is_mapped(monkeypatch, tmp_path
     with pytest.raises(OSError, match=r"cannot write .* GB to .*: No space left on device"):
         deconvolve_file("a.tif", psf, "b.tif", "richardson_lucy", progress=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="posix_fallocate")
+def test_a_full_disk_is_an_error_where_a_file_is_unpacked(monkeypatch):
+    tifffile.imwrite("a.tif", STACK, compression="zstd", photometric="minisblack")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ValueError, match=r"cannot write .* GB to .*: No space left on device"):
+        read_image("a.tif", memmap=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="posix_fallocate")
+def test_a_file_system_that_reserves_nothing_is_used_as_before(monkeypatch):
+    def unable(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.posix_fallocate", unable)
+    write_image("a.tif", STACK)
+    psf = np.ones((3, 3, 3)) / 27
+    assert deconvolve_file("a.tif", psf, "b.tif", "richardson_lucy", progress=False).exists()
 
 
 # Microscopes' own formats
