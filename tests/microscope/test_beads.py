@@ -85,7 +85,7 @@ def test_only_beads_that_lie_alone_are_used():
         (np.ones((64, 64)), "expected beads, got none"),
         (np.ones((4, 4, 4, 4)), r"expected beads \(y, x\) or \(z, y, x\), got shape"),
         (
-            np.pad([[1000.0]], ((2, 61), (2, 61))),
+            np.pad(np.full((5, 5), 1000.0), ((1, 58), (1, 58))),
             "expected beads that lie apart from each other and from",
         ),
     ],
