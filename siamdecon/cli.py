@@ -215,7 +215,7 @@ def restore_each(args: argparse.Namespace) -> str:
         dtype = check_output(args.output, image, args.dtype, args.overwrite)
         try:
             with warnings.catch_warnings(action="ignore"):  # they are said again
-                Problem.look(image, psf, limits=args.limits)
+                Problem.on_disk(image, psf, limits=args.limits)
         except ValueError as error:
             raise ValueError(f"{channel=}, {time=}: {error}") from error
     for number, (channel, time, image) in enumerate(each):
@@ -269,7 +269,7 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, channel=args.channel, time=args.time)
+    image = read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
     asked = args.psf is not None or _optics(args)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
@@ -315,15 +315,11 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
 def _computed(args: argparse.Namespace, optics: dict, shape: tuple[int, ...]) -> np.ndarray:
     """Compute a kernel, as large as its light asks for within a shape, or as the user does."""
     microscope, model = Microscope(**optics), MODELS[args.psf_model]
-    finest = microscope.wavelength / (
-        4 * microscope.na
-    )  # Nyquist's sampling of the light's intensity
+    # Nyquist's sampling of the light's intensity
+    finest = microscope.wavelength / (4 * microscope.na)
     if microscope.pixel_size > 10 * finest:
-        camera = "a camera's pixel is to be divided by the magnification"
-        warnings.warn(
-            f"--pixel: more than ten times the {finest:.2g} um of the optics; {camera}",
-            stacklevel=2,
-        )
+        coarse = f"--pixel: more than ten times the {finest:.2g} um of the optics"
+        warnings.warn(f"{coarse}; divide a camera's pixel by the magnification", stacklevel=2)
     if args.size is not None:
         return model(microscope, len(shape))
     psf, lost = psf_for(shape, microscope, model)

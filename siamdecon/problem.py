@@ -82,7 +82,8 @@ class Problem:
         ValueError
             If image, kernel, seed or limits can't be used, or do not fit each other.
         """
-        source = image if isinstance(image, Image) else _without_metadata(check_grey(image))
+        pixels = check_grey(image)
+        source = image if isinstance(image, Image) else _without_metadata(pixels)
         return cls.on_disk(source, psf, **how)._in_memory()
 
     @classmethod
@@ -113,10 +114,8 @@ class Problem:
             isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed < 2**63
         )
         expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
-        device, kernel = (
-            pick_device(device),
-            _kernel(psf, source, center_psf, subtract_psf_background),
-        )
+        device = pick_device(device)
+        kernel = _kernel(psf, source, center_psf, subtract_psf_background)
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
         found = look_through(source, _checked(limits), find, far_out)

@@ -235,9 +235,8 @@ def deconvolve(
     """
     choices = dict(average_flips=average_flips, calibrate=calibrate, tile=tile, stitch=stitch)
     kind, options = _method(method, options, **choices, checkpoint=checkpoint)
-    looked = {"limits": limits, "center_psf": center_psf}
-    looked |= {"subtract_psf_background": subtract_psf_background}
-    problem = Problem.look(image, psf, device=device, seed=seed, **looked)
+    kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
+    problem = Problem.look(image, psf, device=device, seed=seed, limits=limits, **kernel)
     watch = Watch(callback, progress, checkpoint)
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
     with torch.inference_mode():
@@ -336,9 +335,8 @@ def deconvolve_file(
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
     pixels = check_output(output, source, dtype, overwrite)
-    looked = {"limits": limits, "center_psf": center_psf}
-    looked |= {"subtract_psf_background": subtract_psf_background}
-    problem = Problem.on_disk(source, psf, device=device, seed=seed, **looked)
+    kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
+    problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
     if "stitch" in kind.choices:
         options["stitch"] = "exact"
     watch = Watch(None, progress, checkpoint)

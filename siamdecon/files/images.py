@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import PIL.Image
 
@@ -340,7 +339,9 @@ def _read_png(path):
     with PIL.Image.open(path, formats=["PNG"]) as picture:
         if depth == b"\x10":
             if len(picture.getbands()) > 1:  # Pillow would reduce them to 8 bits
-                return imagecodecs.png_decode(path.read_bytes()), "YXS", {}
+                from imagecodecs import png_decode  # imported here: slow, and few files need it
+
+                return png_decode(path.read_bytes()), "YXS", {}
             return np.array(picture).astype(np.uint16), "YX", {}
         if picture.mode == "L":
             return np.array(picture), "YX", {}

@@ -150,16 +150,14 @@ def look_through(
         )
         far = far_out(values, low, high, data.size)
         kept = values[~far]
-        low, high = min(low, *kept.tolist(), high), max(low, *kept.tolist(), high)
+        low, high = min([low, *kept.tolist()]), max([high, *kept.tolist()])
         total += (kept - instead[~far]).sum()
         square += (kept**2 - instead[~far] ** 2).sum()
         places, instead = places[:, far], instead[far]
     if low == high:
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
-    low, high = (
-        (low if limits[0] is None else limits[0]),
-        (high if limits[1] is None else limits[1]),
-    )
+    black, white = limits
+    low, high = low if black is None else black, high if white is None else white
     mean = total / data.size
     average = float((mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))

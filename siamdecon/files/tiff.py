@@ -18,26 +18,17 @@ from siamdecon.expect import expect_index
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
 _UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "micromet": 1.0}
+_UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
 _UM |= {
-    "pm": 1e-6,
-    "å": 1e-4,
-    "\\u00c5": 1e-4,
-    "angstrom": 1e-4,
-    "nm": 1e-3,
-    "nanomet": 1e-3,
     "mm": 1e3,
     "millimet": 1e3,
     "cm": 1e4,
-}
-_UM |= {
     "centimet": 1e4,
     "m": 1e6,
     "meter": 1e6,
     "metre": 1e6,
-    "in": 25400.0,
-    '"': 25400.0,
-    "inch": 25400.0,
 }
+_UM |= dict.fromkeys(["in", '"', "inch"], 25400.0)
 _NO_LENGTH = {"", "pixel", "pixels", "none", "null"}
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
@@ -237,10 +228,8 @@ def to_um(axis, value, unit, name):
     factor = _UM.get(word) or next(
         (um for key, um in _UM.items() if len(key) > 3 and word.startswith(key)), 0
     )
-    try:
-        length = abs(
-            float(str(value).replace(",", "."))
-        )  # some write 0,3, some count planes downwards
+    try:  # some write 0,3, and some count planes downwards
+        length = abs(float(str(value).replace(",", ".")))
     except ValueError:
         factor = 0
     if factor == 0 and word not in _NO_LENGTH and value:
@@ -315,12 +304,8 @@ def _options(shape, dtype, axes, voxel_size, ome):
     if known:
         grey["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
     if dtype not in _IMAGEJ:
-        return shape, {
-            "metadata": {"axes": axes, **metadata},
-            "bigtiff": large,
-            "resolutionunit": 1,
-            **grey,
-        }
+        metadata = {"axes": axes, **metadata}
+        return shape, {"metadata": metadata, "bigtiff": large, "resolutionunit": 1, **grey}
     # all six axes of ImageJ: otherwise a last axis of length 1 would be read as samples
     sides = dict(zip(axes, shape, strict=True))
     shape = tuple(sides.get(axis, 1) for axis in "TZCYXS")

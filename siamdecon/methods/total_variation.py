@@ -66,13 +66,14 @@ class TotalVariation(Method):
         g = PSFConvolution(psf, image.ndim, self.padding)
         # an image without noise needs some weight, too
         weight = self.weight or TV_WEIGHT * max(noise_level(image), 1e-3)
-        start = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1)
-        delta, top, room = DELTA, 1.0, torch.ones_like(start)
-        if not bounded:
+        if bounded:
+            start = to_tensor(median_filter(image, size=3), y.device).clamp(0, 1)
+            delta, top, room = DELTA, 1.0, torch.ones_like(start)
+        else:
+            # a peak that blur has lowered has far to rise: its steps are as large as it may become
+            start = SHARP.restored(y, psf, clip=False)  # (1, 1, [z,] y, x)
             # the noise of few photons is skewed: within the quadratic part it pulls to neither side
             delta, top = max(DELTA, 4 * float(finest_detail(image).std())), np.inf
-            # a peak that blur has lowered has far to rise: its steps are as large as it may become
-            start = SHARP.restored(y, psf, clip=False).clone()  # (1, 1, [z,] y, x)
             room = start.clamp(min=1)
         with torch.inference_mode(False), torch.enable_grad():
             y, start, room = to_tensor(image, y.device), start.clone(), room.clone()

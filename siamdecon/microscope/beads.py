@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter, shift
-from skimage.feature import peak_local_max
-from skimage.registration import phase_cross_correlation
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import as_array
@@ -125,6 +123,8 @@ def psf_from_beads(
 
 def _peaks(image: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the places of peaks, shape (n, n_dim), brightest first, and the background."""
+    from skimage.feature import peak_local_max  # imported here: slow, and few runs need it
+
     # a median first: a defective pixel is no bead
     plane = (1,) * (image.ndim - 2) + (3, 3)
     smooth = gaussian_filter(median_filter(image, plane), 1.0)
@@ -165,6 +165,8 @@ def _cut(image: np.ndarray, place: np.ndarray, sides: np.ndarray) -> np.ndarray:
 
 
 def _aligned(average: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    from skimage.registration import phase_cross_correlation  # imported here: slow
+
     moved, *_ = phase_cross_correlation(average, cut, upsample_factor=20, normalization=None)
     return shift(cut, moved, order=3, mode="nearest")
 

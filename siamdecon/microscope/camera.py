@@ -41,9 +41,7 @@ def cut_at(image: np.ndarray, level: float) -> bool:
     >>> [cut_at(x, 0) for x in (rng.normal(0, 0.1, (99, 99)).clip(0), rng.poisson(1, (99, 99)))]
     [True, False]
     """
-    where = np.nonzero(image == level)
-    every = max(1, len(where[0]) // _AT_MOST)
-    around = np.abs(_neighbours(image, tuple(w[::every] for w in where)) - level)  # (8, n)
+    around = np.abs(_neighbours(image, _some(image == level)) - level)  # (8, n)
     count = np.count_nonzero(around == 0, axis=0)
     beside = around[:, (count >= 2) & (count < 8)]
     step, middle, upper = (
@@ -58,13 +56,18 @@ def cut_at(image: np.ndarray, level: float) -> bool:
 def _impulses_end_at(image: np.ndarray, level: float) -> bool:
     """Tell whether isolated bright pixels, such as the paper's impulses, end abruptly at a level."""
     near = 0.02 * float(np.ptp(image))
-    where = np.nonzero(np.abs(image - level) < 2 * near)
-    every = max(1, len(where[0]) // _AT_MOST)
-    where = tuple(w[::every] for w in where)
+    where = _some(np.abs(image - level) < 2 * near)
     alone = np.sort(np.abs(_neighbours(image, where) - level), axis=0)[2] > 10 * near  # (n,)
     distance = np.abs(image[where][alone] - level)
     count, fine = np.count_nonzero(distance < near), len(np.unique(distance)) >= _STEPS
     return bool(fine and count >= _FEW and count > 0.7 * (len(distance) - count))
+
+
+def _some(mask: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the places where a mask is True; evenly some of them if they are very many."""
+    where = np.nonzero(mask)
+    every = max(1, len(where[0]) // _AT_MOST)
+    return tuple(w[::every] for w in where)
 
 
 def standing_out(
@@ -124,18 +127,20 @@ def far_out(values: np.ndarray, low: float, high: float, size: int) -> np.ndarra
     >>> far_out(np.array([900, 500, 65535]), 100, 600, 10_000).tolist()
     [True, False, True]
     """
-    beyond = np.maximum(values - high, low - values) / max(high - low, np.finfo(float).tiny)
+    if high == low:
+        return np.zeros(len(values), bool)
+    beyond = np.maximum(values - high, low - values) / (high - low)
     far = beyond > 0.5
-    return (far if far.sum() <= max(1, size / 500) else beyond > 2) & (high > low)
+    return far if far.sum() <= max(1, size / 500) else beyond > 2
 
 
 def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...]) -> np.ndarray:
     """Return the eight neighbours in the plane, mirrored at the border, of n pixels, shape (8, n)."""
 
-    def mirrored(i: np.ndarray, n: int) -> np.ndarray:
+    def at(i: np.ndarray, n: int) -> np.ndarray:
         return np.where(i < 0, 1, np.where(i >= n, n - 2, i)).clip(0, n - 1)
 
-    (*z, y, x), (h, w), at = where, image.shape[-2:], mirrored
+    (*z, y, x), (h, w) = where, image.shape[-2:]
     return np.array(
         [image[(*z, at(y + dy, h), at(x + dx, w))] for dy, dx in _RING], dtype=np.float64
     )

@@ -69,10 +69,8 @@ class Noise:
     @property
     def ends(self) -> tuple[float, float]:
         """Where the measurement is clipped below and above; infinite where it is not."""
-        return 0.0 if self.clip in (True, "black") else -np.inf, 1.0 if self.clip in (
-            True,
-            "white",
-        ) else np.inf
+        black, white = self.clip in (True, "black"), self.clip in (True, "white")
+        return 0.0 if black else -np.inf, 1.0 if white else np.inf
 
     def mean(self, blurred: np.ndarray) -> np.ndarray:
         r"""Return the expected value of the measurement, given the noise-free image `blurred`.
