@@ -4,7 +4,11 @@ import ctypes
 import math
 import os
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,17 @@ from siamdecon.expect import Words, expect, expect_one_of
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".split()
 CGROUP = Path("/sys/fs/cgroup")
+#: Number of parts that are computed side by side at most; each takes memory.
+SIDE_BY_SIDE = 4
+
+
+class _Here(threading.local):
+    """How many parts this thread may compute side by side; None outside of `one_thread_each`."""
+
+    workers: int | None = None
+
+
+_here = _Here()
 
 
 def available_cores(cgroup: Path = CGROUP) -> int:
@@ -49,6 +64,76 @@ def limit_threads() -> None:
     """Limit torch's threads to `available_cores`, unless the user has set OMP_NUM_THREADS."""
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Compute every operation in this block on one thread; `side_by_side` uses the other cores.
+
+    Threads that meet within each operation wait for each other's time slices where the machine has
+    anything else to do, and the last digits of a sum depend on their number.
+
+    Examples
+    --------
+    >>> with one_thread_each():
+    ...     torch.get_num_threads()
+    1
+    """
+    threads, outer = torch.get_num_threads(), _here.workers
+    torch.set_num_threads(1)
+    _here.workers = outer or threads
+    try:
+        yield
+    finally:
+        _here.workers = outer
+        torch.set_num_threads(threads)
+
+
+def side_by_side(f: Callable, *parts: Sequence, device: torch.device) -> list:
+    """Return `f` of each part, in order: on a CPU each on one thread, several at once.
+
+    How many are computed at once depends on the machine, the results do not. Parts of a part, and those
+    of a GPU, are computed one after the other.
+
+    Parameters
+    ----------
+    f : callable
+    *parts : sequence
+        Of one length; the arguments of `f`.
+    device : torch.device
+        Where `f` computes.
+
+    Examples
+    --------
+    >>> side_by_side(lambda x, y: x + y, [1, 2, 3], [4, 5, 6], device=torch.device("cpu"))
+    [5, 7, 9]
+    """
+    workers = min(_here.workers or torch.get_num_threads(), len(parts[0]), SIDE_BY_SIDE)
+    if workers < 2 or device.type != "cpu":
+        return list(map(f, *parts))
+    # what a thread is told of gradients, its helpers do not know
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def work(*part):
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return f(*part)
+
+    futures = [_pool(workers, os.getpid()).submit(work, *part) for part in zip(*parts, strict=True)]
+    try:
+        return [future.result() for future in futures]
+    finally:  # an error or Ctrl-C must not leave parts behind that are still at work
+        wait([future for future in futures if not future.cancel()])
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int, _process: int) -> ThreadPoolExecutor:
+    """Return threads that wait for work; a forked process has none of its parent's."""
+
+    def begin():
+        torch.set_num_threads(1)
+        _here.workers = 1
+
+    return ThreadPoolExecutor(workers, "siamdecon", begin)
 
 
 def keep_freed_memory() -> None:

@@ -19,7 +19,7 @@ from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import cast, release, value_limits, write_window
 from siamdecon.files.tiff import create_tiff
-from siamdecon.hardware import to_array
+from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS, Method
 from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import Noise
@@ -139,6 +139,7 @@ def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     )
 
 
+@one_thread_each()
 def deconvolve(
     image: np.ndarray | Image,
     psf: np.ndarray | Image,
@@ -246,6 +247,7 @@ def deconvolve(
     return Restoration(restored, method, _settings(kind, problem, estimator), *kept)
 
 
+@one_thread_each()
 def deconvolve_file(
     path: str | Path,
     psf: np.ndarray | Image,

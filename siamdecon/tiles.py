@@ -1,6 +1,7 @@
 """How a method restores an image: as a whole, in tiles, or window by window."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from siamdecon.expect import expect
 from siamdecon.files.on_disk import Window
+from siamdecon.hardware import SIDE_BY_SIDE, side_by_side
 
 #: Side of a tile by number of dimensions; in 3D the paper's.
 TILE = {2: 1024, 3: 128}
@@ -204,14 +206,17 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     if max(size) <= tile:
         return f(x)
     total, weight = None, x.new_zeros(size, dtype=dtype)
-    for corner in itertools.product(*(tile_starts(n, tile, overlap) for n in size)):
-        where = (..., *(slice(start, start + tile) for start in corner))
-        restored = f(x[where])  # (n, c, [z,] y, x) of a tile
-        pyramid = pyramid_weights(x[where].shape[2:]).to(x.device)
-        if total is None:
-            total = x.new_zeros((*restored.shape[:2], *size), dtype=dtype)
-        total[where] += restored * pyramid
-        weight[where] += pyramid
+    sides = ([slice(a, a + tile) for a in tile_starts(n, tile, overlap)] for n in size)
+    tiles = [(..., *window) for window in itertools.product(*sides)]
+    for some in (tiles[i : i + SIDE_BY_SIDE] for i in range(0, len(tiles), SIDE_BY_SIDE)):
+        estimates = side_by_side(lambda where: f(x[where]), some, device=x.device)
+        for where, restored in zip(some, estimates, strict=True):
+            # restored: (n, c, [z,] y, x) of a tile
+            pyramid = pyramid_weights(x[where].shape[2:]).to(x.device)
+            if total is None:
+                total = x.new_zeros((*restored.shape[:2], *size), dtype=dtype)
+            total[where] += restored * pyramid
+            weight[where] += pyramid
     return total / weight
 
 
@@ -285,6 +290,32 @@ def windows(shape, tile: int, halo: int, stride: int = 1) -> Iterator[tuple[Wind
     axes = ([side(start, size) for start in range(0, size, tile)] for size in shape)
     for sides in itertools.product(*axes):
         yield tuple(zip(*sides, strict=True))
+
+
+def bands(shape: Sequence[int], halos: Sequence[int]) -> list[tuple[Window, Window]]:
+    """Cut an image into bands to be computed side by side, the same on every machine, as `windows` does.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ([z,] y, x)
+    halos : sequence of int
+        Pixels beyond its border that a band depends on, along each axis.
+
+    Examples
+    --------
+    >>> for core, window in bands((100, 512), (8, 8)):
+    ...     print(core[1], window[1])
+    slice(0, 256, None) slice(0, 264, None)
+    slice(256, 512, None) slice(248, 512, None)
+    """
+    # a band's halo adds less than half to it; starting what computes few pixels takes longer than they do
+    counts = [m // max(16, 4 * halo) for m, halo in zip(shape, halos, strict=True)]
+    axis, most = counts.index(max(counts)), 2 if math.prod(shape) < 2**19 else SIDE_BY_SIDE
+    count = max(1, min(most, counts[axis]))
+    rest = [slice(0, m) for m in shape]
+    cuts = windows(shape[axis : axis + 1], -(-shape[axis] // count), halos[axis])
+    return [tuple((*rest[:axis], *cut, *rest[axis + 1 :]) for cut in pair) for pair in cuts]
 
 
 def within(core: Window, window: Window) -> Window:

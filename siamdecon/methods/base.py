@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from siamdecon.expect import expect
-from siamdecon.hardware import to_array
+from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.microscope.noise import Noise
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
@@ -99,6 +99,7 @@ class Method:
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"options": plain(options | resolved)}
 
+    @one_thread_each()
     def restore(self, problem: Problem, watch: Watch) -> np.ndarray:
         """Restore an image in memory; what the functions over arrays do."""
         estimate: Tensor = self.fit(problem, watch).whole(problem.whole)

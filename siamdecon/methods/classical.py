@@ -1,6 +1,7 @@
 """Restoration without learning: Lucy-Richardson and Wiener, two of the classical baselines."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -11,12 +12,13 @@ from scipy.ndimage import generate_binary_structure, median_filter
 from torch import Tensor
 
 from siamdecon.expect import expect, expect_counts
-from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
+from siamdecon.files.on_disk import Window
+from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution, Workspace, around_origin
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
-from siamdecon.tiles import Estimator
+from siamdecon.tiles import Estimator, bands, within
 
 Callback = Callable[[int, np.ndarray], None]
 _PREFILTERS = {None: lambda y: y, "median": partial(median_filter, size=3)}
@@ -74,14 +76,27 @@ class RichardsonLucy(Method):
             x = torch.full_like(y, y.mean().item()) if self.start == "mean" else y.clone()
         else:
             x = to_tensor(self.start, y.device)
-        g = PSFConvolution(psf, image.ndim, self.padding, Workspace())
+        # blurred twice in each iteration
+        cuts = bands(image.shape, reach(psf, image.shape, self.padding, times=2))
+        blurs = [PSFConvolution(psf, image.ndim, self.padding, Workspace()) for _ in cuts]
+        after = torch.empty_like(x)
+        # what a transform rounds to is no light: log2(n) sums, each to half an eps of the largest value
+        dark = max(1e-12, 1.2e-7 * math.log2(y.numel()) * y.max().item())
+
+        def update(g: PSFConvolution, core: Window, window: Window) -> None:
+            """Make a band of the next estimate from what it depends on."""
+            ratio = g(x[(..., *window)]).clamp_(min=dark).reciprocal_().mul_(y[(..., *window)])
+            change = g.correlate(ratio)[(..., *within(core, window))]
+            # the FFT rounds to either side of 0
+            torch.mul(x[(..., *core)], change, out=after[(..., *core)]).clamp_(min=0)
+
         with torch.inference_mode():
             for i in range(self.iterations):
-                ratio = g(x).clamp_(min=1e-12).reciprocal_().mul_(y)
-                x.mul_(g.correlate(ratio)).clamp_(min=0)  # the FFT rounds to either side of 0
+                side_by_side(update, blurs, *zip(*cuts, strict=True), device=y.device)
+                x, after = after, x
                 if watch and watch.callback:
                     watch.report(i + 1, to_array(x, clip))
-        del g, ratio  # their volumes go before the result comes
+        blurs = after = None  # their volumes go before the result comes
         return x.clamp(0, 1) if clip else x
 
 
@@ -250,6 +265,19 @@ def check_iterations(iterations: int, padding: str) -> None:
     """
     expect_counts(iterations=iterations)
     expect(padding != "valid", "padding", "one that keeps the image's size", padding)
+
+
+def reach(psf: np.ndarray, image: Sequence[int], padding: str, times: int = 1) -> list[int]:
+    """Return how many pixels away light may come from along each axis, blurred `times` times.
+
+    Examples
+    --------
+    >>> reach(np.ones((1, 17)), (512, 512), "symmetric", times=2)
+    [1, 16]
+    """
+    if padding == "circular":
+        return list(image)
+    return [max(1, times * (n // 2)) for n in psf.shape]
 
 
 def _laplacian(n_dim: int) -> np.ndarray:

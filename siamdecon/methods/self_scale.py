@@ -40,6 +40,8 @@ BALANCES = (0.5, 2.0, 8.0)
 MARGIN = 8
 #: Side in pixels below which a coarser copy shows too little to learn from.
 SMALLEST = 24
+#: Into how many parts a batch is cut; see `Training`.
+PARTS = 2
 #: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
 BASE = {2: 2, 3: 4}
 _WIENERS = [Wiener(balance) for balance in BALANCES]
@@ -203,7 +205,7 @@ class ScalePairs(Training):
         # it begins with the estimate that it corrects
         torch.nn.init.zeros_(network.head[-1].weight)
         average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
-        super().__init__(network, problem, average)
+        super().__init__(network, problem, average, parts=PARTS)
         self.psf, self.noise, self.method = problem.psf, noise, method
         self.top = 1.0 if method.clips(problem) else math.inf
         self.g = PSFConvolution(problem.psf, padding="symmetric")
@@ -231,7 +233,8 @@ class ScalePairs(Training):
         self.adam = torch.optim.Adam(
             self.model.parameters(), self.method.learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self.model.train()
+        for replica in self.replicas:
+            replica.train()
         self.step, self.history = 0, History()
 
     def channels(self, x: Tensor) -> Tensor:
@@ -250,22 +253,22 @@ class ScalePairs(Training):
         falling = math.cos(math.pi * self.step / self.method.steps)
         return self.method.learning_rate * (0.52 + 0.48 * falling)
 
-    def terms(self) -> dict[str, Tensor]:
-        """Compare the restored copies with the truth."""
-        if self.step == self.method.steps // 2:
-            _freeze_statistics(self.model)
-        batch = self.batch()  # (n, c + 2, [z,] y, x)
-        difference = _cut(self.corrected(self.model, batch[:, :-1]), self.top) - batch[:, -1:]
-        return {"total": _inner(difference / batch[:, -2:-1]).square().mean()}
-
-    def batch(self) -> Tensor:
+    def draw(self) -> tuple[Tensor]:
         """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 2, [z,] y, x)."""
+        if self.step == self.method.steps // 2:
+            for replica in self.replicas:
+                _freeze_statistics(replica)
         shape, n_dim = [min(self.method.patch_size, side) for side in self.sides], self.psf.ndim
         drawn = torch.multinomial(
             self.shares, self.method.batch_size, replacement=True, generator=self.generator
         )
         draw = (shape, 1, self.generator, self.turns, n_dim)
-        return torch.cat([random_patches(self.pairs[i], *draw) for i in drawn])
+        return (torch.cat([random_patches(self.pairs[i], *draw) for i in drawn]),)
+
+    def terms(self, model: torch.nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        """Compare the restored copies with the truth, (n, c + 2, [z,] y, x)."""
+        difference = _cut(self.corrected(model, batch[:, :-1]), self.top) - batch[:, -1:]
+        return {"total": _inner(difference / batch[:, -2:-1]).square().mean()}
 
     def corrected(self, network: torch.nn.Module, seen: Tensor) -> Tensor:
         """Return one of the estimates, corrected by the network, shape (n, 1, [z,] y, x)."""

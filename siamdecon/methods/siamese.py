@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from siamdecon.expect import expect, expect_counts, expect_one_of
 from siamdecon.files.atomic import check_writable, write_atomically
-from siamdecon.hardware import PRECISIONS, channels_last
+from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
 from siamdecon.methods.base import Method, plain, tier_name
 from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
 from siamdecon.microscope.noise import Noise, mean_response
@@ -63,6 +63,9 @@ class TrainingConfig:
         See `siamdecon.hardware.autocast_dtype`.
     seed : int
         Seed of the patches and masks. (The network's own weights are drawn by whoever builds it.)
+    parts : int
+        Into how many parts each batch is cut, each computed by one thread of a CPU, with batch statistics
+        and a loss of its own. The result depends on it, and not on the number of cores.
     voxel_size : tuple of (float or None), optional
         um along each axis: patches are not turned in a plane of unequal sizes.
 
@@ -92,6 +95,7 @@ class TrainingConfig:
     ema_decay: float = 0.0
     precision: str = "auto"
     seed: int = 0
+    parts: int = 1
     voxel_size: tuple[float | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
@@ -99,7 +103,7 @@ class TrainingConfig:
         expect_one_of(PRECISIONS, precision=self.precision)
         share = 0 < self.mask_percent <= 100
         expect(share, "mask_percent", "a share up to 100", self.mask_percent)
-        counts = ("steps", "batch_size", "patch_size", "halve_every")
+        counts = ("steps", "batch_size", "patch_size", "halve_every", "parts")
         expect_counts(**{name: getattr(self, name) for name in counts})
         rate = self.learning_rate
         expect(0 < rate < math.inf, "learning_rate", "a positive number", rate)
@@ -144,7 +148,8 @@ class SiameseTraining(Training):
         self.layout, decay = channels_last(problem.ndim), config.ema_decay
         model.to(problem.device, memory_format=self.layout).train()
         average = AveragedModel(model, multi_avg_fn=moving_average(decay)) if decay else None
-        super().__init__(model, problem, average, config.precision, scaled=True, seed=config.seed)
+        how = {"precision": config.precision, "seed": config.seed, "parts": config.parts}
+        super().__init__(model, problem, average, scaled=True, **how)
         self.config, self.x = config, problem.x
         self.mean, self.std = float(problem.x.mean()), float(problem.x.std())
         self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
@@ -162,15 +167,18 @@ class SiameseTraining(Training):
         """Return the learning rate of the schedule."""
         return self.config.learning_rate_at(self.step)
 
-    def terms(self) -> dict[str, Tensor]:
-        """Draw patches, hide pixels, and compute the terms of Eq. 1."""
-        weights, unmasked, masked, mask = self.config.weights, None, None, None
-        x = self.patches()  # (n, 1, [z,] y, x)
+    def draw(self) -> tuple[Tensor, ...]:
+        """Draw patches, and hide pixels if a loss needs it: x, J and x_Jc, (n, 1, [z,] y, x) each."""
+        x = self.patches()
+        return (x, *self.hide(x)) if self.config.weights.needs_masked else (x,)
+
+    def terms(self, model: nn.Module, x: Tensor, mask=None, x_masked=None) -> dict[str, Tensor]:
+        """Compute the terms of Eq. 1."""
+        weights, unmasked, masked = self.config.weights, None, None
         if weights.needs_unmasked:
-            unmasked = self.forward(x)
+            unmasked = self.forward(model, x)
         if weights.needs_masked:
-            mask, x_masked = self.hide(x)  # (n, 1, [z,] y, x) each
-            masked = self.forward(x_masked, blur=weights.needs_masked_blur)
+            masked = self.forward(model, x_masked, blur=weights.needs_masked_blur)
             mask = self.g.interior(mask)
         x = self.g.interior(x)
         return composition_loss(weights, x, mask, unmasked, masked, self.mean, self.std)
@@ -198,10 +206,10 @@ class SiameseTraining(Training):
         mask = mask.to(x.device)
         return mask, torch.where(mask, noise.to(x.device), x)
 
-    def forward(self, x: Tensor, blur: bool = True) -> Outputs:
+    def forward(self, model: nn.Module, x: Tensor, blur: bool = True) -> Outputs:
         """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
         with self.autocast():
-            deconvolved = self.model(x.contiguous(memory_format=self.layout))
+            deconvolved = model(x.contiguous(memory_format=self.layout))
         deconvolved = deconvolved.float()
         if not blur:
             return Outputs(self.g.interior(deconvolved), None)
@@ -254,6 +262,7 @@ class SiameseTraining(Training):
                 "name another file, or delete it to start anew"
             )
         self.step, self.history = state["step"], History(state["history"])
+        self.replicas = [self.model]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.adam.load_state_dict(state["adam"])
@@ -262,6 +271,7 @@ class SiameseTraining(Training):
         self.generator.set_state(state["generator"].cpu())
 
 
+@one_thread_each()
 def train(
     model: nn.Module,
     image: np.ndarray,
@@ -340,7 +350,7 @@ def _train(
 #: Of short runs; and the paper's own way, without this package's improvements.
 _SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
 _PAPER = {"average_flips": False, "calibrate": False, "noise": None}
-_LAB = {"features": 16, "momentum": 0.02, **_SHORT}
+_LAB = {"features": 16, "momentum": 0.02, "parts": 4, **_SHORT}
 
 
 @dataclass(frozen=True)
@@ -369,7 +379,7 @@ class Siamese(Method):
     in_windows: ClassVar = True
     sizes: ClassVar = {
         "test": {
-            2: {"features": 4, "steps": 4, "batch_size": 2, "patch_size": 32, **_SHORT},
+            2: {"features": 4, "steps": 4, "batch_size": 2, "patch_size": 32, "parts": 2, **_SHORT},
             3: {"features": 4, "steps": 2, "batch_size": 1, "patch_size": 32, **_SHORT},
         },
         "lab": {

@@ -24,6 +24,8 @@ MASK_DENSITY, INPUT_NOISE = (0.5, 0.05), (0.2, 0.0)
 #: Deviation of the noise added to a gradient, as a share of its own root mean square, at the first step.
 GRADIENT_NOISE = 0.2
 LAMBDA_BOUNDS = 0.1
+#: Into how many parts a batch is cut; without batch normalisation they mean the same as the whole.
+PARTS = 4
 #: For two cores: convolutions of 5 x 5 x 5 take their time.
 _PLANE = {"features": 16, "batch_size": 8, "patch_size": 64}
 _VOLUME = {"features": 8, "batch_size": 2, "patch_size": 32}
@@ -161,7 +163,7 @@ class SSITraining(Training):
 
     def __init__(self, problem: Problem, method: SSI):
         f = seeded(problem.seed, SmallUNet, problem.ndim, method.features).to(problem.device)
-        super().__init__(f, problem)
+        super().__init__(f, problem, parts=PARTS)
         self.problem, self.method, self.clip = problem, method, method.clips(problem)
         self.g = PSFConvolution(problem.psf, problem.ndim)
         self.turns = symmetries(problem.psf, problem.voxel_size)
@@ -179,23 +181,26 @@ class SSITraining(Training):
     def rate(self) -> float:
         """Halve the rate where the loss has stalled."""
         if self.step:
-            value = self.last.item()
+            value = float(self.history.last("total"))
             first = self.smoothed is None
             self.smoothed = value if first else 0.95 * self.smoothed + 0.05 * value
             self.plateau.step(self.smoothed)
         return super().rate()
 
-    def terms(self) -> dict[str, Tensor]:
-        """Hide pixels, and predict them through the PSF."""
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Hide pixels: return what f sees, the target and the mask, (n, 1, [z,] y, x) each."""
         draw = (self.method.patch_size, self.method.batch_size, self.generator, self.turns)
         target = random_patches(self.problem.x, *draw)  # (n, 1, [z,] y, x)
         mask = self._like(target, torch.rand) < _between(MASK_DENSITY, self.left)
         noise = _between(INPUT_NOISE, self.left) * self._like(target, torch.randn)
+        return hide(target, mask) + noise, target, mask
+
+    def terms(self, model: nn.Module, x: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Predict the hidden pixels through the PSF."""
         with self.autocast():
-            estimate = self.model(hide(target, mask) + noise)
+            estimate = model(x)
         data = mean_square(self.g(estimate.float()), target, mask)
-        self.last = data + LAMBDA_BOUNDS * bounds(estimate)
-        return {"total": self.last}
+        return {"total": data + LAMBDA_BOUNDS * bounds(estimate)}
 
     def on_gradients(self) -> None:
         """Add noise to the gradients, less and less of it."""
@@ -210,8 +215,13 @@ class SSITraining(Training):
 
     def estimate(self, x: Tensor) -> Tensor:
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
-        with torch.inference_mode(), self.autocast():
-            return blend(lambda part: self.model(part).float(), x, TILE[x.ndim - 2])
+
+        def f(part: Tensor) -> Tensor:
+            with self.autocast():
+                return self.model(part).float()
+
+        with torch.inference_mode():
+            return blend(f, x, TILE[x.ndim - 2])
 
     def _like(self, x: Tensor, draw) -> Tensor:
         return draw(x.shape, generator=self.generator).to(x.device)

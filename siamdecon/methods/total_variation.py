@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 from siamdecon.expect import expect
-from siamdecon.hardware import keep_freed_memory, to_array, to_tensor
+from siamdecon.files.on_disk import Window
+from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
-from siamdecon.methods.classical import Callback, RichardsonLucy, check_iterations
+from siamdecon.methods.classical import Callback, RichardsonLucy, check_iterations, reach
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.noise import Noise, finest_detail, mean_response, noise_level
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
-from siamdecon.tiles import Estimator
+from siamdecon.tiles import Estimator, bands, within
 
 #: Weight of the total variation, in units of the noise's standard deviation. Chosen once, on the
 #: benchmark's images at the paper's noise.
@@ -77,20 +79,29 @@ class TotalVariation(Method):
             room = start.clamp(min=1)
         with torch.inference_mode(False), torch.enable_grad():
             y, start, room = to_tensor(image, y.device), start.clone(), room.clone()
-            share = (start / room).requires_grad_()
+            share = start / room
+            cuts = bands(image.shape, reach(psf, image.shape, self.padding))
+
+            def gradient(core: Window, window: Window) -> Tensor:
+                """Return the gradient of a band of the objective, by all pixels that it depends on."""
+                part = share[(..., *window)].detach().requires_grad_()
+                x, inside = part * room[(..., *window)], (..., *within(core, window))
+                data = huber_loss(m(g(x))[inside], y[(..., *core)], reduction="sum", delta=delta)
+                total = (data + weight * _variation(x)[inside].sum()) / y.numel()
+                return torch.autograd.grad(total, part)[0]
+
             adam = torch.optim.Adam([share], betas=(0.9, 0.99))
             for i in range(self.iterations):
                 adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / self.iterations))
-                x = share * room  # (1, 1, [z,] y, x)
-                data = torch.nn.functional.huber_loss(m(g(x)), y, delta=delta)
-                adam.zero_grad()
-                (data + weight * _variation(x)).backward()
+                share.grad = torch.zeros_like(share)
+                parts = side_by_side(gradient, *zip(*cuts, strict=True), device=y.device)
+                for (_, window), part in zip(cuts, parts, strict=True):
+                    share.grad[(..., *window)] += part
                 adam.step()
-                with torch.no_grad():
-                    share.clamp_(0, top)
+                share.clamp_(0, top)
                 if watch and watch.callback:
                     watch.report(i + 1, to_array(share * room))
-        return (share * room).detach()
+        return share * room
 
 
 def total_variation(
@@ -159,9 +170,9 @@ def total_variation(
 
 
 def _variation(x: Tensor) -> Tensor:
-    """Mean length of the gradient of `x`, shape (1, 1, [z,] y, x), rounded off at 0."""
+    """Length of the gradient of `x` at each pixel, shape (1, 1, [z,] y, x), rounded off at 0."""
     square = torch.full_like(x, 1e-4)
     for axis in range(2, x.ndim):
         last = x.narrow(axis, x.shape[axis] - 1, 1)
         square = square + torch.diff(x, dim=axis, append=last).square()
-    return square.sqrt().mean()
+    return square.sqrt()

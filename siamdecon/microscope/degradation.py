@@ -3,11 +3,12 @@
 import numpy as np
 
 from siamdecon.expect import Words, expect
-from siamdecon.hardware import to_array, to_tensor
+from siamdecon.hardware import one_thread_each, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import PAPER_2D, Noise, add_noise, mean_response
 
 
+@one_thread_each()
 def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     """Convolve an image with a kernel, with zeros beyond the border.
 
@@ -29,6 +30,7 @@ def blur(clean: np.ndarray, psf: np.ndarray) -> np.ndarray:
     return to_array(g(to_tensor(clean, "cpu")))
 
 
+@one_thread_each()
 def residual(estimate, noisy, psf, noise: Noise | None = None) -> np.ndarray:
     """Return the residual of an estimate: the measurement minus the blurred estimate.
 

@@ -133,14 +133,15 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
         return lambda x: x
     expect(isinstance(noise, Noise), "noise", "a Noise or None", noise)
     low, high, bins = -0.5, 1.5, 2000
-    table = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1))).float()
+    knots = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1)))
+    value, slope = knots[:-1].float(), knots.diff().float()
 
     def response(x: Tensor) -> Tensor:
-        place = (x - low) / (high - low) * bins
-        left = place.detach().nan_to_num().clamp(0, bins - 1).long()
-        values = table.to(x)
+        place = (x - low) * (bins / (high - low))
+        left = place.detach().nan_to_num().clamp(0, bins - 1).int()
         # interpolates between the knots and extrapolates beyond them
-        return torch.lerp(values[left], values[left + 1], place - left)
+        at, rise = (table.to(x).index_select(0, left.flatten()) for table in (value, slope))
+        return torch.addcmul(at.view_as(x), rise.view_as(x), place - left)
 
     return response
 

@@ -1,5 +1,6 @@
 """Restore a whole image with a trained network: the unmasked pass, without the PSF."""
 
+import copy
 import warnings
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from siamdecon.expect import expect, expect_one_of
-from siamdecon.hardware import channels_last, to_array, to_tensor
+from siamdecon.hardware import channels_last, one_thread_each, side_by_side, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.patches import symmetries
@@ -23,6 +24,7 @@ from siamdecon.tiles import STITCHES, Estimator
 _LAYERS_ALIVE = 8
 
 
+@one_thread_each()
 def predict(
     run: Training,
     image: np.ndarray,
@@ -134,16 +136,13 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
     callable
         Maps (1, 1, [z,] y, x) to the same shape, both in units of the image.
     """
-    network, stride = run.average, getattr(run.model, "stride", 1)
+    # a copy, since a training may go on
+    network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
 
     def f(x: Tensor) -> Tensor:
-        was_training = network.training
-        network.eval()
         with run.autocast():
-            y = network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
-        network.train(was_training)
-        return y
+            return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
 
     def restore(image: Tensor) -> Tensor:
         x = (image.to(run.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
@@ -159,9 +158,11 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
 
 def average_turns(f: Callable[[Tensor], Tensor], x: Tensor, turns: list) -> Tensor:
     """Average f over turns of `x`, each turned back, shape (n, c, [z,] y, x)."""
-    return sum(turn.undo(f(turn(x))) for turn in turns) / len(turns)
+    estimates = side_by_side(lambda turn: turn.undo(f(turn(x))), turns, device=x.device)
+    return sum(estimates) / len(turns)
 
 
+@one_thread_each()
 def guess(run: Training, part: np.ndarray) -> np.ndarray:
     """Restore a part of the image with a network in training, and leave the training as it is.
 

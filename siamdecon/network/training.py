@@ -1,5 +1,6 @@
 """The one training loop: it takes steps of Adam and knows nothing of the network or the loss."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from siamdecon.hardware import autocast_dtype, keep_freed_memory
+from siamdecon.hardware import autocast_dtype, keep_freed_memory, one_thread_each, side_by_side
 from siamdecon.problem import Problem
 
 _taken = 0
@@ -110,6 +111,10 @@ class History:
         """Return the names of the recorded terms, "total" first."""
         return tuple(self._terms)
 
+    def last(self, name: str) -> Tensor:
+        """Return a term of the last step."""
+        return self._terms[name][-1]
+
     def state(self) -> dict[str, Tensor]:
         """Return the terms as tensors on the CPU, for a checkpoint."""
         return {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
@@ -118,8 +123,11 @@ class History:
 class Training:
     """A run in progress, as a callback sees it, and its result when it is done.
 
-    A subclass says what is trained: it makes `adam` and defines `terms`, and may define `rate`,
-    `on_gradients` and `on_step`.
+    A subclass says what is trained: it makes `adam` and defines `draw` and `terms`, and may define
+    `rate`, `on_gradients` and `on_step`.
+
+    Each batch is cut into the same parts on every machine, each is computed by one thread, and the
+    gradients are summed in a fixed order: a result does not depend on the number of cores.
 
     Parameters
     ----------
@@ -134,9 +142,13 @@ class Training:
         Whether the loss is scaled where convolutions run in float16.
     seed : int, optional
         Of the patches and masks; the problem's unless given.
+    parts : int
+        Into how many parts a batch is cut at most; batch normalisation sees one at a time.
 
     Attributes
     ----------
+    replicas : list of nn.Module
+        `model` and its twins, one for each part, with the same weights and gradients of their own.
     history : History
     step : int
         Number of steps done.
@@ -149,8 +161,10 @@ class Training:
     ...     def __init__(self, model, problem):
     ...         super().__init__(model, problem)
     ...         self.adam = torch.optim.Adam(model.parameters(), 0.1)
-    ...     def terms(self):
-    ...         return {"total": self.model.weight.square().sum()}
+    ...     def draw(self):
+    ...         return (torch.ones(4, 1),)
+    ...     def terms(self, model, x):
+    ...         return {"total": model(x).square().mean()}
     >>> problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu")
     >>> Halving(nn.Linear(1, 1), problem).run(3, Watch(lambda run: print(run.step, end=" ")))
     1 2 3
@@ -166,6 +180,7 @@ class Training:
         precision: str = "auto",
         scaled: bool = False,
         seed: int | None = None,
+        parts: int = 1,
     ):
         keep_freed_memory()
         self.model, self.average, self.device = model, average or model, problem.device
@@ -175,9 +190,14 @@ class Training:
         seed = problem.seed if seed is None else seed
         self.generator = torch.Generator().manual_seed(seed)
         self.history, self.step, self.interrupted = History(), 0, False
+        self.parts, self.replicas = parts, [model]
 
-    def terms(self) -> dict[str, Tensor]:
-        """Draw a batch and return the terms of the loss, "total" first."""
+    def draw(self) -> tuple[Tensor, ...]:
+        """Draw a batch: what `terms` takes, each with the patches along its first axis."""
+        raise NotImplementedError
+
+    def terms(self, model: nn.Module, *batch: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss for a part of a batch, "total" first; each is a mean."""
         raise NotImplementedError
 
     def rate(self) -> float:
@@ -195,22 +215,34 @@ class Training:
         """Return the context in which the network computes."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
+    @one_thread_each()
     def take_step(self) -> None:
         """Compute the loss and its gradients, and let Adam take a step."""
         global _taken
         for group in self.adam.param_groups:
             group["lr"] = self.rate()
-        terms = self.terms()
-        self.adam.zero_grad()
-        self.scaler.scale(terms["total"]).backward()
+        batch = self.draw()
+        n = min(self.parts, len(batch[0]))
+        self.replicas += [_twin(self.model) for _ in range(n - len(self.replicas))]
+        parts = [tensor.tensor_split(n) for tensor in batch]
+        shares = [len(part) / len(batch[0]) for part in parts[0]]
+        terms = side_by_side(self._learn, self.replicas, shares, *parts, device=self.device)
+        _meet(self.replicas, shares)
         self.on_gradients()
         self.scaler.step(self.adam)
         self.scaler.update()
         if self.average is not self.model:
             self.average.update_parameters(self.model)
-        self.history.record(terms)
+        self.history.record({name: sum(part[name] for part in terms) for name in terms[0]})
         self.step += 1
         _taken += 1
+
+    def _learn(self, model: nn.Module, share: float, *part: Tensor) -> dict[str, Tensor]:
+        """Compute the gradients of a part of a batch; return its share of each term."""
+        model.zero_grad()
+        terms = self.terms(model, *part)
+        self.scaler.scale(share * terms["total"]).backward()
+        return {name: share * term.detach() for name, term in terms.items()}
 
     def run(self, steps: int, watch: Watch) -> None:
         """Train until `steps` steps are done; KeyboardInterrupt ends the run early."""
@@ -227,6 +259,30 @@ class Training:
         """Describe the run for the record of a result."""
         precision = str(self.dtype or torch.float32).removeprefix("torch.")
         return dict(precision=precision, steps_done=self.step, interrupted=self.interrupted)
+
+
+def _twin(model: nn.Module) -> nn.Module:
+    """Return a copy with the model's own weights, and gradients and batch statistics apart."""
+    twin = copy.deepcopy(model)
+    for theirs, ours in zip(twin.parameters(), model.parameters(), strict=True):
+        theirs.data = ours.data
+    return twin
+
+
+def _meet(replicas: list[nn.Module], shares: list[float]) -> None:
+    """Sum the gradients into the first replica's, and give all the mean of their batch statistics."""
+    weights = zip(*(replica.parameters() for replica in replicas), strict=True)
+    used = [same for same in weights if same[0].grad is not None]
+    statistics = zip(*(replica.buffers() for replica in replicas), strict=True)
+    kept = [same for same in statistics if same[0].is_floating_point()]
+    means = [same[0].clone() for same in kept]
+    for i, share in enumerate(shares[1:], start=1):
+        torch._foreach_add_([same[0].grad for same in used], [same[i].grad for same in used])
+        if kept:  # what has not changed stays as it is, to the bit
+            change = torch._foreach_sub([same[i] for same in kept], [same[0] for same in kept])
+            torch._foreach_add_(means, change, alpha=share)
+    for i in range(len(shares) if kept else 0):
+        torch._foreach_copy_([same[i] for same in kept], means)
 
 
 def moving_average(decay: float) -> Callable:

@@ -9,7 +9,7 @@ import torch
 
 from siamdecon import deconvolve, load_sample
 from siamdecon.files.phantoms import filaments
-from siamdecon.hardware import to_array
+from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS
 from siamdecon.methods.base import TIERS
 from siamdecon.network.training import Watch
@@ -33,6 +33,7 @@ def restore(method, n_dim=2, **options):
     return deconvolve(IMAGE[n_dim], PSF[n_dim], method, progress=False, **options)
 
 
+@one_thread_each()
 def fitted(method, n_dim, **options):
     problem = Problem.look(IMAGE[n_dim], PSF[n_dim], device="cpu")
     return METHODS[method].of_tier("test", n_dim, options).fit(problem, Watch()), problem
@@ -56,6 +57,7 @@ def test_another_seed_matters_where_something_is_trained(method):
 
 @EACH
 @BOTH
+@one_thread_each()
 def test_its_estimator_is_what_the_one_call_uses(method, n_dim):
     estimator, problem = fitted(method, n_dim)
     with torch.inference_mode():
@@ -236,3 +238,18 @@ def test_a_seed_is_any_whole_number(seed):
 def test_a_seed_that_is_none(seed):
     with pytest.raises(ValueError, match="seed: expected a whole number of 0 or more"):
         restore("ssi", seed=seed)
+
+
+@EACH
+@BOTH
+def test_the_image_is_the_same_on_any_number_of_threads(method, n_dim):
+    """Issue: "on a CPU the same seed gives the same image" was false across thread counts."""
+    before, found = torch.get_num_threads(), {}
+    try:
+        for threads in (1, 2, 3, 4, 8):
+            torch.set_num_threads(threads)
+            found[threads] = restore(method, n_dim).image
+    finally:
+        torch.set_num_threads(before)
+    for threads, image in found.items():
+        np.testing.assert_array_equal(image, found[1], err_msg=f"{threads} threads")

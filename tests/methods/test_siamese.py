@@ -232,7 +232,7 @@ def test_known_noise_puts_its_mean_into_the_loss():
     run = begin(config)
     x = run.patches()
     with torch.no_grad():
-        out = run.forward(x)
+        out = run.forward(run.model, x)
         f = run.model(x) * run.std + run.mean
     expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
     got = out.expected * run.std + run.mean

@@ -25,8 +25,11 @@ class Line(Training):
     def rate(self):
         return 0.5 / (1 + self.step)
 
-    def terms(self):
-        far = (self.model.weight - 3).square().sum()
+    def draw(self):
+        return (torch.ones(4, 1),)
+
+    def terms(self, model, x):
+        far = (model(x) - 3 * x).square().mean()
         return {"total": 2 * far, "far": far}
 
     def on_gradients(self):
@@ -100,3 +103,64 @@ def test_the_draws_have_the_problems_seed_or_their_own():
     assert torch.equal(draw(Line()), torch.rand(3, generator=torch.Generator().manual_seed(5)))
     own = torch.rand(3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(draw(Line(seed=0)), own)
+
+
+class Batches(Training):
+    """A small network with batch normalisation, fitted to fixed batches."""
+
+    def __init__(self, parts, norm=True):
+        torch.manual_seed(0)
+        layers = [nn.Linear(3, 5), nn.BatchNorm1d(5)] if norm else [nn.Linear(3, 5)]
+        model = nn.Sequential(*layers, nn.Tanh(), nn.Linear(5, 1))
+        problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu")
+        super().__init__(model, problem, parts=parts)
+        self.adam = torch.optim.Adam(model.parameters(), 0.1)
+
+    def draw(self):
+        x = torch.randn(10, 3, generator=self.generator)
+        return x, x.square().sum(dim=1, keepdim=True)
+
+    def terms(self, model, x, y):
+        return {"total": (model(x) - y).square().mean(), "mean": y.mean()}
+
+
+def test_parts_without_batch_statistics_are_the_whole_batch():
+    """Parts of 10 in 4 are 3, 3, 2 and 2: each counts by its size."""
+    whole, parts = Batches(1, norm=False), Batches(4, norm=False)
+    for run in (whole, parts):
+        run.run(5, Watch())
+    for name in ("total", "mean"):
+        np.testing.assert_allclose(parts.history[name], whole.history[name], rtol=1e-4)
+    for ours, theirs in zip(parts.model.parameters(), whole.model.parameters(), strict=True):
+        # gradients that differ by rounding move Adam's steps by as little, apart from those near 0
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_batch_statistics_are_the_mean_of_the_parts():
+    run, (x, _) = Batches(2), Batches(2).draw()
+    first = run.model[0](x).detach()
+    run.take_step()
+    halves = first.split(5)
+    norm = run.model[1]
+    mean = sum(half.mean(dim=0) for half in halves) / 2
+    variance = sum(half.var(dim=0) for half in halves) / 2
+    torch.testing.assert_close(norm.running_mean, norm.momentum * mean)
+    torch.testing.assert_close(norm.running_var, 1 - norm.momentum + norm.momentum * variance)
+    for twin in run.replicas:
+        assert torch.equal(twin[1].running_mean, norm.running_mean)
+        assert twin[0].weight.data_ptr() == run.model[0].weight.data_ptr()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_training_is_the_same_on_any_number_of_threads(parts):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            torch.set_num_threads(threads)
+            run = Batches(parts)
+            run.run(5, Watch())
+            found.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found[1:])
