@@ -97,6 +97,8 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
 
     Examples
     --------
+    Introduced in notebook 08.
+
     >>> rng = np.random.default_rng(0)
     >>> counts = 100 + 4 * rng.poisson(np.linspace(5, 50, 128), (128, 128))
     >>> spot = np.zeros((9, 9)); spot[4, 6] = 1
