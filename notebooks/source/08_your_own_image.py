@@ -28,6 +28,7 @@ from siamdecon import (
     Noise,
     deconvolve,
     degrade,
+    inspect,
     load_sample,
     read_image,
     score,
@@ -36,7 +37,7 @@ from siamdecon import (
 )
 from siamdecon.lab import Question, checks, gallery, lines, predictions
 from siamdecon.methods import tier_name
-from siamdecon.microscope import estimate_noise, gibson_lanni, noise_level, residual
+from siamdecon.microscope import gibson_lanni, noise_level, residual
 from siamdecon.network import blend, predict, steps_taken
 
 # %% [markdown]
@@ -127,32 +128,49 @@ assert np.allclose(centre, middle, atol=1e-3)
 assert image.voxel_size == (0.406, 0.406) and image.dtype == np.uint16
 
 # %% [markdown]
-# ## Checks before the restoration
+# ## What the package sees in your file
 #
-# Check four things: the range, the share of pixels at its ends, the noise level, and whether
-# the image looks clipped. An overexposed copy, clipped at 700 counts, is checked for comparison.
-
+# `inspect` looks at an image and its kernel as `deconvolve` does, and restores nothing. On the command line,
+# `siamdecon inspect cells.tif --psf psf.tif` prints the same.
 
 # %%
-def inspect(counts):
-    low, high = int(counts.min()), int(counts.max())
-    ends = [float(np.mean(counts == end)) for end in (low, high)]
-    clipped = estimate_noise((counts - low) / (high - low))
-    print(f"{low} to {high}; at the ends {ends[0]:.2%}, {ends[1]:.2%}; ", end="")
-    print(f"noise {noise_level(counts):.1f} counts; clipped: {clipped is not None}")
-    return ends[1]
+seen = inspect(image, psf)
+print(seen)
 
+# %% [markdown]
+# - **image**: the shape, the axes and the voxel size. If the axes are wrong, planes are taken for channels. If the
+#   voxel size is unknown, so is the pixel size that a computed PSF needs.
+# - **range**: these two counts become 0 and 1. The lowest is taken for "no light"; here it lies below the
+#   camera's offset of 300, because noise reaches below the offset.
+# - **noise**: its standard deviation, in counts. Noise of photons grows with the signal, and its variance then tells
+#   what one photon counts. Here the camera's own noise outweighs it, so no number is given.
+# - **clipping**: whether the noise is cut off at the lowest or the highest count. What is cut off was not measured.
+# - **defects**: hot or dead pixels. They are left out, so that they do not stretch the range.
+# - **psf**: the kernel's shape and width. Detail much finer than that width is not in the image.
+#
+# What stands in the way of a good result follows in lines that begin with `mind`. Two faulty inputs show it:
+# a kernel that is two pixels off the centre, and a copy of the image that is overexposed, clipped at 700 counts.
 
-saturated = [inspect(image.data), inspect(np.minimum(image.data, 700))]
+# %%
+off_centre = inspect(image, np.roll(psf, 2, axis=1))
+print(*off_centre.findings, sep="\n")
+
+# %%
+overexposed = np.minimum(image.data, 700)
+print("clipped:", seen.clipping, "and", inspect(overexposed).clipping)
+saturated = [np.mean(counts == counts.max()) for counts in (image.data, overexposed)]
+print(f"pixels at the highest count: {saturated[0]:.2%} and {saturated[1]:.2%}")
 
 # %% tags=["hide-cell"]
 true_noise = 900 * 0.05
 assert saturated[0] < 0.001 < 0.005 < saturated[1]
-assert 0.95 < noise_level(image.data) / true_noise < 1.15
+assert 0.95 < seen.noise / true_noise < 1.15
+assert not seen.clipping and inspect(overexposed).clipping == "white"
+assert not seen.findings and "+2.0 pixels off the centre along x" in off_centre.findings[0]
 
 # %% [markdown]
 # Many pixels at the highest count mean light that was not measured. No method can recover it: use a shorter
-# exposure. A few hot pixels also stretch the range; a median filter removes them first.
+# exposure.
 #
 # The functions that `deconvolve` calls expect values in $[0, 1]$, and raise an error otherwise:
 
@@ -480,7 +498,7 @@ assert (in_tiles - resumed.image)[inner].std() < difference.std()
 # ## Summary
 #
 # - `read_image` keeps counts, axes and voxel size; the PSF takes its pixel size from there.
-# - Check range, ends and noise before the restoration: saturated light is lost.
+# - `inspect` the image and the kernel before the restoration: saturated light is lost.
 # - Without the truth: own residual, held-out residual, agreement. Each misses some failures.
 # - Tiles overlap and are blended with pyramid weights; without overlap they leave seams.
 # - `save` keeps the voxel size and writes every setting; the command line does the same.

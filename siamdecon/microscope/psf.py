@@ -12,7 +12,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.special import j0, j1, jv
 
-from siamdecon.expect import expect
+from siamdecon.expect import Words, expect
 
 #: Plausible lengths in um; others are in another unit.
 _LENGTHS = {
@@ -22,6 +22,8 @@ _LENGTHS = {
     "defocus": (-100, 100),
     "depth": (0, 1000),
 }
+#: Plausible distance of a plane from the middle one, in wavelengths: time grows with it, a node a radian.
+_REACH = 5000
 #: Side of the kernel that counts as having all light.
 _WHOLE = 255
 
@@ -98,6 +100,12 @@ class Microscope:
             expect(
                 least <= value <= most, name, length, value, "is it in nanometres, or in metres?"
             )
+        most = _REACH * self.wavelength / max(self.planes // 2, 1)
+        steps = (
+            f"steps of at most {most:g} um for {self.planes} planes, to {_REACH} wavelengths away"
+        )
+        found = Words(f"{self.z_step:g} um with a wavelength of {self.wavelength:g} um")
+        expect(self.z_step <= most, "z_step", steps, found, "are both in micrometres?")
         sample_index = self.index if self.sample_index is None else self.sample_index
         expect(self.index >= 1, "index", "a refractive index of at least 1", self.index)
         expect(sample_index >= 1, "sample_index", "at least 1", sample_index)
@@ -166,7 +174,7 @@ def gibson_lanni(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     path = z[:, None] * in_immersion + m.depth * (in_sample - n / n_s * in_immersion)  # (z, rho)
     pupil = np.exp(1j * k * path) * rho * weight  # (z, rho)
     intensity = np.abs(pupil @ j0(k * aperture * np.outer(rho, r))) ** 2  # (z, r)
-    return _kernel(m, n_dim, lambda radii, plane: np.interp(radii, r, plane), intensity)
+    return _kernel(m, n_dim, lambda radii: [np.interp(radii, r, plane) for plane in intensity])
 
 
 def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
@@ -213,12 +221,14 @@ def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     common = np.sqrt(cos) * sin * alpha * weight  # (theta,)
     phase = np.exp(1j * k * z[:, None] * cos) * common  # (z, theta)
 
-    def intensity(radii: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    def intensity(radii: np.ndarray) -> list[np.ndarray]:
         x = k * np.outer(sin, radii)  # (theta, r)
         terms = ((1, 1 + cos, j0(x)), (2, sin, j1(x)), (1, 1 - cos, jv(2, x)))
-        return sum(count * np.abs((plane * w) @ bessel) ** 2 for count, w, bessel in terms)
+        return [
+            sum(c * np.abs((plane * w) @ bessel) ** 2 for c, w, bessel in terms) for plane in phase
+        ]
 
-    return _kernel(m, n_dim, intensity, phase)
+    return _kernel(m, n_dim, intensity)
 
 
 def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
@@ -339,11 +349,11 @@ def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:
     return ((first + (nodes + 1) / 2) / parts).ravel(), np.tile(weights / 2 / parts, parts)
 
 
-def _kernel(m: Microscope, n_dim: int, profile: Callable, planes: np.ndarray) -> np.ndarray:
-    """Turn a radial profile, a function of (radii, plane), into a kernel; each radius is evaluated once."""
+def _kernel(m: Microscope, n_dim: int, profiles: Callable) -> np.ndarray:
+    """Turn the radial profiles of planes into a kernel; each radius is evaluated once."""
     radii, where = np.unique(m.radii().round(9), return_inverse=True)
     shape = m.size, m.size
-    return _normalised(np.stack([profile(radii, p)[where].reshape(shape) for p in planes]), n_dim)
+    return _normalised(np.stack([p[where].reshape(shape) for p in profiles(radii)]), n_dim)
 
 
 def _normalised(stack: np.ndarray, n_dim: int) -> np.ndarray:

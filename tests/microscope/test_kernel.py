@@ -1,5 +1,6 @@
 """Which kernels are accepted, which are refused, and that each message says how to mend it."""
 
+import itertools
 import re
 import warnings
 
@@ -145,13 +146,15 @@ def spot(n, at, sigma=2.0):
 
 @pytest.mark.parametrize("method", ["richardson_lucy", "wiener", "total_variation"])
 @pytest.mark.parametrize("n", [32, 33])
-def test_a_bead_comes_back_where_it_was(method, n):
+@pytest.mark.parametrize("off", [0, 0.5, -1.3])
+def test_a_bead_comes_back_where_it_was(method, n, off):
     """imagej-ops#550, ip_diffim#147: a kernel of even size shifted the result by a pixel."""
     bead = gaussian_filter(np.pad([[1000.0]], ((31, 32), (33, 30))), 1.5)
     image = 10 + gaussian_filter(bead, 2.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        restored = deconvolve(image, spot(n, n // 2), method).image.astype(float)
+        psf = spot(n, n // 2 + off)
+        restored = deconvolve(image, psf, method, center_psf=bool(off)).image.astype(float)
     restored[restored < 0.3 * restored.max()] = 0
     assert center_of_mass(restored) == pytest.approx((31, 33), abs=0.1)
 
@@ -177,30 +180,89 @@ def test_a_kernel_with_its_centre_in_the_corner_is_moved_on_request():
     np.testing.assert_allclose(centered(corner), np.fft.fftshift(corner), atol=1e-15)
 
 
-@pytest.mark.parametrize("side", [17, 65])
 @pytest.mark.parametrize("noise", [0, 3])
-def test_the_background_of_a_measured_kernel_is_said_and_taken_off(side, noise):
+def test_the_background_of_a_measured_kernel_is_said_and_taken_off(noise):
     """stitching-spark#6: RMSE 54 in place of 14 (Lucy-Richardson), 457 in place of 7 (Wiener)."""
-    truth = np.pad(paper_psf(2), (side - 17) // 2)
+    truth = np.pad(paper_psf(2), 24)
     counts = (
         100 + 1000 * truth / truth.max() + np.random.default_rng(0).normal(0, noise, truth.shape)
     )
-    share = 100 * counts.size / counts.sum()
     with pytest.warns(UserWarning, match="a background with"):
         Problem.look(np.eye(80), counts)
-    assert f"{share:.0%}"[0] in prepare_psf(counts / counts.sum(), (80, 80))[1][0]
     psf, findings = prepare_psf(counts, (80, 80), subtract_background=True)
     assert findings == []
-    # 17 pixels end where the kernel still has 3 % of its light; and what lies below three deviations of
-    # the noise can't be told from the background
-    assert np.abs(psf - truth).sum() < (0.01 if side == 65 else 0.07) + 0.04 * noise
+    # what lies below three deviations of the noise can't be told from the background
+    assert np.abs(psf - truth).sum() < 0.01 + 0.04 * noise
     assert without_background(counts).min() == 0
 
 
-def test_a_kernel_that_is_too_small_for_its_light_is_said_to_be():
-    psf = gibson_lanni(Microscope(na=1.2, pixel_size=0.1, defocus=3.0, size=17))
-    (finding,) = prepare_psf(psf, (64, 64))[1]
-    assert "it is too small for its light" in finding
+@pytest.mark.parametrize("photons", [None, 4000], ids=["exact", "counts"])
+@pytest.mark.parametrize("level", [0.005, 0.1, 1, 3, 10])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        spot(33, 16),
+        spot(32, 16),
+        spot(17, 8, 1.5),
+        spot(17, 8)[:, 8, None, None] * spot(33, 16),
+        gibson_lanni(Microscope(na=1.2, pixel_size=0.1, size=33)),
+    ],
+    ids=["odd", "even", "small", "3D", "optics"],
+)
+def test_a_background_of_any_brightness_is_said_with_its_share(kernel, level, photons):
+    peak = kernel / kernel.max()
+    measured = peak + level
+    if photons:
+        measured = np.random.default_rng(1).poisson(photons * measured) / photons
+    (finding,) = prepare_psf(measured / measured.sum(), (80,) * kernel.ndim)[1]
+    share = float(re.search(r"a background with (\d+)% of all light", finding)[1]) / 100
+    # rounded to a percent; counts: five deviations of the mean of n pixels, a fifth of them corners
+    error = 5 * np.sqrt(level / photons / (0.2 * kernel.size)) / measured.mean() if photons else 0
+    # the optics' own light in the corners can't be told from background
+    own = np.quantile(peak, 0.2)
+    assert abs(share - level / measured.mean()) < 0.006 + error + own / measured.mean()
+    assert "subtract_psf_background=True takes it off" in finding
+    if not photons:
+        left = without_background(measured).sum() / peak.sum()
+        assert left == pytest.approx(1, abs=0.01 + own / peak.mean())
+
+
+def computed():
+    """600 kernels: in focus and out of it, much larger than their light and much smaller."""
+    for na, index in ((0.3, 1), (0.5, 1), (0.8, 1), (1.0, 1.33), (1.2, 1.33), (1.45, 1.518)):
+        for pixel_size, wavelength in itertools.product((0.03, 0.065, 0.1, 0.2, 0.4), (0.45, 0.8)):
+            for model, n_dim, defocus in (
+                (gibson_lanni, 2, 0),
+                (gibson_lanni, 2, 1),
+                (gibson_lanni, 2, 3),
+                (gaussian, 2, 0),
+                (gibson_lanni, 3, 0.5),
+            ):
+                optics = Microscope(
+                    na=na,
+                    index=index,
+                    pixel_size=pixel_size,
+                    wavelength=wavelength,
+                    defocus=defocus,
+                    size=65,
+                    planes=9,
+                )
+                whole = model(optics, n_dim)
+                for n in (5, 7, 9, 11, 13, 17, 21, 33, 65):
+                    psf = whole[..., 32 - n // 2 : 33 + n // 2, 32 - n // 2 : 33 + n // 2]
+                    yield psf / psf.sum()
+
+
+def test_no_computed_kernel_has_a_background_and_those_cut_too_small_are_said_to_be():
+    kernels, cut = 0, 0
+    for psf in computed():
+        findings = " ".join(prepare_psf(psf, (80,) * psf.ndim)[1])
+        assert "background" not in findings
+        rim = np.concatenate([psf[..., [0, -1], :].ravel(), psf[..., 1:-1, [0, -1]].ravel()])
+        small = 0.05 <= np.median(rim) / psf.max() <= 0.999
+        assert ("too small for its light" in findings) == small
+        kernels, cut = kernels + 1, cut + small
+    assert kernels == 2700 and cut > 500
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (12, 13), (5, 64)])

@@ -338,6 +338,14 @@ def test_aperture_beyond_the_sample_index_is_refused():
     Microscope(na=1.4, index=1.518)
 
 
+def test_planes_that_would_take_minutes_are_refused_with_the_step_that_is_wrong():
+    """99 um with a wavelength of 0.1 um: the integral had 71 000 nodes, and took 20 s."""
+    with pytest.raises(ValueError, match=r"^z_step: expected .*62\.5 um.* got 99 um .*of 0\.1 um"):
+        Microscope(wavelength=0.1, z_step=99)
+    Microscope(wavelength=0.1, z_step=62.5)
+    Microscope(wavelength=0.1, z_step=99, planes=1)
+
+
 def test_numpy_numbers_are_accepted():
     m = Microscope(
         na=np.float32(0.5), size=np.int64(5), planes=np.int8(3), sample_index=np.float64(1.4)

@@ -1,0 +1,60 @@
+"""What one photon counts is told within 20 %, or not at all."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from siamdecon import inspect
+
+
+def grid(shape, mean):
+    """Lines of 4 pixels every 16, blurred, brighter downwards and in the middle planes."""
+    lines = (np.arange(shape[-1]) % 16 < 4) * np.linspace(0.4, 1, shape[-2])[:, None]
+    planes = np.exp(-0.5 * np.linspace(-2, 2, 21) ** 2)[:, None, None]
+    signal = 0.1 + gaussian_filter(lines, 1.5, mode="wrap") * (planes if len(shape) == 3 else 1)
+    return mean * signal / signal.mean()
+
+
+SHAPES = pytest.mark.parametrize("shape", [(512, 512), (21, 150, 150)], ids=["2D", "3D"])
+
+
+@SHAPES
+@pytest.mark.parametrize("offset", [0, 100])
+@pytest.mark.parametrize("gain", [1, 4, 0.5])
+@pytest.mark.parametrize("mean", [1, 2, 5, 20, 100])
+def test_a_photon_counts_its_gain(mean, gain, offset, shape):
+    """Of 1 to 8 counts the median of absolute values is a whole number, whatever the noise."""
+    image = offset + gain * np.random.default_rng(1).poisson(grid(shape, mean))
+    image = image.astype("float32" if gain < 1 else "uint8" if image.max() < 256 else "uint16")
+    assert inspect(image).gain == pytest.approx(gain, rel=0.2)
+
+
+@SHAPES
+def test_the_offset_may_lie_above_the_darkest_value_and_a_camera_may_add_its_own_noise(shape):
+    rng = np.random.default_rng(2)
+    image = rng.normal(100 + 2 * rng.poisson(grid(shape, 20)), 4).astype(np.float32)
+    assert inspect(image).gain == pytest.approx(2, rel=0.2)
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda signal, rng: rng.poisson(np.full_like(signal, 20)),
+        lambda signal, rng: rng.normal(signal, 3),
+        lambda signal, rng: rng.normal(signal, 10).clip(0),
+        lambda signal, rng: gaussian_filter(rng.poisson(signal) * 1.0, 0.7),
+        lambda signal, rng: np.rint(1 + rng.poisson(signal / 2) / 8).astype(np.uint8),
+    ],
+    ids=["flat", "camera noise", "clipped", "smoothed", "averaged and rounded"],
+)
+def test_it_is_not_told_where_it_cannot_be(measure, shape):
+    seen = inspect(measure(grid(shape, 20), np.random.default_rng(3)))
+    assert seen.gain is None
+    assert "a photon's count can't be told" in str(seen)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64, 64), (2, 40, 40), (3, 40, 40), (5, 9, 9)])
+def test_small_images_are_looked_at_too(shape):
+    gain = inspect(np.random.default_rng(0).poisson(10, shape)).gain
+    assert gain is None
