@@ -228,7 +228,7 @@ def test_a_background_of_any_brightness_is_said_with_its_share(kernel, level, ph
 
 
 def computed():
-    """600 kernels: in focus and out of it, much larger than their light and much smaller."""
+    """2700 kernels: in focus and out of it, much larger than their light and much smaller."""
     for na, index in ((0.3, 1), (0.5, 1), (0.8, 1), (1.0, 1.33), (1.2, 1.33), (1.45, 1.518)):
         for pixel_size, wavelength in itertools.product((0.03, 0.065, 0.1, 0.2, 0.4), (0.45, 0.8)):
             for model, n_dim, defocus in (
