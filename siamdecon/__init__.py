@@ -16,7 +16,7 @@ from siamdecon._version import __version__
 from siamdecon.files.images import read_image, write_image
 from siamdecon.files.samples import load_benchmark, load_sample, load_volume
 from siamdecon.hardware import limit_threads
-from siamdecon.inspection import inspect
+from siamdecon.inspection import compare, inspect
 from siamdecon.methods.classical import richardson_lucy, wiener
 from siamdecon.methods.siamese import TrainingConfig, train
 from siamdecon.methods.total_variation import total_variation
@@ -44,6 +44,7 @@ __all__ = [
     "UNet",
     "__version__",
     "affine_score",
+    "compare",
     "deconvolve",
     "deconvolve_file",
     "degrade",

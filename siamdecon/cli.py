@@ -15,8 +15,9 @@ from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE, cast
 from siamdecon.files.tiff import write_tiff
-from siamdecon.inspection import inspect
+from siamdecon.inspection import compare, inspect
 from siamdecon.methods import METHODS
+from siamdecon.methods.auto import CANDIDATES
 from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
 from siamdecon.problem import Problem
@@ -72,30 +73,20 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
     p.add_argument("--scene", metavar="N", type=int, help="which image of a file with several")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
-    p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
-    p.add_argument("--seed", type=int, default=0)
+    _add_common(p)
     p.add_argument("--steps", type=int, help="training steps, in place of the tier's")
     p.add_argument("--iterations", type=int, help="of a classical method")
     median = {"action": "store_const", "const": "median", "dest": "prefilter"}
     p.add_argument("--median", **median, help="3 x 3 median filter before Lucy-Richardson")
-    levels = "black and white level of the camera; none where it does not cut. Found unless given"
-    limits = {"nargs": 2, "type": _level, "metavar": ("BLACK", "WHITE"), "help": levels}
-    p.add_argument("--limits", **limits)
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
-    p.add_argument("--device", help="cpu or cuda")
     dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
     p.add_argument("--dtype", help=dtype)
     always = "from 2^28 pixels on it is anyway"
     windows = f"leave the image on disk and restore it window by window; {always}"
     p.add_argument("--on-disk", action="store_true", help=windows)
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
-    p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
-    kernel = _add_kernel(p)
-    to_middle = "move the kernel's centre of light to its centre"
-    kernel.add_argument("--center-psf", action="store_true", help=to_middle)
-    background = "take off what the border of a measured kernel shows"
-    kernel.add_argument("--subtract-psf-background", action="store_true", help=background)
+    _add_kernel(p, prepared=True)
     return p
 
 
@@ -134,11 +125,48 @@ def inspect_parser() -> argparse.ArgumentParser:
     return p
 
 
-def _add_kernel(p: argparse.ArgumentParser):
+def compare_parser() -> argparse.ArgumentParser:
+    """Build the parser of `siamdecon compare`.
+
+    Examples
+    --------
+    >>> compare_parser().parse_args("cells.tif --psf psf.tif --methods wiener".split()).methods
+    ['wiener']
+    """
+    p = argparse.ArgumentParser(prog="siamdecon compare")
+    p.description = "Restore by several methods, and tell which predicts unseen pixels best."
+    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    for name in ("channel", "time", "scene"):
+        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
+    which = f"the methods to compare; {' '.join(CANDIDATES)} unless given"
+    p.add_argument("--methods", nargs="+", metavar="METHOD", default=CANDIDATES, help=which)
+    p.add_argument("-o", "--output", metavar="OUT", type=Path, help="PNG of results and residuals")
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    _add_common(p)
+    _add_kernel(p, prepared=True)
+    return p
+
+
+def _add_common(p: argparse.ArgumentParser) -> None:
+    """Add what `deconvolve` and `compare` have in common."""
+    p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
+    p.add_argument("--seed", type=int, default=0)
+    levels = "black and white level of the camera; none where it does not cut. Found unless given"
+    limits = {"nargs": 2, "type": _level, "metavar": ("BLACK", "WHITE"), "help": levels}
+    p.add_argument("--limits", **limits)
+    p.add_argument("--device", help="cpu or cuda")
+    p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
+
+
+def _add_kernel(p: argparse.ArgumentParser, prepared: bool = False) -> None:
     kernel = p.add_argument_group("the point-spread function: a file, or the optics")
     kernel.add_argument("--psf", metavar="FILE", type=Path, help="TIFF of the kernel")
     _add_optics(kernel)
-    return kernel
+    if prepared:
+        to_middle = "move the kernel's centre of light to its centre"
+        kernel.add_argument("--center-psf", action="store_true", help=to_middle)
+        background = "take off what the border of a measured kernel shows"
+        kernel.add_argument("--subtract-psf-background", action="store_true", help=background)
 
 
 def _add_optics(group) -> None:
@@ -274,8 +302,25 @@ def look_at(args: argparse.Namespace) -> str:
     return str(inspect(image, read_psf(args, image) if asked else None))
 
 
+def compare_methods(args: argparse.Namespace) -> str:
+    """Compare methods as the parsed command line asks; return the table."""
+    if args.output:
+        check_writable(args.output, args.overwrite, (".png",))
+    image = read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
+    names = ("tier", "seed", "limits", "device", "progress", "center_psf")
+    options = {name: getattr(args, name) for name in (*names, "subtract_psf_background")}
+    found = compare(image, read_psf(args, image), args.methods, **options)
+    if args.output:
+        write_image(args.output, found.picture(), overwrite=args.overwrite)
+    return str(found)
+
+
 #: The first word of a command line that is none of an image, its parser and its work.
-COMMANDS = {"psf": (psf_parser, make_psf), "inspect": (inspect_parser, look_at)}
+COMMANDS = {
+    "psf": (psf_parser, make_psf),
+    "inspect": (inspect_parser, look_at),
+    "compare": (compare_parser, compare_methods),
+}
 
 
 def _optics(args: argparse.Namespace) -> dict:

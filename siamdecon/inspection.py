@@ -1,13 +1,18 @@
-"""What the package sees in an image and its kernel, and what it means for the result."""
+"""What can be said without the truth: of an image and its kernel, and of the methods for it."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from siamdecon.files.images import Image
+from siamdecon.hardware import one_thread_each, to_array
+from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, judge
 from siamdecon.microscope.beads import fwhm
+from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import finest_detail, noise_level
+from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 
 _CLIPPING = {
@@ -161,3 +166,133 @@ def _slope(x: np.ndarray) -> float | None:
     slope, rest = line[1], rows @ line - 1
     error = np.sqrt(rest @ rest / (len(groups) - 2) * np.linalg.inv(rows.T @ rows)[1, 1])
     return float(slope) if slope > 0 and error < 0.07 * slope else None  # three errors are 20 %
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on one image, the best first; `print` shows them as a table.
+
+    Attributes
+    ----------
+    held_out : list of HeldOut
+        What `siamdecon.methods.judge` found of each.
+    images : dict of str to ndarray
+        Each method's restoration of the whole image, in its units.
+    residuals : dict of str to ndarray
+        The measurement minus each blurred restoration; it should show only noise.
+    source : Image
+    unit : float
+        One unit of the scores in units of the image.
+    """
+
+    held_out: list[HeldOut]
+    images: dict[str, np.ndarray]
+    residuals: dict[str, np.ndarray]
+    source: Image
+    unit: float
+
+    @property
+    def best(self) -> str:
+        """The method with the lowest error at pixels that it has not seen."""
+        return self.held_out[0].method
+
+    def __str__(self):
+        first, *_ = self.held_out
+        lines = [f"{'method':16s} {'held-out error':>15s} {'above the best':>18s} {'seconds':>8s}"]
+        for one in self.held_out:
+            more, error = (100 * value / first.score for value in one.behind(first))
+            behind = f"{more:.2f} +- {error:.2f} %" if one is not first else ""
+            size = self.unit * np.sqrt(one.score)
+            lines.append(f"{one.method:16s} {size:15.4g} {behind:>18s} {one.seconds:8.1f}")
+        return "\n".join(lines)
+
+    def picture(self) -> np.ndarray:
+        """Draw measurement and restorations, and each residual below; of a stack its middle plane.
+
+        Returns
+        -------
+        ndarray of uint8, shape (y, x)
+            Restorations from the image's lowest to its 99.8th percentile, residuals between five
+            deviations of noise below and above 0.
+        """
+        from PIL import Image as Picture  # here, since only this needs it
+        from PIL import ImageDraw
+
+        measured = np.asarray(self.source, np.float32)
+        noise = 5 * np.median(np.abs(self.residuals[self.best])) / 0.6745
+        low, high = measured.min(), np.percentile(self.images[self.best], 99.8)
+        top = {"measured": measured, **self.images}
+        bottom = {"residuals": np.zeros_like(measured), **self.residuals}
+        scales = ((top, low, high), (bottom, -noise, noise))
+        rows = [np.hstack([_grey(image, *ends) for image in row.values()]) for row, *ends in scales]
+        canvas = Picture.fromarray(np.vstack(rows))
+        draw, (height, width) = ImageDraw.Draw(canvas), measured.shape[-2:]
+        for down, row in enumerate((top, bottom)):
+            for along, name in enumerate(row):
+                place = (along * (width + 4) + 4, down * (height + 4) + 4)
+                draw.text(place, name, fill=255, stroke_width=2, stroke_fill=0)
+        return np.asarray(canvas)
+
+
+@one_thread_each()
+def compare(
+    image: np.ndarray | Image,
+    psf: np.ndarray | Image,
+    methods: Sequence[str] = CANDIDATES,
+    *,
+    tier: str | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    **look,
+) -> Comparison:
+    """Restore an image by several methods, and tell which is best without knowing the truth.
+
+    Each method restores the image twice: as a whole, and without a sparse grid of pixels, which its blurred
+    result is then compared with (`siamdecon.methods.judge`). `deconvolve(..., method="auto")` takes the
+    choice.
+
+    Parameters
+    ----------
+    image, psf : ndarray or Image, shape ([z,] y, x)
+        As for `deconvolve`.
+    methods : sequence of str
+        What `deconvolve` calls them.
+    tier, device, progress, **look
+        See `deconvolve`; `look` is `seed`, `limits`, `center_psf` or `subtract_psf_background`.
+
+    Returns
+    -------
+    Comparison
+        `print` it; `picture` shows restorations and residuals.
+
+    Raises
+    ------
+    ValueError
+        If an input can't be used, or a method is unknown.
+
+    Examples
+    --------
+    >>> from siamdecon import degrade, load_sample, paper_psf
+    >>> noisy = degrade(load_sample("cell")[:96, :96], paper_psf(2))
+    >>> found = compare(noisy, paper_psf(2), ("wiener", "richardson_lucy"), progress=False)
+    >>> found.best, sorted(found.images)
+    ('richardson_lucy', ['richardson_lucy', 'wiener'])
+    """
+    problem = Problem.look(image, psf, device=device, **look)
+    held_out, images, residuals = [], {}, {}
+    noise, span = problem.noise_seen(), problem.high - problem.low
+    for method in candidates(methods, tier, problem.ndim):
+        held_out.append(judge(problem, method, Watch(progress=progress)))
+        estimate = method.restore(problem, Watch(progress=progress))
+        images[method.name] = problem.restored_scale(estimate).astype(np.float32)
+        left = residual(estimate, to_array(problem.whole), problem.psf, noise)
+        residuals[method.name] = span * left
+    held_out.sort(key=lambda one: one.score)
+    return Comparison(held_out, images, residuals, problem.source, span)
+
+
+def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return an image, or the middle plane of a stack, as uint8 with a border of 4 pixels."""
+    plane = image[len(image) // 2] if image.ndim == 3 else image
+    grey = ((plane - low) / max(high - low, 1e-12)).clip(0, 1) * 255
+    return np.pad(grey.astype(np.uint8), ((0, 4), (0, 4)))

@@ -78,7 +78,8 @@ def test_no_room_but_methods_compares_the_name_of_a_method(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Compare):
             words = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
-            assert not words & set(METHODS), f"line {node.lineno}"
+            # "auto" is a word of precision and noise, too
+            assert not words & (set(METHODS) - {"auto"}), f"line {node.lineno}"
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES.glob("*.py")), ids=lambda path: path.stem)

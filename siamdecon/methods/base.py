@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
+import torch
 
 from siamdecon.expect import expect
 from siamdecon.hardware import one_thread_each, to_array
@@ -102,8 +102,9 @@ class Method:
     @one_thread_each()
     def restore(self, problem: Problem, watch: Watch) -> np.ndarray:
         """Restore an image in memory; what the functions over arrays do."""
-        estimate: Tensor = self.fit(problem, watch).whole(problem.whole)
-        return to_array(estimate)
+        estimator = self.fit(problem, watch)
+        with torch.inference_mode():
+            return to_array(estimator.whole(problem.whole))
 
 
 def tier_name(name: str | None = None) -> str:
