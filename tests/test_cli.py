@@ -264,3 +264,22 @@ def test_what_is_found_is_a_line_each(files, capsys):
     assert run("--psf", "psf.tif", "--method", "wiener", *fixed) == 0
     assert "psf" not in capsys.readouterr().err
     assert json.load(open("out.json"))["range"][0] == 0
+
+
+def test_compare_prints_a_table_and_draws(tmp_path, capsys):
+    from siamdecon import degrade, load_sample, paper_psf, read_image, write_image
+
+    noisy = degrade(load_sample("cell")[:64, :64], paper_psf(2), seed=1)
+    write_image(tmp_path / "a.tif", noisy)
+    write_image(tmp_path / "psf.tif", paper_psf(2).astype("float32"))
+    words = ["compare", tmp_path / "a.tif", "--psf", tmp_path / "psf.tif", "--quiet"]
+    words += ["--methods", "wiener", "richardson_lucy", "--limits", "0", "1"]
+    assert main([str(word) for word in [*words, "-o", tmp_path / "a.png"]]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 3 and {line.split()[0] for line in shown[1:]} == {
+        "wiener",
+        "richardson_lucy",
+    }
+    assert read_image(tmp_path / "a.png").shape == (2 * 68, 3 * 68)
+    assert main([str(word) for word in [*words, "-o", tmp_path / "a.png"]]) == 2
+    assert "exists" in capsys.readouterr().err
