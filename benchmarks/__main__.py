@@ -4,14 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import convolution, explorers, growth, memory, on_disk, page, speed
+from benchmarks import (
+    choice,
+    contention,
+    convolution,
+    explorers,
+    growth,
+    memory,
+    on_disk,
+    page,
+    speed,
+)
 from benchmarks.machine import machine
 from siamdecon.files.atomic import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (speed, convolution, growth, memory, on_disk, explorers)
+    for module in (speed, contention, choice, convolution, growth, memory, on_disk, explorers)
 }
 
 

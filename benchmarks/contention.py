@@ -36,7 +36,7 @@ def restore(pipe, barrier) -> None:
 def measure(args) -> dict:
     """Restore by each method, alone and beside others; print and return the ratios to the time alone."""
     spawn = multiprocessing.get_context("spawn")
-    results = {"rounds": ROUNDS}
+    results = {"rounds": ROUNDS, "methods": {}}
     crowds = {}
     for count in AT_ONCE:
         barrier = spawn.Barrier(count)
@@ -58,7 +58,7 @@ def measure(args) -> dict:
                 seconds[count].append(statistics.mean(pipe.recv() for pipe in pipes))
         alone = statistics.median(seconds[1])
         ratios = {n: statistics.median(t) / alone for n, t in seconds.items()}
-        results[method] = {"seconds_alone": alone, "ratios": ratios}
+        results["methods"][method] = {"seconds_alone": alone, "ratios": ratios}
         shown = ", ".join(f"{n} at once {ratio:.2f}" for n, ratio in ratios.items() if n > 1)
         print(f"{method}: {shown} times as long as alone ({alone:.2f} s)", flush=True)
     for pipes in crowds.values():

@@ -27,7 +27,8 @@ def main() -> Path:
         "memory that the process used before. All other times are ratios of times measured in one run, "
         "side by side.",
     ]
-    for section in (quality, robustness, convolution, growth, speed, on_disk):
+    sections = (quality, robustness, choice, contention, convolution, growth, speed, on_disk)
+    for section in sections:
         parts += section()
     text = "\n\n".join(parts) + "\n"
     return write_atomically(DOCS / "benchmarks.md", lambda path: path.write_text(text))
@@ -78,6 +79,48 @@ def robustness() -> list[str]:
         f"noise themselves. Lucy-Richardson uses the best of {wrong.ITERATIONS} iterations, chosen with the "
         "clean image.",
         wrong.table(results),
+    ]
+
+
+def choice() -> list[str]:
+    """Return what is lost by choosing a method without the truth."""
+    if not (results := load("choice")):
+        return []
+    by_noise: dict[str, list[dict]] = {}
+    for row in results["rows"]:
+        by_noise.setdefault(row["noise"], []).append(row)
+    table = ["| noise | images | mean regret (dB) | largest | at |", "|---|---|---|---|---|"]
+    for noise, rows in by_noise.items():
+        worst = max(rows, key=lambda row: row["regret"])
+        mean = np.mean([row["regret"] for row in rows])
+        truly = max(worst["psnr"], key=worst["psnr"].get)
+        at = f"{worst['image']}: {worst['best']} in place of {truly}" if worst["regret"] else ""
+        table.append(f"| {noise} | {len(rows)} | {mean:.2f} | {worst['regret']:.2f} | {at} |")
+    names = ", ".join(results["candidates"])
+    return [
+        f"## Choosing a method without the truth {machine(results)}",
+        f"`compare` scores {names} by pixels held out of the measurement. Its regret is the best of their "
+        f"PSNRs minus that of its choice, on crops of {results['side']} pixels of the course's samples and "
+        "of benchmark images.",
+        "\n".join(table),
+    ]
+
+
+def contention() -> list[str]:
+    """Return how much longer a restoration takes beside others."""
+    if not (results := load("contention")):
+        return []
+    counts = [n for n in next(iter(results["methods"].values()))["ratios"] if n != "1"]
+    head = f"| | {' | '.join(f'{n} at once' for n in counts)} |\n|---{'|---' * len(counts)}|"
+    rows = [
+        f"| {name} | {' | '.join(f'{row["ratios"][n]:.2f}' for n in counts)} |"
+        for name, row in results["methods"].items()
+    ]
+    return [
+        f"## Beside others {machine(results)}",
+        "Several processes restore the same image at once: how many times as long each takes as one alone, "
+        f"median of {results['rounds']} rounds.",
+        "\n".join([head, *rows]),
     ]
 
 

@@ -173,11 +173,12 @@ def deconvolve(
         "richardson_lucy", "wiener", "total_variation"; or a network that is trained on this image
         alone: "noise2self" (Eq. 2), "noise2same" (Eq. 3), "noise2same_d" (Eq. 4); "ssi", the paper's
         learned baseline; or "self_scale", which is not from the paper and does best here
-        (see `siamdecon.methods.self_scale`). The last two take options as a classical method does.
+        (see `siamdecon.methods.self_scale`). The last two take options as a classical method does. "auto"
+        is the one that predicts hidden pixels of this image best (see `siamdecon.compare`).
     tier : str, optional
         Size of a training: "lab", "full" or "test"; see `siamdecon.methods.base.TIERS`.
     seed : int
-        Seed of all random numbers: on a CPU the same seed gives the same image.
+        Seed of all random numbers: on a CPU the same seed gives the same image, on any number of cores.
     limits : tuple of (float or None), optional
         Black and white level of the camera in units of the image, None where it does not cut: (0, 1) for
         the paper's images. Unless given, an image counts as cut where its noise is

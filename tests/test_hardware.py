@@ -3,11 +3,19 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import torch
 
-from siamdecon.hardware import autocast_dtype, available_cores, limit_threads
+from siamdecon.hardware import (
+    autocast_dtype,
+    available_cores,
+    limit_threads,
+    one_thread_each,
+    side_by_side,
+)
 
 
 @pytest.fixture
@@ -122,3 +130,83 @@ def test_float16_is_for_trainings_that_scale_their_loss(capability, expected, mo
     device = torch.device("cuda")
     assert autocast_dtype(device, scaled=False) is expected
     assert autocast_dtype(device) is (expected or torch.float16)
+
+
+CPU = torch.device("cpu")
+
+
+def test_parts_are_computed_at_once_and_come_in_order():
+    """Two that wait for each other end only if they run side by side."""
+    meeting = threading.Barrier(2)
+
+    def work(i):
+        meeting.wait(timeout=60)
+        return i, torch.get_num_threads()
+
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+    assert side_by_side(work, [0, 1], device=CPU) == [(0, 1), (1, 1)]
+
+
+def test_one_thread_each_is_over_when_it_is_over():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), one_thread_each():
+        with one_thread_each():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_in_a_part_waits_for_the_others():
+    ended = []
+
+    def work(i):
+        if i == 0:
+            raise RuntimeError("the first")
+        time.sleep(0.05)
+        ended.append(i)
+
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+    with pytest.raises(RuntimeError, match="the first"):
+        side_by_side(work, [0, 1], device=CPU)
+    assert ended in ([1], [])  # it has ended, or was never begun
+    now = list(ended)
+    time.sleep(0.1)
+    assert ended == now
+
+
+def test_parts_know_of_gradients_what_their_caller_knows():
+    def state(_):
+        return torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+    assert side_by_side(state, [0, 1], device=CPU) == [(False, True)] * 2
+    with torch.no_grad():
+        assert side_by_side(state, [0, 1], device=CPU) == [(False, False)] * 2
+    with torch.inference_mode():
+        assert side_by_side(state, [0, 1], device=CPU) == [(True, False)] * 2
+
+
+def test_parts_of_parts_do_not_wait_for_a_free_thread():
+    def outer(i):
+        return side_by_side(lambda j: 10 * i + j, range(4), device=CPU)
+
+    assert side_by_side(outer, range(4), device=CPU) == [
+        [10 * i + j for j in range(4)] for i in range(4)
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_makes_threads_of_its_own():
+    code = """
+import os, torch
+from siamdecon.hardware import side_by_side
+cpu = torch.device("cpu")
+torch.set_num_threads(2)
+print(side_by_side(abs, [-1, 2], device=cpu), flush=True)
+if os.fork() == 0:
+    print(side_by_side(abs, [-3, 4], device=cpu), flush=True)
+    os._exit(0)
+os.wait()
+"""
+    assert run_python(code) == "[1, 2]\n[3, 4]"

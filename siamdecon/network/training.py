@@ -224,7 +224,8 @@ class Training:
         batch = self.draw()
         n = min(self.parts, len(batch[0]))
         self.replicas += [_twin(self.model) for _ in range(n - len(self.replicas))]
-        parts = [tensor.tensor_split(n) for tensor in batch]
+        dealt = _deal(batch[0], n)
+        parts = [[tensor[which] for which in dealt] for tensor in batch]
         shares = [len(part) / len(batch[0]) for part in parts[0]]
         terms = side_by_side(self._learn, self.replicas, shares, *parts, device=self.device)
         _meet(self.replicas, shares)
@@ -259,6 +260,16 @@ class Training:
         """Describe the run for the record of a result."""
         precision = str(self.dtype or torch.float32).removeprefix("torch.")
         return dict(precision=precision, steps_done=self.step, interrupted=self.interrupted)
+
+
+def _deal(batch: Tensor, parts: int) -> list[Tensor]:
+    """Deal the patches out by their contrast, back and forth, so that parts have like statistics.
+
+    Batch normalisation sees a part alone; one of background only would have noise for its unit.
+    """
+    order = batch.flatten(1).std(dim=1).argsort(descending=True, stable=True)
+    rounds = [row if i % 2 == 0 else row.flip(0) for i, row in enumerate(order.split(parts))]
+    return [torch.stack([row[i] for row in rounds if i < len(row)]) for i in range(parts)]
 
 
 def _twin(model: nn.Module) -> nn.Module:
