@@ -112,10 +112,9 @@ def contention() -> list[str]:
         return []
     counts = [n for n in next(iter(results["methods"].values()))["ratios"] if n != "1"]
     head = f"| | {' | '.join(f'{n} at once' for n in counts)} |\n|---{'|---' * len(counts)}|"
-    rows = [
-        f"| {name} | {' | '.join(f'{row["ratios"][n]:.2f}' for n in counts)} |"
-        for name, row in results["methods"].items()
-    ]
+    rows = []
+    for name, row in results["methods"].items():
+        rows.append(f"| {name} | " + " | ".join(f"{row['ratios'][n]:.2f}" for n in counts) + " |")
     return [
         f"## Beside others {machine(results)}",
         "Several processes restore the same image at once: how many times as long each takes as one alone, "
