@@ -350,7 +350,7 @@ def _train(
 #: Of short runs; and the paper's own way, without this package's improvements.
 _SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
 _PAPER = {"average_flips": False, "calibrate": False, "noise": None}
-_LAB = {"features": 16, "momentum": 0.02, "parts": 4, **_SHORT}
+_LAB = {"features": 16, "momentum": 0.02, "parts": 2, **_SHORT}
 
 
 @dataclass(frozen=True)

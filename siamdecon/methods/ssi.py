@@ -25,7 +25,7 @@ MASK_DENSITY, INPUT_NOISE = (0.5, 0.05), (0.2, 0.0)
 GRADIENT_NOISE = 0.2
 LAMBDA_BOUNDS = 0.1
 #: Into how many parts a batch is cut; without batch normalisation they mean the same as the whole.
-PARTS = 4
+PARTS = 2
 #: For two cores: convolutions of 5 x 5 x 5 take their time.
 _PLANE = {"features": 16, "batch_size": 8, "patch_size": 64}
 _VOLUME = {"features": 8, "batch_size": 2, "patch_size": 32}
