@@ -79,7 +79,15 @@ html_static_path = ["_static"]
 html_favicon = "_static/icon.svg"
 html_css_files = ["siamdecon.css"]
 html_copy_source = html_show_sourcelink = False
-WITHOUT_PARTS = ("index", "choose", "teaching", "notation", "glossary", "benchmarks", "public-cases")
+WITHOUT_PARTS = (
+    "index",
+    "choose",
+    "teaching",
+    "notation",
+    "glossary",
+    "benchmarks",
+    "public-cases",
+)
 html_sidebars = {name: [] for name in WITHOUT_PARTS}
 html_theme_options = {
     "show_toc_level": 2,

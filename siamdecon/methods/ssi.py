@@ -1,6 +1,7 @@
 """Self-Supervised Inversion (SSI), the learned baseline of the paper's Tables 2 and 4, for comparison."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from siamdecon.expect import expect_counts
 from siamdecon.hardware import to_array
 from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.network.inference import check_not_diverged
+from siamdecon.network.inference import check_not_diverged, fit_contrast
 from siamdecon.network.losses import mean_square
 from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
@@ -155,7 +156,11 @@ class SSI(Method):
 
         with watch.bar(self.steps, self.name):
             run.run(self.steps, watch)
-        return Estimator(restore, used=self.record(clip=clip) | run.used(), history=run.history)
+        # a network that learns from hidden pixels sees all of them at work, which shifts its brightness;
+        # the paper's range is held by the bounds
+        contrast = partial(fit_contrast, image=problem.seen(), psf=problem.psf)
+        found = {"used": self.record(clip=clip) | run.used(), "history": run.history}
+        return Estimator(restore, contrast=None if problem.bounded else contrast, **found)
 
 
 class SSITraining(Training):

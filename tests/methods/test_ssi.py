@@ -9,6 +9,7 @@ import torch
 from siamdecon import deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.images import Image
 from siamdecon.methods.ssi import SSI, SmallUNet, bounds, hide
+from siamdecon.microscope import blur
 from siamdecon.network.losses import mean_square
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
@@ -122,3 +123,17 @@ def test_a_large_image_is_restored_in_tiles(monkeypatch):
     image = np.random.default_rng(0).random((60, 100))
     assert ssi(image, PSF, steps=1, features=2, patch_size=16).shape == image.shape
     assert max(sizes) == 48 and len(sizes) > 2
+
+
+@pytest.mark.parametrize("background", [0, 1])
+@pytest.mark.parametrize("peak", [2, 10, 100])
+def test_the_light_of_photon_counts_is_kept(peak, background):
+    """By hardly trained networks, too: what shifts their brightness is taken back."""
+    clean, psf = load_sample("cell")[:128, :128], paper_psf(2)
+    light = background + peak * clean
+    counts = np.random.default_rng(0).poisson(background + peak * blur(clean, psf).clip(0))
+    found = deconvolve(counts, psf, "ssi", steps=10, progress=False).image
+    inner = np.s_[17:-17, 17:-17]
+    # the counts' own total is uncertain by the root of their number
+    counted = abs(counts[inner].sum() / light[inner].sum() - 1)
+    assert abs(found[inner].sum() / light[inner].sum() - 1) < 0.02 + counted
