@@ -122,11 +122,6 @@ class TrainingConfig:
             return self.learning_rate * 0.5 ** (step // self.halve_every)
         return self.learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / self.steps))
 
-    def key(self) -> str:
-        """Return what tells settings apart in a checkpoint's key, in the form of version 0.1."""
-        # a field that is gone: without it, checkpoints of that version would be refused
-        return repr(self).replace(", seed=", ", compile=False, seed=")
-
 
 class SiameseTraining(Training):
     """A training by Eq. 1, as a callback sees it, and its result when it is done.
@@ -159,7 +154,7 @@ class SiameseTraining(Training):
             model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
         )
         sizes = [tuple(p.shape) for p in model.parameters()]
-        settings = f"({config.key()}, {config.voxel_size!r}, {sizes!r})".encode()
+        settings = f"({config!r}, {config.voxel_size!r}, {sizes!r})".encode()
         kernel = self.g.psf.numpy().tobytes()
         self.key = hashlib.sha256(problem.identity() + kernel + settings).hexdigest()
 
