@@ -19,6 +19,8 @@ from siamdecon.microscope.camera import cut_at
 _FAR = 4.0
 #: An estimate overfits noise if its residual is below this fraction of the noise level.
 _MUCH_LESS = 0.85
+#: A larger share of outliers is none of impulses: the bulk was not fitted.
+_MOST_IMPULSES = 0.2
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,9 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
     share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
+    if share > _MOST_IMPULSES:
+        # the median deviation of a few whole numbers is that of the commonest alone
+        return Noise(gaussian=float(residual.std()), clip=clip)
     return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
 
 
