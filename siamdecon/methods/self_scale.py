@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.expect import expect, expect_counts
-from siamdecon.hardware import channels_last, to_array, to_tensor
+from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
@@ -214,7 +214,7 @@ class ScalePairs(Training):
 
     def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
         """Begin a round: make the training pairs from copies of an estimate, shape ([z,] y, x)."""
-        self.pairs = []  # (channels + 2, [z,] y, x) each: what the network sees, the room, the truth
+        targets, measured = [], []
         for scale in scales:
             if min(n / scale for n in estimate.shape[-2:]) < SMALLEST:
                 continue
@@ -223,10 +223,15 @@ class ScalePairs(Training):
                 # a thin structure has lost its brightness to its surroundings
                 target *= estimate.max() / max(target.max(), 1e-3)
                 blurred = to_array(self.g(to_tensor(target, self.device)))
-                noisy = add_noise(blurred, self.noise, self.rng)
-                seen = self.channels(to_tensor(noisy, self.device))[0]
-                truth = torch.from_numpy(target[None]).to(self.device)
-                self.pairs.append(torch.cat((seen, truth)))
+                targets.append(to_tensor(target, self.device))
+                measured.append(add_noise(blurred, self.noise, self.rng))
+
+        def pair(target: Tensor, noisy: np.ndarray) -> Tensor:
+            """Return what the network sees, the room and the truth, (channels + 2, [z,] y, x)."""
+            seen = self.channels(to_tensor(noisy, self.device))
+            return torch.cat((seen, target), dim=1)[0]
+
+        self.pairs = side_by_side(pair, targets, measured, device=self.device)
         self.sides = [min(sides) for sides in zip(*(p.shape[1:] for p in self.pairs), strict=True)]
         # larger copies are drawn more often
         self.shares = torch.tensor([float(pair[0].numel()) for pair in self.pairs])
