@@ -2,6 +2,9 @@
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -253,3 +256,27 @@ def test_the_image_is_the_same_on_any_number_of_threads(method, n_dim):
         torch.set_num_threads(before)
     for threads, image in found.items():
         np.testing.assert_array_equal(image, found[1], err_msg=f"{threads} threads")
+
+
+def test_the_image_is_the_same_whatever_the_process_may_use():
+    """Each in a process of its own: the threads that the user allows, and the cores that the system does."""
+    code = """
+import hashlib, os, sys
+if sys.argv[1] == "one core" and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+from siamdecon import deconvolve, degrade, load_sample, paper_psf
+from siamdecon.methods import METHODS
+psf = paper_psf(2)
+noisy = degrade(load_sample("cell")[:72, :80], psf)
+images = [deconvolve(noisy, psf, method, progress=False).image for method in METHODS]
+print(hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest())
+"""
+    found = set()
+    for name, threads in (("one core", None), ("all cores", "1"), ("all cores", "3")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        environment |= {"OMP_NUM_THREADS": threads} if threads else {}
+        command = [sys.executable, "-W", "ignore", "-c", code, name]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
