@@ -137,7 +137,9 @@ class Auto(Method):
     """
 
     name: ClassVar = "auto"
-    sizes: ClassVar = {tier: {2: {"tier": tier}, 3: {"tier": tier}} for tier in TIERS}
+    sizes: ClassVar = {tier: dict.fromkeys((2, 3), {"tier": tier}) for tier in TIERS} | {
+        "test": dict.fromkeys((2, 3), {"tier": "test", "methods": CANDIDATES[:2]})
+    }
 
     tier: str
     methods: Sequence[str] = CANDIDATES
