@@ -10,7 +10,7 @@ from scipy.ndimage import median_filter
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import to_array, to_tensor
-from siamdecon.methods.base import METHODS, TIERS, Method
+from siamdecon.methods.base import METHODS, Method
 from siamdecon.microscope.convolution import reconvolve
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.training import Watch
@@ -137,8 +137,10 @@ class Auto(Method):
     """
 
     name: ClassVar = "auto"
-    sizes: ClassVar = {tier: dict.fromkeys((2, 3), {"tier": tier}) for tier in TIERS} | {
-        "test": dict.fromkeys((2, 3), {"tier": "test", "methods": CANDIDATES[:2]})
+    sizes: ClassVar = {
+        "test": {n_dim: {"tier": "test", "methods": CANDIDATES[:2]} for n_dim in (2, 3)},
+        "lab": {n_dim: {"tier": "lab"} for n_dim in (2, 3)},
+        "full": {n_dim: {"tier": "full"} for n_dim in (2, 3)},
     }
 
     tier: str
