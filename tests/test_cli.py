@@ -283,3 +283,12 @@ def test_compare_prints_a_table_and_draws(tmp_path, capsys):
     assert read_image(tmp_path / "a.png").shape == (2 * 68, 3 * 68)
     assert main([str(word) for word in [*words, "-o", tmp_path / "a.png"]]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["psf"], ["inspect"], ["compare"]])
+def test_help_is_shown(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"usage: {' '.join(['siamdecon', *command])} " in shown and "99 % of the light" in shown
