@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="siamdecon")
     inputs = "nothing but the image and its point-spread function"
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
-    p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}"
+    others = "siamdecon psf, inspect and compare have a --help of their own."
+    p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
     p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
     for name in ("channel", "time"):
