@@ -42,7 +42,7 @@ OPTICS = {
     "size": (
         "--psf-size",
         int,
-        "odd number of pixels along y and x; as many as hold 99 % of the light",
+        "odd number of pixels along y and x; as many as hold 99 %% of the light",
     ),
     "planes": ("--psf-planes", int, "odd number of planes of a 3D kernel; 17 if they fit"),
 }
