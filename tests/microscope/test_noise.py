@@ -5,7 +5,7 @@ import pytest
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.phantoms import filaments
-from siamdecon.microscope.noise import estimate_noise
+from siamdecon.microscope.noise import estimate_noise, fit_noise
 from siamdecon.microscope.psf import Microscope, gaussian
 
 
@@ -71,3 +71,14 @@ def test_knowing_the_clipping_restores_the_black():
     assert noisy[black].mean() > 0.04
     assert abs(informed.image[black].mean()) < 0.5 * abs(naive.image[black].mean())
     assert score(clean, informed.image)["psnr"] > score(clean, naive.image)["psnr"]
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.45, 0.7, 1.0])
+def test_noise_finer_than_the_grey_levels_is_found(sigma):
+    """A stack of whole numbers from 1 to 8: most pixels took one level, the rest counted as impulses."""
+    ramp = np.tile(np.linspace(0.2, 0.8, 300), (300, 1))
+    counts = np.round(8 * ramp + np.random.default_rng(0).normal(0, sigma, ramp.shape))
+    noise = fit_noise(counts / 8, ramp)
+    assert noise.salt_and_pepper == 0
+    # rounding adds a twelfth; 9000 pixels a bin know a deviation to 1 %
+    assert noise.gaussian == pytest.approx(np.sqrt(sigma**2 + 1 / 12) / 8, rel=0.05)
