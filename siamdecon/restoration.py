@@ -125,18 +125,14 @@ def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
     sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
     low, high = np.percentile(sample, (1, 99))
-    got = Words(f"values of {sample.min():.4g} to {sample.max():.4g}, which {{}}")
+    got = f"values of {sample.min():.4g} to {sample.max():.4g}, which"
     mend = "save it as float32, or scale it first"
     name, cut = f"dtype {info.dtype}", low < info.min or high > info.max
-    expect(not cut, name, f"an image of {info.min} to {info.max}", got.format("do not fit"), mend)
+    outside = Words(f"{got} do not fit")
+    expect(not cut, name, f"an image of {info.min} to {info.max}", outside, mend)
     few = info.dtype.kind in "iu" and source.dtype.kind == "f" and np.ptp(sample) < 16
-    expect(
-        not few,
-        name,
-        "an image of 16 or more levels",
-        Words(got.format("would be rounded to few")),
-        mend,
-    )
+    rounded = Words(f"{got} would be rounded to few")
+    expect(not few, name, "an image of 16 or more levels", rounded, mend)
 
 
 @one_thread_each()

@@ -247,6 +247,15 @@ def test_a_length_in_another_unit_is_one_line_at_once(files, capsys, arguments, 
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [[], ["psf"], ["inspect"]])
+def test_the_help_is_printed(command, capsys):
+    """argparse reads a single % in a help text as a format."""
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "99 % of the light" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_is_found_is_a_line_each(files, capsys):
     image = files.copy()
     image[30, 20] = 65535

@@ -19,8 +19,6 @@ from siamdecon.microscope.camera import cut_at
 _FAR = 4.0
 #: An estimate overfits noise if its residual is below this fraction of the noise level.
 _MUCH_LESS = 0.85
-#: A larger share of outliers is none of impulses: the bulk was not fitted.
-_MOST_IMPULSES = 0.2
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,8 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     The variance of the residual as a function of the signal gives `poisson` and `gaussian`, its outliers
     `salt_and_pepper`. If the first estimate overfits noise, that is, if its residual is much weaker than
     the finest detail of the image, the variances come from the finest detail instead, and impulses are not
-    detected. In a clipped image only pixels whose signal is far from 0 and 1 are used.
+    detected. Nor are they where grey levels lie further apart than the noise spreads: few photons, or few
+    levels. In a clipped image only pixels whose signal is far from 0 and 1 are used.
 
     Parameters
     ----------
@@ -288,9 +287,12 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
                 return Noise(gaussian=known.gaussian if known else sigma, clip=clip)
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
+    spread = _spread_of(image)
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
-    measured = residual if _spread(residual) > _MUCH_LESS * _spread(finest) else finest
-    constant, slope = variance_line(signal, measured)
+    measured = residual if spread(residual) > _MUCH_LESS * spread(finest) else finest
+    constant, slope = variance_line(signal, measured, spread)
+    if spread is np.std:
+        return Noise(float(slope), float(np.sqrt(constant)), clip=clip)
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
     if not clip and slope * signal.mean() > constant:
         return Noise(
@@ -301,18 +303,17 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
     share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
-    if share > _MOST_IMPULSES:
-        # the median deviation of a few whole numbers is that of the commonest alone
-        return Noise(gaussian=float(residual.std()), clip=clip)
     return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
 
 
-def variance_line(signal: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
+def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[float, float]:
     """Fit the variance of noise as a straight line over the signal, robustly.
 
     Parameters
     ----------
     signal, noise : ndarray, shape (n,)
+    spread : callable, optional
+        Takes values and returns their standard deviation; by their median absolute deviation unless given.
 
     Returns
     -------
@@ -330,9 +331,10 @@ def variance_line(signal: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
     levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
-    # counts of few photons have no spread by their median
-    variances = np.array([(_spread(noise[b]) or noise[b].std()) ** 2 for b in bins])
-    weights = 1 / np.maximum(variances, 1e-12)  # the error of a variance is proportional to it
+    variances = np.array([((spread or _spread)(noise[b]) or noise[b].std()) ** 2 for b in bins])
+    # the error of a variance is proportional to it; one of nearly nothing, of pixels without a photon,
+    # must not outweigh the rest
+    weights = 1 / np.maximum(variances, max(1e-12, 1e-2 * variances.max()))
     # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
@@ -365,7 +367,7 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     free = _far_from_ends(blurred, deviation, noise)
     if free.sum() < 1000:
         return False
-    return _spread(((image - blurred) / deviation)[free]) < _MUCH_LESS
+    return _spread_of(image)(((image - blurred) / deviation)[free]) < _MUCH_LESS
 
 
 def clipping(image: np.ndarray) -> bool | str:
@@ -400,6 +402,18 @@ def _far_from_ends(signal: np.ndarray, deviation: float | np.ndarray, noise: Noi
 def _spread(values: np.ndarray) -> float:
     """Estimate the standard deviation robustly, by the median absolute deviation."""
     return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
+
+
+def _spread_of(image: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Return what measures the spread of the noise of an image: its median, where that can.
+
+    Where most pixels around a signal take one grey level, their median deviation is nearly 0.
+    """
+    values = np.ravel(image)
+    levels = np.unique(values[:: max(1, values.size // 100_000)])
+    # a low quantile, not the least: a defect's neighbours have left a value between the levels
+    step = np.quantile(np.diff(levels), 0.25, method="nearest") if levels.size > 1 else 0
+    return np.std if step > noise_level(image) else _spread
 
 
 def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:

@@ -161,7 +161,7 @@ def test_metadata_in_another_file_are_spoken_of():
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
 def test_what_pillow_compresses_is_read(compression):
-    """n2v#74, UnMicst#8: "if the file is whole"."""
+    """n2v#44, UnMicst#8: "if the file is whole"."""
     PIL.Image.fromarray(GREY).save("a.tif", compression=compression)
     np.testing.assert_array_equal(read_image("a.tif").data, np.array(PIL.Image.open("a.tif")))
 
@@ -385,7 +385,7 @@ def test_a_dtype_that_would_flatten_the_image_is_refused(dtype, capsys):
 
 def test_float16_holds_no_larger_value_in_silence(tmp_path):
     bright = np.linspace(0, 100_000, 24 * 26).reshape(24, 26)
-    with pytest.raises(ValueError, match="dtype float16: expected an image of -65504"):
+    with pytest.raises(ValueError, match=r"-65504.* got values of 0 to 1e.05, which do not fit"):
         deconvolve(bright, PSF, "wiener").save("a.tif", dtype="float16")
     assert cast(np.array([1e9]), np.dtype("f2"))[0] == 65504
 
@@ -474,19 +474,3 @@ def test_the_package_that_is_missing_is_named(monkeypatch, tmp_path):
         ValueError, match=r"pip install \"siamdecon\[formats\]\" \(bioio and bioio-czi\)"
     ):
         read_image("a.czi")
-
-
-def test_ome_zarr_is_read_by_bioio():
-    pytest.importorskip("bioio", reason="the extra `formats` is not installed")
-    writers = pytest.importorskip("bioio_ome_zarr.writers")
-    data = np.random.default_rng(0).integers(0, 99, (1, 2, 5, 32, 30)).astype(np.uint16)
-    sizes = {
-        "physical_pixel_size": [1, 1, 0.3, 0.1, 0.1],
-        "axes_units": [None, None, *["micrometer"] * 3],
-    }
-    store = {"store": "a.zarr", "level_shapes": [data.shape], "dtype": data.dtype}
-    writer = writers.OMEZarrWriter(**store, axes_names=list("tczyx"), **sizes)
-    writer.write_full_volume(data)
-    read = read_image("a.zarr", channel=1)
-    np.testing.assert_array_equal(read.data, data[0, 1])
-    assert read.voxel_size == pytest.approx((0.3, 0.1, 0.1))

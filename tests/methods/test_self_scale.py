@@ -21,6 +21,7 @@ from siamdecon.methods.self_scale import (
     find_noise,
     match_coarse,
 )
+from siamdecon.microscope.degradation import blur
 from siamdecon.microscope.noise import add_noise
 from siamdecon.network.training import Watch, steps_taken
 from siamdecon.problem import Problem
@@ -227,3 +228,14 @@ def test_each_round_has_its_scales(monkeypatch):
     # a third of 70 pixels is too small to be learned from
     self_scale(image, PSF, **{**QUICK, "scales": ((2, 3), (1.5,)), "copies": 2})
     assert seen == [2, 2, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("peak", [2, 5, 30])
+@pytest.mark.parametrize("name", ["cell", "filaments", "histology"])
+def test_few_photons_keep_their_light(name, peak):
+    """PPN2V#8, n2v#74: photons on black were taken for impulses, and the image came back black."""
+    mean = blur(load_sample(name)[:96, :96], paper_psf(2)).clip(0)
+    counts = np.random.default_rng(0).poisson(peak * mean)
+    restored = deconvolve(counts, paper_psf(2), "self_scale", tier="test", progress=False)
+    assert restored.noise.salt_and_pepper == 0
+    assert restored.image.sum() == pytest.approx(counts.sum(), rel=0.05)

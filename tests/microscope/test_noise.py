@@ -88,3 +88,14 @@ def test_the_noise_of_few_whole_numbers_is_no_impulses(shape):
     deviation = np.sqrt(noise.gaussian**2 + noise.poisson * (signal.mean() - 1) / 7)
     # rounding and the cut at 1 count as noise, or not, by a tenth
     assert deviation == pytest.approx(0.5 * np.sqrt(signal.mean()) / 7, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.45, 0.7, 1.0])
+def test_noise_finer_than_the_grey_levels_is_found(sigma):
+    """A stack of whole numbers from 1 to 8: most pixels took one level, the rest counted as impulses."""
+    ramp = np.tile(np.linspace(0.2, 0.8, 300), (300, 1))
+    counts = np.round(8 * ramp + np.random.default_rng(0).normal(0, sigma, ramp.shape))
+    noise = fit_noise(counts / 8, ramp)
+    assert noise.salt_and_pepper == 0
+    # rounding adds a twelfth; 9000 pixels a bin know a deviation to 1 %
+    assert noise.gaussian == pytest.approx(np.sqrt(sigma**2 + 1 / 12) / 8, rel=0.05)
