@@ -18,7 +18,7 @@ from siamdecon.files.samples import sample_names
 from siamdecon.methods.auto import CANDIDATES
 from siamdecon.microscope import blur
 
-SIDE = 256
+SIDE = 192
 #: The paper's noise, a third of it, and photons alone: 50 for a pixel that is white.
 THIRD = Noise(poisson=0.001 / 9, gaussian=0.1 / 3, salt_and_pepper=0.01 / 3, bits=10)
 PEAK = 50
@@ -36,21 +36,23 @@ def measurements(clean: np.ndarray, psf: np.ndarray) -> dict[str, tuple]:
 
 def measure(args) -> dict:
     """Compare the candidates on crops of the samples and, where they are, the benchmark's images."""
-    psf, rows = paper_psf(2), []
     images = {name: load_sample(name) for name in sample_names()}
     if os.environ.get("SIAMDECON_BENCHMARK"):
         images |= load_benchmark()
-    for name, image in images.items():
-        middle = (slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2) for n in image.shape)
-        clean = image[tuple(middle)]
-        for noise, (noisy, limits) in measurements(clean, psf).items():
-            found = compare(noisy, psf, limits=limits, progress=False)
-            psnr = {method: score(clean, image)["psnr"] for method, image in found.images.items()}
-            regret = max(psnr.values()) - psnr[found.best]
-            held_out = {one.method: one.score for one in found.held_out}
-            rows.append(
-                dict(image=name, noise=noise, best=found.best, regret=regret, psnr=psnr)
-                | {"held_out": held_out}
-            )
-            print(f"{name}, {noise}: {found.best}, {regret:.2f} dB below the best", flush=True)
+    rows = [row for name, image in images.items() for row in regrets(name, image)]
     return {"candidates": CANDIDATES, "side": SIDE, "rows": rows}
+
+
+def regrets(name: str, image: np.ndarray) -> list[dict]:
+    """Return a row for each noise: scores, the choice, and what it costs."""
+    middle = (slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2) for n in image.shape)
+    clean, psf, rows = image[tuple(middle)], paper_psf(2), []
+    for noise, (noisy, limits) in measurements(clean, psf).items():
+        found = compare(noisy, psf, limits=limits, progress=False)
+        psnr = {method: score(clean, estimate)["psnr"] for method, estimate in found.images.items()}
+        held_out = {one.method: one.score for one in found.held_out}
+        regret = max(psnr.values()) - psnr[found.best]
+        row = {"image": name, "noise": noise, "best": found.best, "regret": regret}
+        rows.append(row | {"psnr": psnr, "held_out": held_out})
+        print(f"{name}, {noise}: {found.best}, {regret:.2f} dB below the best", flush=True)
+    return rows
