@@ -23,6 +23,7 @@ from siamdecon.tiles import Estimator, bands, within
 Callback = Callable[[int, np.ndarray], None]
 _PREFILTERS = {None: lambda y: y, "median": partial(median_filter, size=3)}
 _STARTS = ("mean", "image")
+_EPS = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class RichardsonLucy(Method):
         else:
             x = to_tensor(self.start, y.device)
         # blurred twice in each iteration
-        cuts = bands(image.shape, reach(psf, image.shape, self.padding, times=2))
+        cuts = bands(image.shape, halos(psf, image.shape, self.padding, times=2))
         blurs = [PSFConvolution(psf, image.ndim, self.padding, Workspace()) for _ in cuts]
         after = torch.empty_like(x)
         # what a transform rounds to is no light: log2(n) sums, each to half an eps of the largest value
-        dark = max(1e-12, 1.2e-7 * math.log2(y.numel()) * y.max().item())
+        dark = max(1e-12, _EPS * math.log2(y.numel()) * y.max().item())
 
         def update(g: PSFConvolution, core: Window, window: Window) -> None:
             """Make a band of the next estimate from what it depends on."""
@@ -267,12 +268,12 @@ def check_iterations(iterations: int, padding: str) -> None:
     expect(padding != "valid", "padding", "one that keeps the image's size", padding)
 
 
-def reach(psf: np.ndarray, image: Sequence[int], padding: str, times: int = 1) -> list[int]:
+def halos(psf: np.ndarray, image: Sequence[int], padding: str, times: int = 1) -> list[int]:
     """Return how many pixels away light may come from along each axis, blurred `times` times.
 
     Examples
     --------
-    >>> reach(np.ones((1, 17)), (512, 512), "symmetric", times=2)
+    >>> halos(np.ones((1, 17)), (512, 512), "symmetric", times=2)
     [1, 16]
     """
     if padding == "circular":

@@ -14,7 +14,7 @@ from siamdecon.expect import expect
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
-from siamdecon.methods.classical import Callback, RichardsonLucy, check_iterations, reach
+from siamdecon.methods.classical import Callback, RichardsonLucy, check_iterations, halos
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.noise import Noise, finest_detail, mean_response, noise_level
 from siamdecon.network.training import Watch
@@ -80,7 +80,7 @@ class TotalVariation(Method):
         with torch.inference_mode(False), torch.enable_grad():
             y, start, room = to_tensor(image, y.device), start.clone(), room.clone()
             share = start / room
-            cuts = bands(image.shape, reach(psf, image.shape, self.padding))
+            cuts = bands(image.shape, halos(psf, image.shape, self.padding))
 
             def gradient(core: Window, window: Window) -> Tensor:
                 """Return the gradient of a band of the objective, by all pixels that it depends on."""

@@ -6,7 +6,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from siamdecon.network.training import History, Training, Watch, moving_average, steps_taken
+from siamdecon.network.training import (
+    History,
+    Training,
+    Watch,
+    _deal,
+    moving_average,
+    steps_taken,
+)
 from siamdecon.problem import Problem
 
 
@@ -138,9 +145,8 @@ def test_parts_without_batch_statistics_are_the_whole_batch():
 
 def test_batch_statistics_are_the_mean_of_the_parts():
     run, (x, _) = Batches(2), Batches(2).draw()
-    first = run.model[0](x).detach()
+    halves = [run.model[0](x[which]).detach() for which in _deal(x, 2)]
     run.take_step()
-    halves = first.split(5)
     norm = run.model[1]
     mean = sum(half.mean(dim=0) for half in halves) / 2
     variance = sum(half.var(dim=0) for half in halves) / 2
@@ -149,6 +155,17 @@ def test_batch_statistics_are_the_mean_of_the_parts():
     for twin in run.replicas:
         assert torch.equal(twin[1].running_mean, norm.running_mean)
         assert twin[0].weight.data_ptr() == run.model[0].weight.data_ptr()
+
+
+@pytest.mark.parametrize("n", [1, 4, 6, 16])
+def test_patches_are_dealt_out_by_their_contrast(n):
+    batch = torch.randn(n, 1, 8, 8) * torch.randperm(n).view(n, 1, 1, 1)
+    dealt = _deal(batch, 2 if n > 1 else 1)
+    assert sorted(torch.cat(dealt).tolist()) == list(range(n))
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+    brightest = batch.flatten(1).std(dim=1).argsort(descending=True).tolist()
+    # back and forth: the first and the fourth to one part, the second and the third to the other
+    assert dealt[0].tolist()[:2] == [brightest[0], *brightest[3:4]][: len(dealt[0])]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
