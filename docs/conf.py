@@ -39,7 +39,7 @@ extensions = [
     "sphinx_design",
     "course_pages",
 ]
-exclude_patterns = ["conf.py", "course_pages.py", "_templates"]
+exclude_patterns = ["conf.py", "course_pages.py", "real_grid.py", "_templates"]
 templates_path = ["_templates"]
 nitpicky = True
 # docstrings name shapes and units where Sphinx expects the name of a class
@@ -79,7 +79,15 @@ html_static_path = ["_static"]
 html_favicon = "_static/icon.svg"
 html_css_files = ["siamdecon.css"]
 html_copy_source = html_show_sourcelink = False
-WITHOUT_PARTS = ("index", "choose", "teaching", "notation", "glossary", "benchmarks")
+WITHOUT_PARTS = (
+    "index",
+    "choose",
+    "teaching",
+    "notation",
+    "glossary",
+    "benchmarks",
+    "public-cases",
+)
 html_sidebars = {name: [] for name in WITHOUT_PARTS}
 html_theme_options = {
     "show_toc_level": 2,
