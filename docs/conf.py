@@ -39,7 +39,7 @@ extensions = [
     "sphinx_design",
     "course_pages",
 ]
-exclude_patterns = ["conf.py", "course_pages.py", "_templates"]
+exclude_patterns = ["conf.py", "course_pages.py", "real_grid.py", "_templates"]
 templates_path = ["_templates"]
 nitpicky = True
 # docstrings name shapes and units where Sphinx expects the name of a class

@@ -111,3 +111,10 @@ def test_links_to_the_repository_name_one_repository():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "pyproject.toml"]
     text = "\n".join(page.read_text() for page in pages)
     assert set(re.findall(r"github\.com/([\w-]+/siamdecon)\b", text)) == {"siamdecon/siamdecon"}
+
+
+def test_the_tests_that_a_page_names_are_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/public-cases.md").read_text())
+    assert len(named) > 20
+    for path, name in named:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(), f"{path}::{name}"

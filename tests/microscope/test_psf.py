@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import j0
 
-from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, paper_psf, richards_wolf
+from siamdecon.microscope.psf import (
+    Microscope,
+    gaussian,
+    gibson_lanni,
+    paper_psf,
+    psf_for,
+    richards_wolf,
+)
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 MODELS = (gibson_lanni, richards_wolf, gaussian)
@@ -351,3 +358,22 @@ def test_numpy_numbers_are_accepted():
         na=np.float32(0.5), size=np.int64(5), planes=np.int8(3), sample_index=np.float64(1.4)
     )
     assert gibson_lanni(m, 3).shape == (3, 5, 5)
+
+
+@pytest.mark.parametrize(
+    "m",
+    [
+        Microscope(na=1.4, wavelength=0.52, index=1.518, pixel_size=0.065),
+        Microscope(na=1.2, wavelength=0.52, pixel_size=0.1, defocus=3.0),
+    ],
+)
+def test_a_kernel_is_as_large_as_its_light_asks_for(m):
+    """image.sc 10349: 17 pixels lost up to 89 % of it. The oracle is a kernel of 401 pixels."""
+    psf, lost = psf_for((255, 255), m)
+    side, wide = psf.shape[0], gibson_lanni(replace(m, size=401))
+    inside = slice(200 - side // 2, 201 + side // 2)
+    # of 255 pixels' light; rings beyond them hold some thousandths
+    assert 1 - wide[inside, inside].sum() == pytest.approx(lost, abs=3e-3)
+    assert lost < 0.01
+    small, lost = psf_for((41, 41), m)
+    assert small.shape == (41, 41) and lost > 0.01
