@@ -86,7 +86,7 @@ richardson = max(
 # comparison. `noise=None` leaves this out.
 
 # %%
-network = deconvolve(noisy, psf, "noise2same_d", seed=0)
+network = deconvolve(noisy, psf, "noise2same_d", seed=1)
 
 # %% tags=["figure:quickstart"]
 gallery(
@@ -125,7 +125,7 @@ winner = Question(
         "Noise2Same (d)",
     ],
     answer=4,
-    because="But the margin is small, as the table shows.",
+    because="But the margin is small, as the table shows, and another seed can turn the order.",
 )
 winner
 
@@ -156,6 +156,9 @@ assert (
 )
 
 # %% [markdown]
+# Patches and first weights are random, and a short training depends on them: on this image the seeds 0 to 3 give
+# 22.5, 22.9, 23.0 and 22.3 dB. A margin smaller than that says little.
+#
 # ## Look at the residual
 #
 # The residual is the measurement minus the blurred estimate: the part that the estimate does not explain.
