@@ -175,7 +175,7 @@ class Comparison:
     Attributes
     ----------
     held_out : list of HeldOut
-        What `siamdecon.methods.judge` found of each.
+        What `siamdecon.methods.auto.judge` found of each.
     images : dict of str to ndarray
         Each method's restoration of the whole image, in its units.
     residuals : dict of str to ndarray
@@ -248,8 +248,8 @@ def compare(
     """Restore an image by several methods, and tell which is best without knowing the truth.
 
     Each method restores the image twice: as a whole, and without a sparse grid of pixels, which its blurred
-    result is then compared with (`siamdecon.methods.judge`). `deconvolve(..., method="auto")` takes the
-    choice.
+    result is then compared with (`siamdecon.methods.auto.judge`). `deconvolve(..., method="auto")` takes the
+    choice. What the PSF does not pass is not judged: detail that a method invents there costs it nothing.
 
     Parameters
     ----------
