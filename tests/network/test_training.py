@@ -117,15 +117,16 @@ class Batches(Training):
 
     def __init__(self, parts, norm=True):
         torch.manual_seed(0)
-        layers = [nn.Linear(3, 5), nn.BatchNorm1d(5)] if norm else [nn.Linear(3, 5)]
-        model = nn.Sequential(*layers, nn.Tanh(), nn.Linear(5, 1))
+        first = nn.Conv2d(1, 5, 3, padding=1)
+        layers = [first, nn.BatchNorm2d(5)] if norm else [first]
+        model = nn.Sequential(*layers, nn.LeakyReLU(), nn.Conv2d(5, 1, 1))
         problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu")
         super().__init__(model, problem, parts=parts)
         self.adam = torch.optim.Adam(model.parameters(), 0.1)
 
     def draw(self):
-        x = torch.randn(10, 3, generator=self.generator)
-        return x, x.square().sum(dim=1, keepdim=True)
+        x = torch.randn(10, 1, 6, 6, generator=self.generator)
+        return x, x.square()
 
     def terms(self, model, x, y):
         return {"total": (model(x) - y).square().mean(), "mean": y.mean()}
@@ -148,8 +149,8 @@ def test_batch_statistics_are_the_mean_of_the_parts():
     halves = [run.model[0](x[which]).detach() for which in _deal(x, 2)]
     run.take_step()
     norm = run.model[1]
-    mean = sum(half.mean(dim=0) for half in halves) / 2
-    variance = sum(half.var(dim=0) for half in halves) / 2
+    mean = sum(half.mean(dim=(0, 2, 3)) for half in halves) / 2
+    variance = sum(half.var(dim=(0, 2, 3)) for half in halves) / 2
     torch.testing.assert_close(norm.running_mean, norm.momentum * mean)
     torch.testing.assert_close(norm.running_var, 1 - norm.momentum + norm.momentum * variance)
     for twin in run.replicas:
