@@ -119,9 +119,7 @@ def inspect_parser() -> argparse.ArgumentParser:
     """
     p = argparse.ArgumentParser(prog="siamdecon inspect")
     p.description = "Say what the package sees in an image and a kernel, and what it means."
-    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
-    for name in ("channel", "time", "scene"):
-        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
+    _add_image(p)
     _add_kernel(p)
     return p
 
@@ -136,9 +134,7 @@ def compare_parser() -> argparse.ArgumentParser:
     """
     p = argparse.ArgumentParser(prog="siamdecon compare")
     p.description = "Restore by several methods, and tell which predicts unseen pixels best."
-    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
-    for name in ("channel", "time", "scene"):
-        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
+    _add_image(p)
     which = f"the methods to compare; {' '.join(CANDIDATES)} unless given"
     p.add_argument("--methods", nargs="+", metavar="METHOD", default=CANDIDATES, help=which)
     p.add_argument("-o", "--output", metavar="OUT", type=Path, help="PNG of results and residuals")
@@ -146,6 +142,17 @@ def compare_parser() -> argparse.ArgumentParser:
     _add_common(p)
     _add_kernel(p, prepared=True)
     return p
+
+
+def _add_image(p: argparse.ArgumentParser) -> None:
+    """Add a file, and which of the images in it; `_read` reads it."""
+    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    for name in ("channel", "time", "scene"):
+        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
+
+
+def _read(args: argparse.Namespace) -> Image:
+    return read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
 
 
 def _add_common(p: argparse.ArgumentParser) -> None:
@@ -298,7 +305,7 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
+    image = _read(args)
     asked = args.psf is not None or _optics(args)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
@@ -307,7 +314,7 @@ def compare_methods(args: argparse.Namespace) -> str:
     """Compare methods as the parsed command line asks; return the table."""
     if args.output:
         check_writable(args.output, args.overwrite, (".png",))
-    image = read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
+    image = _read(args)
     names = ("tier", "seed", "limits", "device", "progress", "center_psf")
     options = {name: getattr(args, name) for name in (*names, "subtract_psf_background")}
     found = compare(image, read_psf(args, image), args.methods, **options)

@@ -11,8 +11,7 @@ from scipy.ndimage import median_filter
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import to_array, to_tensor
 from siamdecon.methods.base import METHODS, Method
-from siamdecon.microscope.convolution import reconvolve
-from siamdecon.microscope.noise import mean_response
+from siamdecon.microscope.degradation import residual
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 from siamdecon.tiles import Estimator
@@ -115,8 +114,7 @@ def judge(problem: Problem, method: Method, watch: Watch) -> HeldOut:
     begin = time.perf_counter()
     estimate = method.restore(part, watch)
     seconds = time.perf_counter() - begin
-    blurred = to_array(mean_response(noise)(reconvolve(estimate, problem.psf)))
-    left = (y - blurred)[grid].ravel()
+    left = residual(estimate, y, problem.psf, noise)[grid].ravel()
     # few photons, whose noise is skewed, count whole
     reach = REACH if noise is not None else max(REACH, 5 * float(left.std()))
     return HeldOut(method.name, np.square(left.clip(-reach, reach)), seconds)
