@@ -130,6 +130,8 @@ def _pool(workers: int, _process: int) -> ThreadPoolExecutor:
     """Return threads that wait for work; a forked process has none of its parent's."""
 
     def begin():
+        # a thread that has not asked yet takes, at its first operation, what another thread has set since
+        torch.get_num_threads()
         torch.set_num_threads(1)
         _here.workers = 1
 

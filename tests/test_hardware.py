@@ -147,6 +147,22 @@ def test_parts_are_computed_at_once_and_come_in_order():
     assert side_by_side(work, [0, 1], device=CPU) == [(0, 1), (1, 1)]
 
 
+def test_helpers_keep_to_one_thread_whatever_is_set_after_they_began():
+    """The first part does without torch; only then does the main thread ask for more threads."""
+    code = (
+        "import threading, torch; from siamdecon.hardware import side_by_side\n"
+        "torch.set_num_threads(2)\n"
+        "both, cpu = threading.Barrier(2), torch.device('cpu')\n"
+        "side_by_side(lambda i: both.wait(60), [0, 1], device=cpu)\n"
+        "torch.set_num_threads(3)\n"
+        "f = lambda i: (both.wait(60), torch.get_num_threads())[1]\n"
+        "assert side_by_side(f, [0, 1], device=cpu) == [1, 1]"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "2"}
+    )
+
+
 def test_one_thread_each_is_over_when_it_is_over():
     before = torch.get_num_threads()
     with pytest.raises(KeyError), one_thread_each():
