@@ -1,9 +1,5 @@
 """The training loop that all networks share: its losses by name, its average, an interrupt."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -175,21 +171,14 @@ def test_patches_are_dealt_out_by_their_contrast(n):
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
 def test_a_training_is_the_same_on_any_number_of_threads(parts):
-    """In a process of its own: what other tests have left in this one may change a library's rounding."""
-    code = f"""
-import torch
-from siamdecon.network.training import Watch
-from tests.network.test_training import Batches
-
-found = []
-for threads in (1, 2, 3, 8):
-    torch.set_num_threads(threads)
-    run = Batches({parts})
-    run.run(5, Watch())
-    found.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
-    assert torch.get_num_threads() == threads
-assert all(torch.equal(found[0], other) for other in found[1:])
-"""
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
-    assert done.returncode == 0, done.stderr
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            torch.set_num_threads(threads)
+            run = Batches(parts)
+            run.run(5, Watch())
+            found.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found[1:])
