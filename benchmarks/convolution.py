@@ -11,7 +11,7 @@ from scipy.fft import next_fast_len
 from skimage.restoration import richardson_lucy as skimage_richardson_lucy
 from torch.nn.functional import conv2d, conv3d
 
-from benchmarks.machine import PeakMemory
+from benchmarks.machine import PeakMemory, machine
 from siamdecon import PSFConvolution, paper_psf, richardson_lucy
 
 CASES = {2: ((16, 1, 128, 128), (5, 9, 17, 31, 63)), 3: ((4, 1, 64, 64, 64), (5, 9, 17, 31))}
@@ -111,7 +111,8 @@ def lucy_richardson(repeats: int = 3, iterations: int = 3) -> dict:
         f"{ratio:.2f} times as long; peak memory in volumes: "
         + ", ".join(f"{name} {v:.1f}" for name, v in volumes.items())
     )
-    return {"scikit-image / siamdecon": ratio, "peak memory in volumes": volumes}
+    ratios = {"scikit-image / siamdecon": ratio, "peak memory in volumes": volumes}
+    return {"machine": machine(), **ratios}
 
 
 def restore(name: str, iterations: int) -> tuple[float, float]:

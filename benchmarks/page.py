@@ -164,7 +164,7 @@ def convolution() -> list[str]:
         if case.startswith("Lucy-Richardson"):
             memory = row["peak memory in volumes"]
             parts.append(
-                f"{case}, kernel of 17 a side: scikit-image takes "
+                f"{case}, kernel of 17 a side {machine(row)}: scikit-image takes "
                 f"{row['scikit-image / siamdecon']:.2f} times as long as ours; peak memory "
                 f"{memory['siamdecon']:.1f} volumes against {memory['scikit-image']:.1f}."
             )

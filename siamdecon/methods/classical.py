@@ -79,12 +79,12 @@ class RichardsonLucy(Method):
             x = to_tensor(self.start, y.device)
         # blurred twice in each iteration
         cuts = bands(image.shape, halos(psf, image.shape, self.padding, times=2))
-        blurs = [PSFConvolution(psf, image.ndim, self.padding, Workspace()) for _ in cuts]
+        g = PSFConvolution(psf, image.ndim, self.padding, Workspace())
         after = torch.empty_like(x)
         # what a transform rounds to is no light: log2(n) sums, each to half an eps of the largest value
         dark = max(1e-12, _EPS * math.log2(y.numel()) * y.max().item())
 
-        def update(g: PSFConvolution, core: Window, window: Window) -> None:
+        def update(core: Window, window: Window) -> None:
             """Make a band of the next estimate from what it depends on."""
             ratio = g(x[(..., *window)]).clamp_(min=dark).reciprocal_().mul_(y[(..., *window)])
             change = g.correlate(ratio)[(..., *within(core, window))]
@@ -93,11 +93,11 @@ class RichardsonLucy(Method):
 
         with torch.inference_mode():
             for i in range(self.iterations):
-                side_by_side(update, blurs, *zip(*cuts, strict=True), device=y.device)
+                side_by_side(update, *zip(*cuts, strict=True), device=y.device)
                 x, after = after, x
                 if watch and watch.callback:
                     watch.report(i + 1, to_array(x, clip))
-        blurs = after = None  # their volumes go before the result comes
+        g = after = None  # their volumes go before the result comes
         return x.clamp(0, 1) if clip else x
 
 

@@ -80,23 +80,26 @@ class TotalVariation(Method):
         with torch.inference_mode(False), torch.enable_grad():
             y, start, room = to_tensor(image, y.device), start.clone(), room.clone()
             share = start / room
+            share.grad = torch.empty_like(share)
+            adam = torch.optim.Adam([share], betas=(0.9, 0.99), fused=True)
             cuts = bands(image.shape, halos(psf, image.shape, self.padding))
 
             def gradient(core: Window, window: Window) -> Tensor:
                 """Return the gradient of a band of the objective, by all pixels that it depends on."""
-                part = share[(..., *window)].detach().requires_grad_()
-                x, inside = part * room[(..., *window)], (..., *within(core, window))
+                x = (share[(..., *window)] * room[(..., *window)]).requires_grad_()
+                inside = (..., *within(core, window))
                 data = huber_loss(m(g(x))[inside], y[(..., *core)], reduction="sum", delta=delta)
-                total = (data + weight * _variation(x)[inside].sum()) / y.numel()
-                return torch.autograd.grad(total, part)[0]
+                return torch.autograd.grad(data, x)[0].add_(
+                    _variation_gradient(x.detach(), inside), alpha=weight
+                )
 
-            adam = torch.optim.Adam([share], betas=(0.9, 0.99))
             for i in range(self.iterations):
                 adam.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + np.cos(np.pi * i / self.iterations))
-                share.grad = torch.zeros_like(share)
+                share.grad.zero_()
                 parts = side_by_side(gradient, *zip(*cuts, strict=True), device=y.device)
                 for (_, window), part in zip(cuts, parts, strict=True):
                     share.grad[(..., *window)] += part
+                share.grad.mul_(room / y.numel())
                 adam.step()
                 share.clamp_(0, top)
                 if watch and watch.callback:
@@ -169,10 +172,17 @@ def total_variation(
     return TotalVariation(weight, iterations, noise, padding).restore(problem, Watch(callback))
 
 
-def _variation(x: Tensor) -> Tensor:
-    """Length of the gradient of `x` at each pixel, shape (1, 1, [z,] y, x), rounded off at 0."""
-    square = torch.full_like(x, 1e-4)
-    for axis in range(2, x.ndim):
-        last = x.narrow(axis, x.shape[axis] - 1, 1)
-        square = square + torch.diff(x, dim=axis, append=last).square()
-    return square.sqrt()
+def _variation_gradient(x: Tensor, inside: tuple) -> Tensor:
+    """Return the derivative of the variation of the pixels inside by each of `x`, (1, 1, [z,] y, x).
+
+    The variation of a pixel is the length of the gradient there, rounded off at 0.
+    """
+    axes = range(2, x.ndim)
+    rises = [torch.diff(x, dim=axis, append=x.narrow(axis, x.shape[axis] - 1, 1)) for axis in axes]
+    square = sum(rise[inside].square() for rise in rises)
+    slope, gradient = torch.zeros_like(x), torch.zeros_like(x)
+    slope[inside] = square.add_(1e-4).rsqrt_()
+    for axis, rise in zip(axes, rises, strict=True):
+        pull, n = rise.mul_(slope), x.shape[axis] - 1  # none at the last pixel
+        gradient.sub_(pull).narrow(axis, 1, n).add_(pull.narrow(axis, 0, n))
+    return gradient

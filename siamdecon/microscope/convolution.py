@@ -1,7 +1,9 @@
 """The forward operator g: convolution with a known point-spread function, by FFT."""
 
 import math
+import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,16 +28,17 @@ PADDINGS = {
 AT_ONCE = 2**19
 
 
-class Workspace:
+class Workspace(threading.local):
     """Named buffers that a loop without gradients reuses, so that memory is allocated only once.
 
-    Allocating new volumes would take a third of the time of a Lucy-Richardson iteration.
+    Allocating new volumes would take a third of the time of a Lucy-Richardson iteration. Each thread has
+    its own.
 
     Examples
     --------
     >>> workspace, x = Workspace(), torch.zeros(3)
     >>> first = workspace.take("ratio", x.shape, x.dtype, x.device)
-    >>> workspace.take("ratio", x.shape, x.dtype, x.device) is first
+    >>> workspace.take("ratio", (2, 1), x.dtype, x.device).data_ptr() == first.data_ptr()
     True
     """
 
@@ -44,11 +47,11 @@ class Workspace:
 
     def take(self, name: str, shape: Sequence[int], dtype, device: torch.device) -> Tensor:
         """Return the buffer of that name, to be overwritten; a former result in it is lost."""
-        kept = self._kept.get(name)
-        if kept is None or (kept.shape, kept.dtype, kept.device) != (tuple(shape), dtype, device):
+        kept, n = self._kept.get(name), math.prod(shape)
+        if kept is None or len(kept) < n or (kept.dtype, kept.device) != (dtype, device):
             self._kept.pop(name, None)  # frees the old buffer first
-            self._kept[name] = torch.empty(shape, dtype=dtype, device=device)
-        return self._kept[name]
+            self._kept[name] = kept = torch.empty(n, dtype=dtype, device=device)
+        return kept[:n].view(shape)
 
 
 class PSFConvolution(nn.Module):
@@ -134,12 +137,7 @@ class PSFConvolution(nn.Module):
         x = self._filter(y, sizes, place=before, first=[0] * self.n_dim, out=sizes, conjugate=True)
         if self.padding == "valid":
             return x
-        for axis, width in enumerate(zip(before, after, strict=True), start=2):
-            # the transpose of `_pad`: what was copied beyond the border is added to its source
-            source = np.pad(np.arange(y.shape[axis]), width, mode=PADDINGS[self.padding])
-            shape = (*x.shape[:axis], y.shape[axis], *x.shape[axis + 1 :])
-            x = x.new_zeros(shape).index_add(axis, torch.from_numpy(source).to(x.device), x)
-        return x
+        return folded(x, PADDINGS[self.padding], list(zip(before, after, strict=True)))
 
     def interior(self, x: Tensor) -> Tensor:
         """Crop `x`, shape (n, c, [z,] y, x), to the pixels of g(x); only "valid" removes any."""
@@ -187,17 +185,7 @@ class PSFConvolution(nn.Module):
             return x
         if mode == "edge":  # torch supports any width here, and is faster
             return nn.functional.pad(x, [w for p in reversed(widths) for w in p], mode="replicate")
-        sizes = x.shape[2:]
-        shape = [*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True))]
-        out = (self.workspace or Workspace()).take("padded", shape, x.dtype, x.device)
-        out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
-        # each axis copies whole margins, with corners that are still empty; the last axis fills them
-        for axis, (size, width) in enumerate(zip(sizes, widths, strict=True), start=2):
-            source = width[0] + np.pad(np.arange(size), width, mode=mode)
-            for place in (slice(0, width[0]), slice(width[0] + size, None)):
-                margin = _gathered(out, axis, source[place])
-                out.narrow(axis, place.start, margin.shape[axis]).copy_(margin)
-        return out
+        return Continued.apply(x, mode, widths, self.workspace)
 
     def _blur(self, padded: Tensor, first: list[int], conjugate: bool) -> Tensor:
         """Filter, and crop to the pixels that are free of wrap-around, from `first` on."""
@@ -230,13 +218,89 @@ def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
     return PSFConvolution(psf, padding="symmetric")(to_tensor(estimate, device))
 
 
-def _gathered(x: Tensor, axis: int, index: np.ndarray) -> Tensor:
-    """Return a copy of some positions along an axis; faster where they are consecutive."""
-    if len(index) and (np.diff(index) == 1).all():
-        return x.narrow(axis, int(index[0]), len(index)).clone()
-    if len(index) and (np.diff(index) == -1).all():
-        return x.narrow(axis, int(index[-1]), len(index)).flip(axis)
-    return x.index_select(axis, torch.from_numpy(index).to(x.device))
+class Continued(torch.autograd.Function):
+    """Continue `x`, shape (n, c, [z,] y, x), beyond its border by a mode of `numpy.pad`.
+
+    Parameters
+    ----------
+    x : Tensor
+    mode : str
+    widths : list of (int, int)
+        How many pixels to add before and after, along each axis.
+    workspace : Workspace, optional
+        Buffer for the result.
+
+    Examples
+    --------
+    >>> Continued.apply(torch.tensor([[[1.0, 2, 3]]]), "reflect", [(2, 1)])
+    tensor([[[3., 2., 1., 2., 3., 2.]]])
+    """
+
+    @staticmethod
+    def forward(ctx, x, mode, widths, workspace=None):
+        """Return shape (n, c, [before + z + after,] ...)."""
+        ctx.how, sizes = (mode, widths), x.shape[2:]
+        shape = [*x.shape[:2], *(m + sum(w) for m, w in zip(sizes, widths, strict=True))]
+        out = (workspace or Workspace()).take("padded", shape, x.dtype, x.device)
+        out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
+        # each axis copies whole margins, with corners that are still empty; the last axis fills them
+        for axis, size, width in zip(range(2, x.ndim), sizes, widths, strict=True):
+            for margin, source in _margins(mode, size, *width):
+                out.narrow(axis, *margin).copy_(_gathered(out, axis, source))
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Apply the transpose."""
+        return folded(gradient, *ctx.how), None, None, None
+
+
+def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
+    """Apply the transpose of `Continued`: add what was copied beyond the border to its source.
+
+    Examples
+    --------
+    >>> folded(torch.ones(1, 1, 6), "reflect", [(2, 1)])
+    tensor([[[1., 3., 2.]]])
+    """
+    sizes = [n - sum(width) for n, width in zip(x.shape[2:], widths, strict=True)]
+    x = x.clone()
+    for axis, size, width in list(zip(range(2, x.ndim), sizes, widths, strict=True))[::-1]:
+        for margin, source in _margins(mode, size, *width):
+            part = x.narrow(axis, *margin)
+            if isinstance(source, Tensor):
+                x.index_add_(axis, source.to(x.device), part.clone())
+            else:
+                first, length, step = source
+                x.narrow(axis, first, length).add_(part.flip(axis) if step < 0 else part)
+        x = x.narrow(axis, width[0], size)
+    return x
+
+
+def _gathered(x: Tensor, axis: int, source: Tensor | tuple[int, int, int]) -> Tensor:
+    """Return what a margin is a copy of."""
+    if isinstance(source, Tensor):
+        return x.index_select(axis, source.to(x.device))
+    first, length, step = source
+    run = x.narrow(axis, first, length)
+    return run.flip(axis) if step < 0 else run
+
+
+@lru_cache(maxsize=64)
+def _margins(mode: str, size: int, before: int, after: int) -> list:
+    """Return first index and length of the margins of an axis, and from where each is copied.
+
+    A source is a run of pixels, as its first index, length and step, or else all its indices.
+    """
+    source = before + np.pad(np.arange(size), (before, after), mode=mode)
+    found = []
+    for first, length in ((0, before), (before + size, after)):
+        index = source[first : first + length]
+        steps = set(np.diff(index))
+        run = length and (steps <= {1} or steps == {-1})
+        run = (int(index.min()), length, -1 if steps == {-1} else 1) if run else None
+        found += [((first, length), run or torch.from_numpy(index))] if length else []
+    return found
 
 
 class SpectralFilter(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -22,7 +23,7 @@ from siamdecon import (
     wiener,
 )
 from siamdecon.files.phantoms import filaments, nuclei
-from siamdecon.methods.total_variation import TV_WEIGHT
+from siamdecon.methods.total_variation import TV_WEIGHT, _variation_gradient
 from siamdecon.microscope import Microscope, blur, gibson_lanni
 from siamdecon.microscope.noise import noise_level
 from siamdecon.tiles import bands
@@ -516,3 +517,16 @@ def test_bands_are_the_whole(monkeypatch, method, shape, padding):
         assert abs(cut_up - whole).max() < 4 * 2 * np.log2(image.size) * eps * 4
     else:
         assert np.mean(abs(cut_up - whole) > 1e-4) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (4, 6, 5)])
+def test_the_variation_has_the_derivative_that_automatic_differentiation_finds(shape):
+    x = torch.rand(1, 1, *shape, dtype=torch.float64, requires_grad=True)
+    inside = (..., *(slice(1, n - i) for i, n in enumerate(shape)))
+    square = torch.full_like(x, 1e-4)
+    for axis in range(2, x.ndim):
+        last = x.narrow(axis, x.shape[axis] - 1, 1)
+        square = square + torch.diff(x, dim=axis, append=last).square()
+    (expected,) = torch.autograd.grad(square.sqrt()[inside].sum(), x)
+    found = _variation_gradient(x.detach(), inside)
+    torch.testing.assert_close(found, expected)

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import threading
 import weakref
 
 import numpy as np
@@ -399,3 +400,24 @@ def test_valid_needs_an_image_as_large_as_the_kernel(step, shape):
 
 def test_prints_what_it_is():
     assert "psf=(3, 4), padding='zero'" in str(PSFConvolution(kernel((3, 4)), padding="zero"))
+
+
+def test_each_thread_has_buffers_of_its_own_in_a_workspace():
+    workspace, like = Workspace(), (torch.float32, torch.device("cpu"))
+    places = [workspace.take("rows", (4,), *like).data_ptr()]
+    both = threading.Barrier(2)
+
+    def other():
+        places.append(workspace.take("rows", (4,), *like).data_ptr())
+        both.wait(
+            60
+        )  # two threads at once, so that neither takes the memory that the other gave back
+        both.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    both.wait(60)
+    places.append(workspace.take("rows", (2,), *like).data_ptr())
+    both.wait(60)
+    thread.join()
+    assert places[0] == places[2] != places[1]
