@@ -1,5 +1,5 @@
 """Pixels in and out: images, TIFF, images that stay on disk, the samples."""
 
 from siamdecon.files.images import Image, read_image, write_image
-from siamdecon.files.phantoms import filaments, membranes, nuclei, vesicles
+from siamdecon.files.phantoms import filaments, membranes, microtubules, nuclei, vesicles
 from siamdecon.files.samples import load_benchmark, load_sample, load_volume, sample_names

@@ -45,17 +45,45 @@ def filaments(shape, seed=0):
     ((64, 64), 1.0)
     """
     size, rng = _check(shape), np.random.default_rng(seed)
-    ndim, n_steps = size.size, int(4 * size.max())
-    n_tubes = int(4 + 0.2 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
-    flat = np.array([0.2, 1, 1])[-ndim:]  # cells are flat, so tubes rarely run along z
-    wander = rng.standard_normal((n_steps, n_tubes, ndim), dtype=np.float32)
-    heading = rng.standard_normal((n_tubes, ndim)) + 6 * gaussian_filter1d(wander, 90, axis=0)
-    heading *= flat / np.linalg.norm(heading * flat, axis=-1, keepdims=True)
-    path = size * rng.uniform(size=(n_tubes, ndim)) + np.cumsum(heading / 3, axis=0)
-    brightness = np.broadcast_to(rng.uniform(0.3, 1, n_tubes), path.shape[:-1])
-    image = gaussian_filter(_splat(size, path.reshape(-1, ndim), brightness.ravel()), 0.7)
-    image *= (0.7 * np.sqrt(2 * np.pi)) ** (ndim - 2)  # makes a tube as bright in 3D as in 2D
+    number = int(4 + 0.2 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
+    image = _tubes(rng, size, number, 0.7)
+    image *= (0.7 * np.sqrt(2 * np.pi)) ** (size.size - 2)  # as bright in 3D as in 2D
     return _scaled(np.tanh(image / 2))  # compresses the brightest crossings
+
+
+def microtubules(shape, seed=0):
+    """Draw a sparse network of curved tubes about 3.5 pixels wide: the volume of the 3D experiments.
+
+    The paper's volume can't be passed on. Width and number of the tubes were fitted such that on
+    128 x 256 x 512 voxels, at the paper's noise, the measurement and Lucy-Richardson gain as much over
+    a flat estimate as in the paper's Table S2; no other score was looked at. Tubes are drawn as in
+    `filaments`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x) or (z, y, x) in pixels; y and x at least 16.
+    seed : int
+        Another seed draws another network.
+
+    Returns
+    -------
+    ndarray, float32, of that shape
+        Brightness in [0, 1]; tubes add up where they cross.
+
+    Raises
+    ------
+    ValueError
+        If `shape` is not two or three positive whole numbers, or y or x are too small.
+
+    Examples
+    --------
+    >>> microtubules((16, 64, 64)).shape
+    (16, 64, 64)
+    """
+    size, rng = _check(shape), np.random.default_rng(seed)
+    number = round(1 + 0.05 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
+    return _scaled(np.tanh(1.5**2 * np.pi / 3 * _tubes(rng, size, number, 1.5)))
 
 
 def nuclei(shape, seed=0):
@@ -196,6 +224,18 @@ def _check(shape):
     valid = len(size) in (2, 3) and size.min() >= 1 and size[-2:].min() >= 16
     expect(valid, "shape", expected, shape, "for example (128, 128) or (32, 128, 128)")
     return size
+
+
+def _tubes(rng, size, number, width):
+    """Draw random walks, each about a direction of its own, smoothed by a Gaussian of `width` pixels."""
+    n_steps = int(4 * size.max())
+    flat = np.array([0.2, 1, 1])[-size.size :]  # cells are flat, so tubes rarely run along z
+    wander = rng.standard_normal((n_steps, number, size.size), dtype=np.float32)
+    heading = rng.standard_normal((number, size.size)) + 6 * gaussian_filter1d(wander, 90, axis=0)
+    heading *= flat / np.linalg.norm(heading * flat, axis=-1, keepdims=True)
+    path = size * rng.uniform(size=(number, size.size)) + np.cumsum(heading / 3, axis=0)
+    brightness = np.broadcast_to(rng.uniform(0.3, 1, number), path.shape[:-1])
+    return gaussian_filter(_splat(size, path.reshape(-1, size.size), brightness.ravel()), width)
 
 
 def _scaled(image):

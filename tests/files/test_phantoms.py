@@ -8,7 +8,10 @@ from scipy import ndimage
 
 from siamdecon.files import phantoms
 
-DRAW = {name: getattr(phantoms, name) for name in ("filaments", "nuclei", "membranes", "vesicles")}
+DRAW = {
+    name: getattr(phantoms, name)
+    for name in ("filaments", "microtubules", "nuclei", "membranes", "vesicles")
+}
 sides = st.integers(16, 40)
 shapes = st.tuples(sides, sides) | st.tuples(st.integers(1, 12), sides, sides)
 
