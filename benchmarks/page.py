@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import robustness as wrong
 from benchmarks.measurements import Measurements
-from benchmarks.report import VOLUME, draw, groups, tables
+from benchmarks.report import VOLUMES, draw, groups, tables
 from siamdecon.files.atomic import write_atomically
 from siamdecon.lab.plots import lines
 
@@ -62,7 +62,7 @@ def quality() -> list[str]:
         "## The paper's tables",
         re.sub("^#", "##", tables(rows), flags=re.M),  # its headings, one level down
     ]
-    if images := [row for row in rows if row["image"] != VOLUME]:
+    if images := [row for row in rows if row["image"] not in VOLUMES]:
         draw(images, FIGURES / "tables.png")
         count = max(len(same) for _, same in groups(images))
         parts.append(f"![PSNR of each method on each image, {count} rows](benchmarks/tables.png)")

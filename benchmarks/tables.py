@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from benchmarks.cells import METHODS, measure_cell
 from benchmarks.measurements import Measurements, code_version
-from benchmarks.report import VOLUME, draw, tables
-from siamdecon import load_benchmark, load_volume
+from benchmarks.report import VOLUMES, draw, tables
+from siamdecon import load_benchmark
+from siamdecon.files import microtubules
 from siamdecon.methods import tier_name
 
 
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "--names",
         nargs="+",
         metavar="NAME",
-        help=f"only these images; see load_benchmark. {VOLUME!r} is the volume of the 3D tables",
+        help=f"only these images, see load_benchmark; or {', '.join(VOLUMES)}, those of the 3D tables",
     )
     p.add_argument("--methods", nargs="+", metavar="METHOD", help=f"any of {', '.join(METHODS)}")
     p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
@@ -90,10 +91,11 @@ def measure(args: argparse.Namespace, results: Measurements) -> None:
 
 
 def load_images(folder: str | None, names: list[str] | None) -> dict:
-    """Load benchmark images by name; "volume" is the clean volume of the 3D tables."""
-    flat = None if names is None else [name for name in names if name != VOLUME]
+    """Load benchmark images by name, and draw the volumes of the 3D tables."""
+    flat = None if names is None else [name for name in names if name not in VOLUMES]
     images = load_benchmark(folder, flat) if flat is None or flat else {}
-    return images | ({VOLUME: load_volume()} if names and VOLUME in names else {})
+    solid = [name for name in names or () if name in VOLUMES]
+    return images | {name: microtubules((128, 256, 512), VOLUMES[name]) for name in solid}
 
 
 def in_turn(cells, images, results, stop, _):

@@ -162,13 +162,17 @@ def test_the_report_keeps_versions_apart_and_empty_cells_empty(capsys, folder):
     results.add(row("b", "tv", psnr=24.0))
     results.add(row(code="y", psnr=30.0))
     results.add(row("volume", "noise2same", psnr=25.0, affine=affine))
+    results.add(row("volume 1", "noise2same", psnr=26.0, affine=affine | {"psnr": 21.0}))
     assert run("--report") == 0
     out = capsys.readouterr().out
     x, y = out.split("## lab tier, siamdecon ")[1:]
     assert "| Lucy-Richardson, n = 2 | 21.00 (22.0) |" in x
     assert "| total variation (1 image) | 24.00 |" in x
     assert "| Noise2Self | (22.49) |" in x
-    assert "| Noise2Same | 25.00 | 0.500 | 0.1000 | 20.00 (24.08) | +1.00 |" in x
+    assert (
+        "| Noise2Same | +1.50 +- 0.71 (+3.03) | 0.300 (0.39) | 0.1000 (0.063) | 25.50 | 0.500 |"
+        in x
+    )
     assert "| Lucy-Richardson, n = 2 | 30.00 (22.0) |" in y
     assert (folder / "r.png").read_bytes()[:4] == b"\x89PNG"
 
