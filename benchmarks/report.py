@@ -76,7 +76,7 @@ def images_table(rows: list[dict]) -> str:
         "| | PSNR (dB) | one pass | SSIM | MI | SMI | RMSE | training (s) | inference (ms) | peak (GB) |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, method in METHODS.items():
+    for key, method in _listed(rows):
         same = [row for row in rows if row["method"] == key]
         paper = PAPER_2D.get(method.paper, (None,) * 7)
         few = {row["image"] for row in same}
@@ -113,7 +113,7 @@ def volume_table(rows: list[dict]) -> str:
         "| | gain (dB) | SSIM | RMSE | plain: PSNR (dB) | SSIM | training (s) |",
         "|---|---|---|---|---|---|---|",
     ]
-    for key, method in METHODS.items():
+    for key, method in _listed(rows):
         same = [row for row in rows if row["method"] == key]
         affine = [row["affine"] for row in same]
         psnr, ssim, rmse = PAPER_3D.get(method.paper, (None,) * 3)
@@ -165,6 +165,12 @@ def draw(rows: list[dict], path: Path) -> Path:
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
+
+
+def _listed(rows: list[dict]) -> list:
+    """Return the methods that were measured, and those of the paper's tables."""
+    measured = {row["method"] for row in rows}
+    return [(key, m) for key, m in METHODS.items() if m.paper or key in measured]
 
 
 def _mean(rows: list[dict], name: str) -> float | None:

@@ -43,9 +43,10 @@ from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
 # ## A volume
 #
 # The paper's volume shows microtubules, the thin tubes of a cell's skeleton. It may not be redistributed, so
-# `load_volume` draws a synthetic one of the same size: curved tubes, thinner than a voxel, brightness in [0, 1]. (If
-# the environment variable `SIAMDECON_VOLUME` names a copy of the paper's volume, that copy is read instead.) No
-# score here can be compared with the paper's.
+# `load_volume` draws a synthetic one of the same size: curved tubes a few voxels wide, brightness in [0, 1]. (If
+# the environment variable `SIAMDECON_VOLUME` names a copy of the paper's volume, that copy is read instead.) Width
+# and number of the tubes were chosen such that Lucy-Richardson gains as much on it, over an estimate that shows
+# nothing, as on the paper's. Only such gains can be compared with the paper's.
 
 # %%
 volume = load_volume()
@@ -134,7 +135,7 @@ assert 30 < 2 * voxels * taps / by_fft < 80
 # flipped, and so shifts the focus from a little above the middle to a little below. How large is the error?
 
 # %%
-part = (slice(48, 80), slice(80, 176), slice(208, 304))
+part = (slice(48, 80), slice(64, 192), slice(192, 320))
 clean, measured = volume[part], noisy[part]
 g = PSFConvolution(psf, padding="zero")
 x = torch.from_numpy(np.ascontiguousarray(clean))[None, None]
@@ -143,7 +144,7 @@ error = np.linalg.norm(turned - right) / np.linalg.norm(right)
 print(f"error of the correlation: {error:.0%} of the blurred volume")
 
 # %% [markdown]
-# (For separate points it is 34 %, see notebook 03: where tubes overlap, errors cancel.) What does a restoration with the wrong model do?
+# (For separate points it is 34 %, see notebook 03: along a tube, errors cancel.) What does a restoration with the wrong model do?
 
 
 # %%
@@ -165,11 +166,11 @@ for name, kernel in {"convolution": psf, "correlation": flipped}.items():
 
 # %% tags=["hide-cell"]
 assert 0.05 < error < 0.3
-assert abs(offset(models["convolution"])) < 0.1 < 0.3 < abs(offset(models["correlation"])) < 1
+assert abs(offset(models["convolution"])) < 0.1 < 0.25 < abs(offset(models["correlation"])) < 1
 assert abs(off["correlation"] / off["convolution"] - 1) < 0.02
 
 # %% [markdown]
-# It explains the measurement equally well, and shifts everything by half a plane. No residual shows this; only
+# It explains the measurement equally well, and shifts everything by a third of a plane. No residual shows this; only
 # the truth, or a bead at a known depth, does.
 
 # %% [markdown]
@@ -241,7 +242,7 @@ assert not any(0 in turn.flips or turn.order[0] != 0 for turn in symmetries(psf)
 #
 # ## Restore
 #
-# The network learns from a part of 32 x 96 x 96 voxels, so that two cores need less than a minute. The
+# The network learns from a part of 32 x 128 x 128 voxels, so that two cores need about a minute. The
 # classical baselines restore the same part.
 
 # %%
@@ -261,7 +262,7 @@ Markdown(score_table(rows))
 
 # %% [markdown]
 # Look at the first row. Most of this volume is black, so an estimate that is black everywhere scores higher
-# than the measurement and hardly lower than the best. A score of 25 dB means nothing without that row.
+# than the measurement, and higher than Lucy-Richardson. A score of 25 dB means nothing without that row.
 
 # %%
 scale = Question(
@@ -292,12 +293,9 @@ table = ["| | PSNR (dB) | above the floor (dB) |", "|---|---|---|"]
 table += [f"| {n} | {s['psnr']:.2f} | {s['psnr'] - s['floor']:.2f} |" for n, s in affine.items()]
 scale.reveal(
     gallery(
-        {
-            "truth": clean.mean(axis=0),
-            **{n: e.mean(axis=0) for n, e in list(estimates.items())[2:]},
-        },
-        limits=(0, 0.08),
-        alt="Mean projections: the truth shows thin tubes, both restorations wider and fainter ones.",
+        {"truth": clean, **dict(list(estimates.items())[2:])},
+        limits=(0, 0.3),
+        alt="Planes and maximum projections: bright tubes in the truth, wider and fainter ones in both restorations.",
     )
 )
 
@@ -309,15 +307,19 @@ from siamdecon.methods import tier_name
 
 assert abs(floor["psnr"] - floor["floor"]) < 1e-9
 assert rows["nothing at all (black)"]["psnr"] > rows["measured"]["psnr"] + 2
+assert rows["nothing at all (black)"]["psnr"] > rows["Lucy-Richardson, n = 2"]["psnr"]
 best = max(affine_score(clean, richardson_lucy(measured, psf, n))["psnr"] for n in (1, 2, 5))
 if tier_name() != "test":
-    assert affine["Noise2Same"]["psnr"] > best
+    assert affine["Noise2Same"]["psnr"] > best + 0.5
     assert rows["Noise2Same"]["psnr"] > rows["Lucy-Richardson, n = 2"]["psnr"] + 0.5
 assert all(s["psnr"] >= s["floor"] - 1e-9 for s in affine.values())
 
 # %% [markdown]
-# The network scores higher than Lucy-Richardson at every iteration. With a median filter before it, Lucy-Richardson is
-# about as good, in less than a second. The paper's Table 4 does not include that baseline.
+# The network gains about twice as much as Lucy-Richardson, which is the paper's result. With a median filter before
+# it, Lucy-Richardson is as good, in less than a second. The paper's Table 4 does not include that baseline. On three
+# such volumes of 64 x 160 x 160 voxels (`python -m benchmarks.tables`), Lucy-Richardson gains 1.45 dB, the paper's 1.35;
+# Noise2Same 2.54, and 3.05 if clipping is not modelled, as in the paper, whose gain is 3.03; with the median filter
+# Lucy-Richardson gains 3.20, and `self_scale` (notebook 10) 3.91.
 #
 # ### Explorer: plane by plane
 #
@@ -391,7 +393,7 @@ print(f"this network uses {halo} voxels to each side; its tiles begin at multipl
 low, high = network.settings["range"]
 unit = (measured - low) / (high - low)
 how = {"average_flips": False, "calibrate": False}
-whole = predict(network.run, unit, **how)
+whole = predict(network.run, unit, tile=128, **how)
 in_tiles = {
     stitch: predict(network.run, unit, tile=64, stitch=stitch, **how)
     for stitch in ("blend", "exact")
@@ -465,7 +467,7 @@ assert sorted(path.name for path in folder.iterdir()) == [
 # ## Summary
 #
 # - A plane is incomplete, a maximum projection shows noise, a mean projection blurs depth: look at more than one.
-# - The kernel is asymmetric along z. A correlation shifts the result by half a plane, and no residual shows it.
+# - The kernel is asymmetric along z. A correlation shifts the result by a third of a plane, and no residual shows it.
 # - The loss is the same in 2D and 3D; the kernel decides which rotations and flips are allowed.
 # - In a volume that is mostly black, black scores well. State the floor, and the median filter with Lucy-Richardson.
 # - Blended tiles average their differences; tiles with a halo have none, but need more computation.

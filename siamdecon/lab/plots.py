@@ -48,9 +48,11 @@ def gallery(
 ) -> Image:
     """Show images side by side, all with the same grey scale, and below each the same part enlarged.
 
+    Of a volume, the middle planes along each axis are shown, and below them the highest values along each.
+
     Parameters
     ----------
-    images : dict of str to ndarray, shape (y, x)
+    images : dict of str to ndarray, shape ([z,] y, x)
         Titles and images of the same shape.
     zoom : (y, x, side), optional
         Corner and side of the square to enlarge, in pixels.
@@ -77,7 +79,9 @@ def gallery(
     shapes = {np.shape(image) for image in images.values()}
     if len(shapes) != 1:
         raise ValueError(f"images: expected one shape, got {sorted(shapes)}")
-    rows, (height, width) = 2 if zoom else 1, shapes.pop()
+    if len(shapes.pop()) == 3:
+        images = {title: orthogonal_views(volume) for title, volume in images.items()}
+    rows, (height, width) = 2 if zoom else 1, next(iter(images.values())).shape
     size = 3.0
     tall = size * height / width + (size if zoom else 0)
     figure, axes = plt.subplots(
@@ -102,6 +106,34 @@ def gallery(
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return picture(figure, alt)
+
+
+def orthogonal_views(volume: np.ndarray) -> np.ndarray:
+    """Arrange the middle planes of a volume, and below them its highest values along each axis.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (z, y, x)
+
+    Returns
+    -------
+    ndarray, shape (2 (y + z) + 6, x + z + 2)
+        The plane (y, x), to its right (y, z), below it (z, x); then the same of the highest values. What
+        lies between them is NaN.
+
+    Examples
+    --------
+    >>> orthogonal_views(np.zeros((2, 3, 4))).shape
+    (16, 8)
+    """
+    z, y, x = volume.shape
+    middle = [np.take(volume, n // 2, axis) for axis, n in enumerate(volume.shape)]
+    blocks = []
+    for along_z, along_y, along_x in (middle, [volume.max(axis) for axis in range(3)]):
+        block = np.full((y + z + 3, x + z + 2), np.nan)
+        block[:y, :x], block[:y, x + 2 :], block[y + 2 : -1, :x] = along_z, along_x.T, along_y
+        blocks.append(block)
+    return np.concatenate(blocks)
 
 
 def lines(

@@ -10,7 +10,14 @@ from PIL import Image
 from skimage import color
 
 from siamdecon.lab import plots
-from siamdecon.lab.plots import PALETTE, gallery, lines, loss_curves, score_table
+from siamdecon.lab.plots import (
+    PALETTE,
+    gallery,
+    lines,
+    loss_curves,
+    orthogonal_views,
+    score_table,
+)
 from siamdecon.network.training import History
 
 
@@ -32,6 +39,18 @@ def test_a_gallery_enlarges_the_part_asked_for():
     image[20:30, 40:50] = 1
     shown = pixels(gallery({"a": image}, zoom=(20, 40, 10), alt="one"))
     assert shown[int(shown.shape[0] * 0.75), shown.shape[1] // 2] == 255
+
+
+def test_a_volume_is_shown_by_its_middle_planes_and_its_highest_values():
+    _, y, x = shape = (5, 7, 9)
+    volume = np.zeros(shape)
+    volume[1, 2, 3], volume[2, 4, 6] = 1, 0.5  # only the second lies in a middle plane, that of z
+    shown = orthogonal_views(volume)
+    planes, highest = np.split(shown, 2)
+    assert np.argwhere(planes > 0).tolist() == [[4, 6]]
+    places = [[2, 3], [4, 6], [2, x + 2 + 1], [4, x + 2 + 2], [y + 2 + 1, 3], [y + 2 + 2, 6]]
+    assert sorted(np.argwhere(highest > 0).tolist()) == sorted(places)
+    assert pixels(gallery({"a": volume}, alt="two points")).max() > 0
 
 
 def test_a_gallery_needs_images_of_one_shape():
