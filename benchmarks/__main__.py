@@ -14,6 +14,7 @@ from benchmarks import (
     on_disk,
     page,
     speed,
+    stacks,
 )
 from benchmarks.machine import machine
 from siamdecon.files.atomic import write_atomically
@@ -21,7 +22,17 @@ from siamdecon.files.atomic import write_atomically
 RESULTS = Path(__file__).parent / "results"
 SECTIONS = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (speed, contention, choice, convolution, growth, memory, on_disk, explorers)
+    for module in (
+        speed,
+        contention,
+        choice,
+        convolution,
+        growth,
+        memory,
+        on_disk,
+        explorers,
+        stacks,
+    )
 }
 
 

@@ -27,7 +27,17 @@ def main() -> Path:
         "memory that the process used before. All other times are ratios of times measured in one run, "
         "side by side.",
     ]
-    sections = (quality, robustness, choice, contention, convolution, growth, speed, on_disk)
+    sections = (
+        quality,
+        stacks,
+        robustness,
+        choice,
+        contention,
+        convolution,
+        growth,
+        speed,
+        on_disk,
+    )
     for section in sections:
         parts += section()
     text = "\n\n".join(parts) + "\n"
@@ -67,6 +77,25 @@ def quality() -> list[str]:
         count = max(len(same) for _, same in groups(images))
         parts.append(f"![PSNR of each method on each image, {count} rows](benchmarks/tables.png)")
     return parts
+
+
+def stacks() -> list[str]:
+    """Return what the methods gain on stacks as microscopes deliver them."""
+    if not (results := load("stacks")):
+        return []
+    cases = {name: row for name, row in results.items() if name != "machine"}
+    methods = list(next(iter(cases.values())))
+    table = [f"| | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for name, row in cases.items():
+        table.append(f"| {name} | " + " | ".join(f"{row[m]:+.2f}" for m in methods) + " |")
+    return [
+        f"## Stacks with few planes {machine(results)}",
+        "Gains of the PSNR up to contrast over a flat estimate, in dB. Every third plane of a synthetic "
+        "volume, blurred by the paper's kernel, is measured, 160 x 160 pixels; the methods are given a "
+        "kernel of those planes. Lucy-Richardson uses the best of 20 iterations, chosen with the clean one. "
+        "Where nothing is said of photons or the camera, the noise is the paper's.",
+        "\n".join(table),
+    ]
 
 
 def robustness() -> list[str]:
