@@ -45,7 +45,7 @@ def filaments(shape, seed=0):
     ((64, 64), 1.0)
     """
     size, rng = _check(shape), np.random.default_rng(seed)
-    number = int(4 + 0.2 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
+    number = int(4 + _share(0.2, size))
     image = _tubes(rng, size, number, 0.7)
     image *= (0.7 * np.sqrt(2 * np.pi)) ** (size.size - 2)  # as bright in 3D as in 2D
     return _scaled(np.tanh(image / 2))  # compresses the brightest crossings
@@ -82,7 +82,7 @@ def microtubules(shape, seed=0):
     (16, 64, 64)
     """
     size, rng = _check(shape), np.random.default_rng(seed)
-    number = round(1 + 0.05 * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16))
+    number = round(1 + _share(0.05, size))
     return _scaled(np.tanh(1.5**2 * np.pi / 3 * _tubes(rng, size, number, 1.5)))
 
 
@@ -224,6 +224,11 @@ def _check(shape):
     valid = len(size) in (2, 3) and size.min() >= 1 and size[-2:].min() >= 16
     expect(valid, "shape", expected, shape, "for example (128, 128) or (32, 128, 128)")
     return size
+
+
+def _share(density, size):
+    """Return how many tubes there are: `density` for a pixel of a plane's side, in every 16 planes."""
+    return density * np.sqrt(size[-2] * size[-1]) * max(1, size[:-2].sum() / 16)
 
 
 def _tubes(rng, size, number, width):
