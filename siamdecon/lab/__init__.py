@@ -9,7 +9,9 @@ from siamdecon.lab.explorers import (
     optics_explorer,
     scales_explorer,
     slices_explorer,
+    volume_explorer,
 )
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
 from siamdecon.lab.questions import Question, predictions
+from siamdecon.lab.volumes import open_in_napari

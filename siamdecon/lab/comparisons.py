@@ -1,14 +1,22 @@
 """Explorers of the learner's own results: coarser copies, and restored volumes."""
 
+import functools
+
 import numpy as np
 
+from siamdecon.expect import Words, expect
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
-from siamdecon.lab.frames import Frame, compress
+from siamdecon.lab.frames import Frame, compress, labelled
+from siamdecon.lab.volumes import arranged, grey_limits, highest_values, unpacked
 from siamdecon.methods.self_scale import downsample
 from siamdecon.metrics import radial_power
 from siamdecon.microscope.degradation import degrade
 from siamdecon.microscope.noise import PAPER_2D, Noise
+
+#: A page holds at most this many pixels of a volume's cuts, which take about 0.2 bytes each.
+_PAGE_PIXELS = 12e6
+_SHOWN = ("planes", "highest values")
 
 
 def scales_explorer(
@@ -125,5 +133,73 @@ def slices_explorer(
         start={"plane": n // 2},
         titles={"plane": "plane z", "planes": "planes averaged"},
         axes=Axes(tuple(range(n)), "plane z", "RMSE", (0, top)),
+        width=880,
+    )
+
+
+def volume_explorer(
+    volumes, *, voxel_size=None, limits: tuple[float, float] | None = None
+) -> Explorer:
+    """Return an explorer of cuts through volumes along z, y and x, and of their maximum projections.
+
+    Every volume is cut at the same place and shown at the true aspect, all in one grey scale. A page
+    without a kernel has fewer places to cut at.
+
+    Parameters
+    ----------
+    volumes : Restoration, or dict of str to ndarray, Image or Restoration, shape (z, y, x)
+        Of one shape, with short names. Of a `Restoration` alone, what was measured and what was made of it.
+    voxel_size : Microscope, or (z, y, x), optional
+        um; that of an Image or Restoration unless given. If unknown, voxels are drawn as cubes.
+    limits : (low, high), optional
+        Values shown black and white; from the volumes unless given.
+
+    Raises
+    ------
+    ValueError
+        If the volumes are not 3D, or differ in shape or voxel size.
+
+    Examples
+    --------
+    Introduced in notebook 09.
+
+    >>> volume = np.zeros((4, 16, 16)); volume[2] = 0.5
+    >>> explorer = volume_explorer({"a sheet": volume}, voxel_size=(0.9, 0.3, 0.3))
+    >>> explorer.set(z=2)
+    >>> explorer.frame.text
+    'a sheet: plane z = 1.8 um; to its right the cut at x = 2.4 um, below it that at y = 2.4 um'
+    """
+    arrays, sizes = unpacked(volumes, voxel_size)
+    shape = next(iter(arrays.values())).shape
+    expect(len(shape) == 3, "volumes", "stacks (z, y, x)", Words(f"shape {shape}"))
+    low, high = limits or grey_limits(arrays)
+    highest = functools.cache(lambda name: highest_values(arrays[name]))
+    unknown = "" if sizes else "; voxels of unknown size, drawn as cubes"
+
+    def grid(z, y, x, show) -> np.ndarray:
+        panels = {}
+        for name, v in arrays.items():
+            planes = (v[z], v[:, y], v[:, :, x]) if show == _SHOWN[0] else highest(name)
+            panels[name] = (arranged(planes, sizes or (1, 1, 1), 440) - low) / (high - low)
+        return labelled(panels)
+
+    def frame(*at) -> Frame:
+        z, y, x = (f"{i * d:.4g} um" for i, d in zip(at, sizes, strict=False)) if sizes else at[:3]
+        text = f"plane z = {z}; to its right the cut at x = {x}, below it that at y = {y}"
+        if at[-1] == _SHOWN[1]:
+            text = "highest values along z; to their right along x, below them along y"
+        return Frame(compress([grid(*at)]), f"{', '.join(arrays)}: {text}{unknown}")
+
+    start = {axis: n // 2 for axis, n in zip("zyx", shape, strict=True)}
+    places = _PAGE_PIXELS / 9 / grid(*start.values(), _SHOWN[0]).size
+    few = {"z": np.linspace(0, shape[0] - 1, int(np.clip(places, 3, shape[0])), dtype=int)}
+    few |= {axis: (n // 4, 3 * n // 4) for axis, n in zip("yx", shape[1:], strict=True)}
+    return Explorer(
+        f"{', '.join(arrays)}, from {low:.3g} (black) to {high:.3g} (white)",
+        {**{axis: range(n) for axis, n in zip("zyx", shape, strict=True)}, "show": _SHOWN},
+        frame,
+        start=start,
+        titles={"z": "plane z", "y": "cut at y", "x": "cut at x"},
+        static={axis: sorted({start[axis], *map(int, few[axis])}) for axis in few},
         width=880,
     )

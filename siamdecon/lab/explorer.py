@@ -128,6 +128,8 @@ class Explorer:
         """Return HTML for a page: native controls over the frames, without a kernel or a network."""
         positions = list(itertools.product(*self.static.values()))
         frames = [self.frame_at(at) for at in positions]
+        pictures = list(dict.fromkeys(frame.picture for frame in frames))  # each of them once
+        place = {picture: i for i, picture in enumerate(pictures)}
         start = [
             values.index(control.value) if control.value in values else 0
             for values, control in zip(self.static.values(), self.controls.values(), strict=True)
@@ -135,7 +137,8 @@ class Explorer:
         data = {
             "sizes": [len(values) for values in self.static.values()],
             "labels": [[_label(v) for v in values] for values in self.static.values()],
-            "pictures": [base64.b64encode(frame.picture).decode() for frame in frames],
+            "pictures": [base64.b64encode(picture).decode() for picture in pictures],
+            "shown": [place[frame.picture] for frame in frames],
             "texts": [frame.text for frame in frames],
             "curves": [[self.axes.points(v) for v in f.curves.values()] for f in frames]
             if self.axes
@@ -231,7 +234,7 @@ _PAGE = """<figure class="siamdecon-explorer" id="{id}" style="max-width:{width}
       outputs[axis].textContent = data.labels[axis][value];
       inputs[axis].setAttribute("aria-valuetext", data.labels[axis][value]);
     }});
-    image.src = "data:image/webp;base64," + data.pictures[index];
+    image.src = "data:image/webp;base64," + data.pictures[data.shown[index]];
     image.alt = caption.textContent = data.texts[index];
     if (data.curves) data.curves[index].forEach((points, i) => curves[i].setAttribute("points", points));
   }}

@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from siamdecon.files.samples import load_sample
 from siamdecon.lab.axes import Axes
-from siamdecon.lab.comparisons import scales_explorer, slices_explorer
+from siamdecon.lab.comparisons import scales_explorer, slices_explorer, volume_explorer
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.lambdas import LambdaExplorer
@@ -23,6 +23,7 @@ __all__ = [
     "optics_explorer",
     "scales_explorer",
     "slices_explorer",
+    "volume_explorer",
 ]
 
 _CROP = (slice(176, 304), slice(176, 304))

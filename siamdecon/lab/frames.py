@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,37 @@ def compress(images: list[np.ndarray], *, size: int = 0, quality: int = 60) -> b
     webp = io.BytesIO()
     Image.fromarray(np.rint(255 * row).astype(np.uint8)).save(webp, "WEBP", quality=quality)
     return webp.getvalue()
+
+
+def labelled(images: dict[str, np.ndarray]) -> np.ndarray:
+    """Arrange grey images of one shape in two columns, each below its name, on white.
+
+    Parameters
+    ----------
+    images : dict of str to ndarray, shape (y, x)
+        Values 0 (black) to 1 (white); what is NaN becomes white.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+
+    Examples
+    --------
+    >>> labelled({name: np.zeros((90, 160)) for name in "abc"}).shape
+    (214, 324)
+    """
+    width = next(iter(images.values())).shape[1]
+    times = max(1, round(160 / width))  # room for the names
+    size = max(11, times * width // 16)  # 11 pixels on a phone
+    panels = []
+    for name, image in images.items():
+        strip = Image.new("L", (times * width, size + 6), 255)
+        ImageDraw.Draw(strip).text((0, 1), name, fill=0, font=ImageFont.load_default(size))
+        large = np.kron(np.nan_to_num(image, nan=1.0), np.ones((times, times)))
+        panels.append(
+            np.pad(np.vstack([np.asarray(strip) / 255, large]), ((0, 0), (0, 4)), constant_values=1)
+        )
+    if len(panels) > 1 and len(panels) % 2:
+        panels.append(np.ones_like(panels[0]))
+    rows = [np.hstack(panels[i : i + 2]) for i in range(0, len(panels), 2)]
+    return np.vstack(rows)[:, :-4]

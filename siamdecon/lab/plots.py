@@ -8,6 +8,8 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from siamdecon.lab.volumes import arranged, highest_values, middle_planes, unpacked
+
 #: Blue, vermilion, green, purple, orange, sky blue: distinct for any colour vision (Okabe and Ito 2008).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
@@ -44,6 +46,7 @@ def gallery(
     *,
     zoom: tuple[int, int, int] | None = None,
     limits: tuple[float, float] = (0, 1),
+    voxel_size=None,
     alt: str,
 ) -> Image:
     """Show images side by side, all with the same grey scale, and below each the same part enlarged.
@@ -52,12 +55,16 @@ def gallery(
 
     Parameters
     ----------
-    images : dict of str to ndarray, shape ([z,] y, x)
-        Titles and images of the same shape.
+    images : Restoration, or dict of str to ndarray, Image or Restoration, shape ([z,] y, x)
+        Titles and images of the same shape. Of a `Restoration` alone, what was measured and what was made
+        of it.
     zoom : (y, x, side), optional
         Corner and side of the square to enlarge, in pixels.
     limits : (low, high)
         Values shown black and white, in every image.
+    voxel_size : Microscope, or tuple of float, optional
+        um along each axis, for the true aspect; that of an Image or Restoration unless given. If it is
+        unknown, voxels are drawn as cubes.
     alt : str
         What the picture shows, for a reader who can't see it.
 
@@ -68,7 +75,7 @@ def gallery(
     Raises
     ------
     ValueError
-        If the images differ in shape.
+        If the images differ in shape or voxel size.
 
     Examples
     --------
@@ -76,13 +83,14 @@ def gallery(
     >>> type(gallery({"a": image, "b": 1 - image}, zoom=(4, 4, 8), alt="two diagonals")).__name__
     'Image'
     """
-    shapes = {np.shape(image) for image in images.values()}
-    if len(shapes) != 1:
-        raise ValueError(f"images: expected one shape, got {sorted(shapes)}")
-    if len(shapes.pop()) == 3:
-        images = {title: orthogonal_views(volume) for title, volume in images.items()}
+    images, sizes = unpacked(images, voxel_size)
+    aspect = 1.0
+    if next(iter(images.values())).ndim == 3:
+        images = {title: orthogonal_views(volume, sizes) for title, volume in images.items()}
+    elif sizes:
+        aspect = sizes[0] / sizes[1]
     rows, (height, width) = 2 if zoom else 1, next(iter(images.values())).shape
-    size = 3.0
+    size, height = 3.0, height * aspect
     tall = size * height / width + (size if zoom else 0)
     figure, axes = plt.subplots(
         rows,
@@ -93,6 +101,7 @@ def gallery(
         height_ratios=[height / width, 1][:rows],
     )
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
+    window["aspect"] = aspect
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
         # legible even if many images make the page shrink them
@@ -108,32 +117,30 @@ def gallery(
     return picture(figure, alt)
 
 
-def orthogonal_views(volume: np.ndarray) -> np.ndarray:
+def orthogonal_views(volume: np.ndarray, voxel_size=None) -> np.ndarray:
     """Arrange the middle planes of a volume, and below them its highest values along each axis.
 
     Parameters
     ----------
     volume : ndarray, shape (z, y, x)
+    voxel_size : (z, y, x), optional
+        um, for the true aspect; voxels are drawn as cubes unless given.
 
     Returns
     -------
     ndarray, shape (2 (y + z) + 6, x + z + 2)
         The plane (y, x), to its right (y, z), below it (z, x); then the same of the highest values. What
-        lies between them is NaN.
+        lies between them is NaN. z, y and x are lengths in pixels of the smallest side of a voxel.
 
     Examples
     --------
     >>> orthogonal_views(np.zeros((2, 3, 4))).shape
     (16, 8)
+    >>> orthogonal_views(np.zeros((2, 3, 4)), (0.9, 0.3, 0.3)).shape
+    (24, 12)
     """
-    z, y, x = volume.shape
-    middle = [np.take(volume, n // 2, axis) for axis, n in enumerate(volume.shape)]
-    blocks = []
-    for along_z, along_y, along_x in (middle, [volume.max(axis) for axis in range(3)]):
-        block = np.full((y + z + 3, x + z + 2), np.nan)
-        block[:y, :x], block[:y, x + 2 :], block[y + 2 : -1, :x] = along_z, along_x.T, along_y
-        blocks.append(block)
-    return np.concatenate(blocks)
+    shown = middle_planes(volume), highest_values(volume)
+    return np.concatenate([arranged(planes, voxel_size) for planes in shown])
 
 
 def lines(
