@@ -8,7 +8,7 @@ from siamdecon.expect import Words, expect
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress, labelled
-from siamdecon.lab.volumes import arranged, grey_limits, highest_values, unpacked
+from siamdecon.lab.volumes import arranged, grey_limits, highest_values, middle_planes, unpacked
 from siamdecon.methods.self_scale import downsample
 from siamdecon.metrics import radial_power
 from siamdecon.microscope.degradation import degrade
@@ -173,25 +173,30 @@ def volume_explorer(
     shape = next(iter(arrays.values())).shape
     expect(len(shape) == 3, "volumes", "stacks (z, y, x)", Words(f"shape {shape}"))
     low, high = limits or grey_limits(arrays)
-    highest = functools.cache(lambda name: highest_values(arrays[name]))
+    steps, unit = (sizes, " um") if sizes else ((1, 1, 1), "")
     unknown = "" if sizes else "; voxels of unknown size, drawn as cubes"
 
-    def grid(z, y, x, show) -> np.ndarray:
-        panels = {}
-        for name, v in arrays.items():
-            planes = (v[z], v[:, y], v[:, :, x]) if show == _SHOWN[0] else highest(name)
-            panels[name] = (arranged(planes, sizes or (1, 1, 1), 440) - low) / (high - low)
-        return labelled(panels)
+    def grid(planes) -> np.ndarray:
+        panels = {name: arranged(planes(v), steps, 440) for name, v in arrays.items()}
+        return labelled({name: (panel - low) / (high - low) for name, panel in panels.items()})
 
-    def frame(*at) -> Frame:
-        z, y, x = (f"{i * d:.4g} um" for i, d in zip(at, sizes, strict=False)) if sizes else at[:3]
-        text = f"plane z = {z}; to its right the cut at x = {x}, below it that at y = {y}"
-        if at[-1] == _SHOWN[1]:
-            text = "highest values along z; to their right along x, below them along y"
-        return Frame(compress([grid(*at)]), f"{', '.join(arrays)}: {text}{unknown}")
+    def drawn(planes, text) -> Frame:
+        return Frame(compress([grid(planes)]), f"{', '.join(arrays)}: {text}{unknown}")
+
+    @functools.cache  # the same wherever the volumes are cut
+    def highest() -> Frame:
+        text = "highest values along z; to their right along x, below them along y"
+        return drawn(highest_values, text)
+
+    def frame(z, y, x, show) -> Frame:
+        if show == _SHOWN[1]:
+            return highest()
+        up, down, right = (f"{i * d:.4g}{unit}" for i, d in zip((z, y, x), steps, strict=True))
+        text = f"plane z = {up}; to its right the cut at x = {right}, below it that at y = {down}"
+        return drawn(lambda v: (v[z], v[:, y], v[:, :, x]), text)
 
     start = {axis: n // 2 for axis, n in zip("zyx", shape, strict=True)}
-    places = _PAGE_PIXELS / 9 / grid(*start.values(), _SHOWN[0]).size
+    places = _PAGE_PIXELS / 9 / grid(middle_planes).size
     few = {"z": np.linspace(0, shape[0] - 1, int(np.clip(places, 3, shape[0])), dtype=int)}
     few |= {axis: (n // 4, 3 * n // 4) for axis, n in zip("yx", shape[1:], strict=True)}
     return Explorer(
@@ -201,5 +206,4 @@ def volume_explorer(
         start=start,
         titles={"z": "plane z", "y": "cut at y", "x": "cut at x"},
         static={axis: sorted({start[axis], *map(int, few[axis])}) for axis in few},
-        width=880,
     )

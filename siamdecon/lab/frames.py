@@ -78,11 +78,11 @@ def labelled(images: dict[str, np.ndarray]) -> np.ndarray:
     Examples
     --------
     >>> labelled({name: np.zeros((90, 160)) for name in "abc"}).shape
-    (214, 324)
+    (216, 324)
     """
     width = next(iter(images.values())).shape[1]
     times = max(1, round(160 / width))  # room for the names
-    size = max(11, times * width // 16)  # 11 pixels on a phone
+    size = times * width // 13  # 13 pixels on a phone
     panels = []
     for name, image in images.items():
         strip = Image.new("L", (times * width, size + 6), 255)
