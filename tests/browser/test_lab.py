@@ -87,6 +87,25 @@ def test_a_notebook_runs_and_its_controls_move(name, lab, watched):
         move_each(box, page)
 
 
+def test_cuts_through_a_volume_move_and_their_text_says_where(lab, watched):
+    cell = (
+        "import numpy as np\nfrom siamdecon.lab import volume_explorer\n"
+        "volumes = {name: np.random.default_rng(0).random((4, 12, 12)) for name in 'ab'}\n"
+        "volume_explorer(volumes, voxel_size=(0.9, 0.3, 0.3))"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    notebook.metadata["kernelspec"] = DERIVE.KERNEL
+    nbformat.write(notebook, FOLDER / "volume.ipynb")
+    page = opened(watched, lab.replace(LAMBDAS, "volume"))
+    [box] = explorers(page)
+    text = box.locator("[role=status]")
+    expect(text).to_have_text(
+        re.compile(r"a, b: plane z = 1\.8 um; .* x = 1\.8 um, .* y = 1\.8 um")
+    )
+    move_each(box, page)
+    expect(text).to_have_text(re.compile("a, b: highest values along z"))
+
+
 def test_notebook_06_runs_its_controls_move_and_its_training_stops(lab, watched):
     page = opened(watched, lab)
     [box] = explorers(page)

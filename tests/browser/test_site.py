@@ -4,8 +4,10 @@ import functools
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
+from siamdecon.lab import volume_explorer
 from tests.course import ROOT
 
 SITE = ROOT / "build" / "site"
@@ -73,6 +75,25 @@ def test_every_control_answers_to_the_arrow_keys(name, home, watched):
             assert len({value for _, value in seen}) == last + 1
             assert len({source for source, _ in seen}) > 1
             view.page.keyboard.press("ArrowLeft")
+    assert view.errors == [] and view.outside == []
+
+
+def test_cuts_through_a_volume_need_no_kernel_and_fit_a_phone(watched):
+    """Picture, caption and alt text change with each control."""
+    volume = np.random.default_rng(0).random((4, 48, 48))
+    explorer = volume_explorer({name: volume for name in "ab"}, voxel_size=(0.9, 0.3, 0.3))
+    view = watched("about:", **PHONE)
+    view.page.set_content(explorer.to_html())
+    picture = view.page.locator("img")
+    seen = [picture.get_attribute("alt")]
+    for control in view.page.locator("input").all():
+        control.focus()
+        view.page.keyboard.press("ArrowRight")
+        seen.append(picture.get_attribute("alt"))
+        assert view.page.locator("figcaption").inner_text() == seen[-1]
+    assert len(set(seen)) == 5 and "z = 2.7 um" in seen[1] and "highest values" in seen[-1]
+    box = picture.bounding_box()
+    assert 300 < box["width"] and box["x"] + box["width"] <= 390
     assert view.errors == [] and view.outside == []
 
 
