@@ -107,16 +107,14 @@ def prepare_psf(
         psf = centered(psf)
     level = _background(psf)
     light = without_background(psf) if level else psf
-    offsets = zip(_off_centre(light), psf.shape, strict=True)
-    off = dict(zip("zyx"[-psf.ndim :], offsets, strict=True))
+    axes = "zyx"[-psf.ndim :]
     mend = "move it there: center_psf=True, or numpy.fft.fftshift if its centre lies in the corner"
-    for axis, (by, n) in off.items():
+    for axis, by, n in zip(axes, _off_centre(light, focus=False), psf.shape, strict=True):
         found = Words(f"it {by:+.1f} pixels off along {axis} in shape {psf.shape}")
         expect(abs(by) <= n / 4, "psf", "its light around the middle", found, mend)
     # along z light is often off: a kernel out of focus, or behind a medium of another index
-    far = ", ".join(
-        f"{by:+.1f} pixels off the centre along {a}" for a, (by, _) in off.items() if _far(by, a)
-    )
+    off = zip(axes, _off_centre(light), strict=True)
+    far = ", ".join(f"{by:+.1f} pixels off the centre along {a}" for a, by in off if _far(by, a))
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
     findings = [shifted] * bool(far) + _border(psf, level)
     kept = tuple(min(n, m) for n, m in zip(psf.shape, shape, strict=True))
@@ -249,15 +247,17 @@ def _border(psf: np.ndarray, level: float) -> list[str]:
     return [f"{cut}; compute or cut it larger"] * bool(small)
 
 
-def _off_centre(psf: np.ndarray) -> list[float]:
+def _off_centre(psf: np.ndarray, focus: bool = True) -> list[float]:
     """Return how far from index n // 2 the light lies along each axis, in pixels.
 
     By the centre of mass; where the light is narrow, on a periodic axis, by the phase of its first
     harmonic: a spot that is split between both ends has its mass in the middle and lies at the end.
+    Along z, of the focus, light squared: every plane of a widefield microscope has the same light.
     """
     offsets = []
     for axis, n in enumerate(psf.shape):
-        profile = psf.sum(axis=tuple(a for a in range(psf.ndim) if a != axis)) / psf.sum()
+        light = psf**2 if focus and axis == psf.ndim - 3 else psf
+        profile = light.sum(axis=tuple(a for a in range(psf.ndim) if a != axis)) / light.sum()
         place = np.arange(n) - n // 2
         harmonic = np.sum(profile * np.exp(2j * np.pi * place / n))
         narrow = n > 3 and abs(harmonic) > 0.5

@@ -180,6 +180,32 @@ def test_a_kernel_with_its_centre_in_the_corner_is_moved_on_request():
     np.testing.assert_allclose(centered(corner), np.fft.fftshift(corner), atol=1e-15)
 
 
+@pytest.mark.parametrize("at", [-5, -1, 1, 2, 5])
+@pytest.mark.parametrize("na", [0.8, 1.2])
+def test_the_focus_of_a_widefield_kernel_is_found_along_z(na, at):
+    """Every plane has the same light: its centre of mass stays where it is, the result moved in silence."""
+    optics = Microscope(
+        na=na, index=1.33, pixel_size=0.15, z_step=0.4, defocus=0, size=33, planes=31
+    )
+    psf = gibson_lanni(optics, 3)
+    psf = np.roll(psf, 15 - psf.max(axis=(1, 2)).argmax(), axis=0)
+    moved = np.roll(psf, at, axis=0)
+    (finding,) = prepare_psf(moved, (31, 64, 64))[1]
+    assert (
+        f"its light lies {at:+.1f} pixels off the centre along z and shifts the result" in finding
+    )
+    back, findings = prepare_psf(moved, (31, 64, 64), center=True)
+    assert findings == [] and back.max(axis=(1, 2)).argmax() == 15
+
+
+def test_a_kernel_that_is_out_of_focus_is_none_to_refuse():
+    optics = Microscope(na=0.8, pixel_size=0.1, z_step=0.3, defocus=3, size=65, planes=17)
+    psf = gibson_lanni(optics, 3)
+    kept, findings = prepare_psf(psf, (30, 90, 90))
+    np.testing.assert_allclose(kept, psf, rtol=1e-15)
+    assert "pixels off the centre along z" in findings[0]
+
+
 @pytest.mark.parametrize("noise", [0, 3])
 def test_the_background_of_a_measured_kernel_is_said_and_taken_off(noise):
     """stitching-spark#6: RMSE 54 in place of 14 (Lucy-Richardson), 457 in place of 7 (Wiener)."""
