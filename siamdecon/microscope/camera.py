@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-#: The eight neighbours in the plane: a defect of the camera lies at the same place in every plane.
-_RING = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+#: Neighbours in the plane, eight or 24: a defect of the camera lies at the same place in every plane.
+_NEAR, _AROUND = (
+    [(y, x) for y in range(-r, r + 1) for x in range(-r, r + 1) if (y, x) != (0, 0)] for r in (1, 2)
+)
 #: A cut distribution reaches further from its level than this many of its smallest steps. Photon counts
 #: that pile up at 0 reach 3, as their mean is small; normal noise cut by a camera 30 (`cut_at`).
 _STEPS = 8.0
@@ -75,8 +77,9 @@ def standing_out(
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Find pixels that stand out from their neighbours in the plane further than the kernel can make them.
 
-    Looked for among pixels far from the bulk of the image's values. The two most extreme neighbours are
-    left out, as a defect may have a second beside it.
+    Looked for among pixels far from the bulk of the image's values. Left out are the two most extreme of
+    eight neighbours, as a defect may have a second beside it, or three of 24: from a kernel whose peak falls
+    off alike on all sides a defect differs by what lies further out.
 
     Parameters
     ----------
@@ -105,14 +108,17 @@ def standing_out(
     low, high = np.percentile(sample.astype(np.float64), (1, 99))
     room = (high - low) / 2
     where = np.nonzero((image < low - room) | (image > high + room))
-    spread, instead, above, below = _compared(image, where)
     # a point is as sharp as the kernel's brightest plane
     k = psf.reshape(-1, *psf.shape[-2:])
-    k = np.pad(k[k.max(axis=(1, 2)).argmax()], 1)
+    k = np.pad(k[k.max(axis=(1, 2)).argmax()], 2)
     top = tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
-    of_point, _, height, _ = (float(v[0]) for v in _compared(k, top))
-    sharp = max(_STANDS_OUT, 1.5 * height / max(of_point, 1e-9 * height))
-    out = (above > sharp * (spread + step)) | (below > _STANDS_OUT * (spread + step))
+    out, instead = np.zeros(len(where[0]), bool), np.zeros(len(where[0]))
+    for ring, left_out in ((_AROUND, 3), (_NEAR, 2)):
+        spread, middle, above, below = _compared(image, where, ring, left_out)
+        of_point, _, height, _ = (float(v[0]) for v in _compared(k, top, ring, left_out))
+        sharp = max(_STANDS_OUT, 1.5 * height / max(of_point, 1e-9 * height))
+        found = (above > sharp * (spread + step)) | (below > _STANDS_OUT * (spread + step))
+        out, instead = out | found, np.where(found, middle, instead)
     return tuple(w[out] for w in where), instead[out]
 
 
@@ -134,22 +140,23 @@ def far_out(values: np.ndarray, low: float, high: float, size: int) -> np.ndarra
     return far if far.sum() <= max(1, size / 500) else beyond > 2
 
 
-def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return the eight neighbours in the plane, mirrored at the border, of n pixels, shape (8, n)."""
+def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...], ring=_NEAR) -> np.ndarray:
+    """Return the neighbours in the plane, mirrored at the border, of n pixels, shape (8, n) or (24, n)."""
 
     def at(i: np.ndarray, n: int) -> np.ndarray:
-        return np.where(i < 0, 1, np.where(i >= n, n - 2, i)).clip(0, n - 1)
+        return np.where(i < 0, -i, np.where(i >= n, 2 * n - 2 - i, i)).clip(0, n - 1)
 
     (*z, y, x), (h, w) = where, image.shape[-2:]
     return np.array(
-        [image[(*z, at(y + dy, h), at(x + dx, w))] for dy, dx in _RING], dtype=np.float64
+        [image[(*z, at(y + dy, h), at(x + dx, w))] for dy, dx in ring], dtype=np.float64
     )
 
 
-def _compared(image: np.ndarray, where: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def _compared(image: np.ndarray, where, ring=_NEAR, left_out: int = 2) -> tuple[np.ndarray, ...]:
     """Return spread and median of each pixel's neighbours, and how far it lies above and below them."""
-    ring = np.sort(_neighbours(image, where), axis=0)  # (8, n)
-    value = image[where].astype(np.float64)
-    above, below = value - ring[5], ring[2] - value
-    spread = np.where(above > below, ring[5] - ring[0], ring[7] - ring[2])
-    return spread, (ring[3] + ring[4]) / 2, above, below
+    ring = np.sort(_neighbours(image, where, ring), axis=0)  # (8 or 24, n)
+    value, n = image[where].astype(np.float64), len(ring)
+    high, low = ring[n - 1 - left_out], ring[left_out]
+    above, below = value - high, low - value
+    spread = np.where(above > below, high - ring[0], ring[-1] - low)
+    return spread, (ring[n // 2 - 1] + ring[n // 2]) / 2, above, below
