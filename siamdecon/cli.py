@@ -101,7 +101,7 @@ def psf_parser() -> argparse.ArgumentParser:
     """
     p = argparse.ArgumentParser(prog="siamdecon psf")
     p.description = "Make a kernel: from an image of beads, or from the optics."
-    p.add_argument("image", metavar="BEADS", nargs="?", type=Path, help="TIFF of isolated beads")
+    _add_image(p, metavar="BEADS", nargs="?")
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF")
     p.add_argument("--bead-size", type=int, help="pixels to cut out around each bead")
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
@@ -144,9 +144,9 @@ def compare_parser() -> argparse.ArgumentParser:
     return p
 
 
-def _add_image(p: argparse.ArgumentParser) -> None:
+def _add_image(p: argparse.ArgumentParser, metavar: str = "IMAGE", nargs=None) -> None:
     """Add a file, and which of the images in it; `_read` reads it."""
-    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
     for name in ("channel", "time", "scene"):
         p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
 
@@ -287,7 +287,7 @@ def make_psf(args: argparse.Namespace) -> str:
     optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
     expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
     if args.image:
-        beads = read_image(args.image)
+        beads = _read(args)
         measured = psf_from_beads(beads, size=args.bead_size)
         psf, voxels, said = measured.psf, beads.voxel_size, str(measured)
         if {"na", "wavelength"} <= given.keys():

@@ -183,7 +183,7 @@ def as_array(image, name: str = "image") -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is a masked array with pixels masked: the mask would be lost.
+        If it is a masked array with pixels masked: the mask would be lost; or no array, as a path.
 
     Examples
     --------
@@ -196,11 +196,18 @@ def as_array(image, name: str = "image") -> np.ndarray:
     """
     if isinstance(image, Tensor):
         image = image.detach().cpu()
-        return (image.float() if image.dtype == torch.bfloat16 else image).numpy()
-    if masked := np.count_nonzero(np.ma.getmaskarray(image)) if np.ma.isMaskedArray(image) else 0:
+        try:
+            return image.numpy()
+        except TypeError:  # bfloat16 and smaller, sparse
+            return image.to_dense().float().numpy()
+    # Dask's own conversion would lose a mask
+    image = np.asanyarray(image.compute() if hasattr(image, "compute") else image)
+    if np.ma.is_masked(image):
         mend = "put values in their place, for example image.filled(numpy.ma.median(image))"
-        got = Words(f"{masked} of {image.size} masked")
+        got = Words(f"{np.count_nonzero(image.mask)} of {image.size} masked")
         expect(False, name, "pixels without a mask", got, mend)
+    if image.ndim == 0 and image.dtype.kind in "UO":
+        expect(False, name, "an array", image.item(), "read a file by siamdecon.read_image")
     return np.asarray(image)
 
 

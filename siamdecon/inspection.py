@@ -283,7 +283,7 @@ def compare(
     for method in candidates(methods, tier, problem.ndim):
         held_out.append(judge(problem, method, Watch(progress=progress)))
         estimate = method.restore(problem, Watch(progress=progress))
-        images[method.name] = problem.restored_scale(estimate).astype(np.float32)
+        images[method.name] = problem.restored_scale(estimate).astype(problem.result_dtype)
         left = residual(estimate, to_array(problem.whole), problem.psf, noise)
         residuals[method.name] = span * left
     held_out.sort(key=lambda one: one.score)

@@ -165,6 +165,12 @@ class Problem:
         """Return an estimate in the units of the source."""
         return np.asarray(estimate, np.float64) * (self.high - self.low) + self.low
 
+    @property
+    def result_dtype(self) -> type:
+        """float32; float64 if that has steps of more than 1e-4 of the range, as far above 0 as the image."""
+        step = np.spacing(np.float32(max(abs(self.low), abs(self.high))))
+        return np.float32 if step < 1e-4 * (self.high - self.low) else np.float64
+
     def identity(self) -> bytes:
         """Return bytes that identify this measurement, for the key of a checkpoint."""
         return self.sha256.encode() if self.sha256 else to_array(self.whole).tobytes()

@@ -35,7 +35,7 @@ class Restoration:
     Attributes
     ----------
     image : ndarray of float32, shape ([z,] y, x)
-        The estimate, in the units of the image that went in.
+        The estimate, in the units of the image that went in. float64 where a large offset asks for it.
     method : str
     settings : dict
         Every setting, version and seed; what `save` writes beside the image.
@@ -68,7 +68,7 @@ class Restoration:
         passed through it.
         """
         low, high = self.settings["range"]
-        images = (np.asarray(image, dtype=np.float32) for image in (self.image, self.source))
+        images = (np.asarray(image, self.image.dtype) for image in (self.image, self.source))
         estimate, measured = ((image - low) / (high - low) for image in images)
         return residual(estimate, measured, self.psf, self.noise) * (high - low)
 
@@ -113,7 +113,12 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
         found = source.dtype if dtype == "source" else np.dtype(dtype)
     except TypeError:
         found = np.dtype(object)
-    expect(found.kind in "iuf", "dtype", kinds, dtype)
+    expect(
+        found.kind in "iuf",
+        "dtype",
+        kinds,
+        Words(f"source, which is {found}") if dtype == "source" else dtype,
+    )
     check_storable(path, found, source.shape)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
@@ -126,11 +131,12 @@ def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
     low, high = np.percentile(sample, (1, 99))
     got = f"values of {sample.min():.4g} to {sample.max():.4g}, which"
-    mend = "save it as float32, or scale it first"
+    mend = "save it as float32 (as float64 or source, if its offset is large), or scale it first"
     name, cut = f"dtype {info.dtype}", low < info.min or high > info.max
     outside = Words(f"{got} do not fit")
     expect(not cut, name, f"an image of {info.min} to {info.max}", outside, mend)
-    few = info.dtype.kind in "iu" and source.dtype.kind == "f" and np.ptp(sample) < 16
+    step = 1 if info.dtype.kind in "iu" else np.spacing(np.abs(sample).max().astype(info.dtype))
+    few = np.ptp(sample) < 16 * step and (source.dtype.kind == "f" or step > 1)
     rounded = Words(f"{got} would be rounded to few")
     expect(not few, name, "an image of 16 or more levels", rounded, mend)
 
@@ -239,7 +245,7 @@ def deconvolve(
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
     with torch.inference_mode():
         estimate = to_array(estimator.whole(problem.whole))
-    restored = problem.restored_scale(estimate).astype(np.float32)
+    restored = problem.restored_scale(estimate).astype(problem.result_dtype)
     kept = (problem.source, problem.psf, estimator.run, estimator.noise, estimator.history)
     return Restoration(restored, method, _settings(kind, problem, estimator), *kept)
 

@@ -34,7 +34,7 @@ class Image:
     Raises
     ------
     ValueError
-        If `axes` or `voxel_size` do not fit `data`.
+        If `axes` or `voxel_size` do not fit `data`, or some of it is masked.
 
     Examples
     --------
@@ -57,6 +57,8 @@ class Image:
         if self.axes not in ("YX", "ZYX") or len(self.axes) != self.ndim:
             mend = "say 'YX' for a plane (y, x) or 'ZYX' for a stack (z, y, x)"
             raise ValueError(f"axes {self.axes!r} do not fit data of shape {self.shape}: {mend}")
+        if np.ma.is_masked(self.data):
+            raise ValueError("data: expected pixels without a mask; put values in their place")
         sizes = (None,) * self.ndim if self.voxel_size is None else tuple(self.voxel_size)
         if len(sizes) != self.ndim or not all(size is None or _is_length(size) for size in sizes):
             mend = "give one positive length in um per axis, None where it is unknown"
@@ -258,7 +260,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     """
     path = Path(path)
     check_writable(path, overwrite, SUFFIXES)
-    data = np.asarray(image)
+    data = np.asanyarray(image)
     data = data.astype(data.dtype.newbyteorder("="), copy=False)
     axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
     voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size

@@ -112,7 +112,7 @@ def look_through(
     Raises
     ------
     ValueError
-        If it is constant or has NaN or infinite values.
+        If it is constant, has NaN or infinite values, or lies outside the limits.
 
     Examples
     --------
@@ -157,6 +157,8 @@ def look_through(
     if low == high:
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
     black, white = limits
+    seen = (black is None or black < high) and (white is None or white > low)
+    expect(seen, "limits", f"levels around the image's {low:g} to {high:g}", limits)
     low, high = low if black is None else black, high if white is None else white
     mean = total / data.size
     average = float((mean - low) / (high - low))

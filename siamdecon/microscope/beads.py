@@ -81,7 +81,7 @@ def psf_from_beads(
     Raises
     ------
     ValueError
-        If there is no bead, or none that is alone.
+        If there is no bead, or none that is alone, or `size` or `share` is out of range.
 
     Examples
     --------
@@ -96,6 +96,9 @@ def psf_from_beads(
     expect(
         image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
     )
+    least = 3 if size is None else np.min(size)
+    expect(least >= 3, "size", "3 pixels or more", size)
+    expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
     places, background = _peaks(image)
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)

@@ -397,6 +397,12 @@ def test_a_dtype_that_is_none(dtype):
         result.save("a.tif", dtype=dtype)
 
 
+def test_a_mask_is_no_dtype_of_a_restoration():
+    result = deconvolve(GREY > 100, PSF, "wiener")
+    with pytest.raises(ValueError, match="got source, which is bool"):
+        result.save("a.tif", dtype="source")
+
+
 def test_whole_numbers_of_64_bits_do_not_overflow():
     for dtype in (np.dtype("i8"), np.dtype("u8")):
         info = np.iinfo(dtype)

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from siamdecon import deconvolve, load_sample
+from siamdecon import deconvolve, load_sample, read_image, write_image
+from siamdecon.files.images import Image
 from siamdecon.files.phantoms import filaments
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS
@@ -178,6 +180,23 @@ def test_gain_and_offset_are_those_of_the_result(method, n_dim):
         np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-4 * contrast + rounding)
 
 
+@pytest.mark.parametrize("method", ["richardson_lucy", "wiener", "total_variation"])
+def test_a_large_offset_does_not_round_the_result(method, tmp_path):
+    """At 1e9 two neighbours in float32 are 64 apart."""
+    image = camera(2).astype(np.uint32)
+    plain = deconvolve(image, PSF[2], method)
+    high = deconvolve(image + np.uint32(10**9), PSF[2], method)
+    assert (plain.image.dtype, high.image.dtype) == (np.float32, np.float64)
+    rounding = np.spacing(np.float32(plain.image.max()))
+    np.testing.assert_allclose(high.image - 1e9, plain.image, rtol=0, atol=rounding)
+    np.testing.assert_allclose(high.residual, plain.residual, rtol=0, atol=4 * rounding)
+    with pytest.raises(ValueError, match="would be rounded to few; save it as float32"):
+        high.save(tmp_path / "a.tif")
+    high.save(tmp_path / "a.tif", dtype="source")
+    written = np.asarray(read_image(tmp_path / "a.tif")).astype(np.float64)
+    np.testing.assert_allclose(written, high.image, rtol=0, atol=0.5)
+
+
 @EACH
 @BOTH
 def test_a_defective_pixel_changes_nothing_beyond_its_reach(method, n_dim, recwarn):
@@ -213,6 +232,7 @@ def test_what_numpy_reads_is_an_image():
     for given in (
         torch.from_numpy(image).requires_grad_(),
         torch.from_numpy(image).to(torch.bfloat16),  # counts below 256 are whole in it
+        torch.from_numpy(image).to_sparse(),
         dask.array.from_array(image, chunks=16),
         np.ma.array(image),
         memoryview(image),
@@ -222,11 +242,26 @@ def test_what_numpy_reads_is_an_image():
         np.testing.assert_allclose(found, expected, atol=0 if exact else 4)
 
 
-def test_a_masked_array_is_refused():
+def test_a_masked_array_is_refused(tmp_path):
     """astropy#8136, numpy#6458: the mask was dropped in silence."""
+    import dask.array
+
     image = np.ma.masked_greater(camera(2), 500)
-    with pytest.raises(ValueError, match="image: expected pixels without a mask, got"):
-        deconvolve(image, PSF[2], "wiener")
+    for given in (image, dask.array.from_array(image, chunks=16)):
+        with pytest.raises(ValueError, match="image: expected pixels without a mask, got"):
+            deconvolve(given, PSF[2], "wiener")
+    for use in (lambda: Image(image, "YX"), lambda: write_image(tmp_path / "a.tif", image)):
+        with pytest.raises(ValueError, match="expected pixels without a mask"):
+            use()
+
+
+@pytest.mark.parametrize("none", [Path("cells.tif"), "cells.tif", None])
+def test_a_path_is_no_image(none):
+    for given in ((none, PSF[2]), (camera(2), none)):
+        with pytest.raises(
+            ValueError, match=r"expected an array, .*read a file by siamdecon.read_image"
+        ):
+            deconvolve(*given, "wiener")
 
 
 @pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3)])

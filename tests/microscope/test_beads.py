@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from scipy.ndimage import shift
 
 from siamdecon import Microscope, deconvolve
@@ -93,6 +94,25 @@ def test_only_beads_that_lie_alone_are_used():
 def test_what_is_no_image_of_beads(image, message):
     with pytest.raises(ValueError, match=f"image: {message}"):
         psf_from_beads(image, size=17)
+
+
+@pytest.mark.parametrize("wrong", [{"size": 0}, {"size": (9, -3)}, {"share": 2}, {"share": 0}])
+def test_what_is_no_size_of_a_kernel(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+        psf_from_beads(beads(KERNELS["in focus"]), **wrong)
+
+
+def test_the_beads_of_one_channel_are_chosen(tmp_path, monkeypatch, capsys):
+    """The message named an option that the command line did not have."""
+    monkeypatch.chdir(tmp_path)
+    image = beads(KERNELS["in focus"]).clip(0).astype(np.float32)
+    both = np.stack([np.zeros_like(image), image])
+    tifffile.imwrite("two.tif", both, imagej=True, metadata={"axes": "CYX"})
+    assert main(["psf", "two.tif", "-o", "psf.tif"]) == 2
+    assert "--channel 0 takes the first" in capsys.readouterr().err
+    assert main(["psf", "two.tif", "-o", "psf.tif", "--channel", "1"]) == 0
+    expected = psf_from_beads(image).psf.astype(np.float32)
+    np.testing.assert_array_equal(read_image("psf.tif").data, expected)
 
 
 def test_the_command_line_makes_kernels(tmp_path, monkeypatch, capsys):

@@ -97,6 +97,27 @@ def test_a_defective_pixel_is_found(value, dtype):
     assert (problem.low, problem.high) == (rest.min(), rest.max())
 
 
+@pytest.mark.parametrize("beyond", [1, 2, 4])
+@pytest.mark.parametrize("photons", [10, 100])
+@EACH
+def test_a_warm_pixel_is_found_though_the_kernel_is_sharp(name, photons, beyond):
+    """The paper's kernel falls to a quarter within a pixel, to as much on all sides; a defect, to nothing."""
+    image = 100 + 2 * np.random.default_rng(0).poisson(photons * SIGNALS[name][:128, :128])
+    low, high = image.min(), image.max()
+    image[60, 60] = high + beyond * (high - low)
+    with pytest.warns(UserWarning, match=r"1 of 16384 pixels stand out .* first at \(60, 60\)"):
+        assert Problem.look(image, PSF).high == high
+
+
+def test_a_defect_of_two_by_two_pixels_is_found():
+    """As a cosmic ray leaves it."""
+    image = np.random.default_rng(0).poisson(400.0, (64, 64))
+    high = image.max()
+    image[30:32, 40:42] = 60000
+    with pytest.warns(UserWarning, match="4 of 4096 pixels stand out"):
+        assert Problem.look(image, PSF).high == high
+
+
 @pytest.mark.parametrize("name", SIGNALS)
 def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     rng, signal = np.random.default_rng(0), SIGNALS[name]
@@ -176,6 +197,13 @@ def test_limits_are_what_the_user_says(limits):
 @pytest.mark.parametrize("limits", [(1, 0), 3, (0,), (0, np.nan), ("black", "white")])
 def test_limits_that_are_none(limits):
     with pytest.raises(ValueError, match="limits: expected two numbers, black below white"):
+        Problem.look(CELL, PSF, limits=limits)
+
+
+@pytest.mark.parametrize("limits", [(5, 9), (None, -1), (-9, -5), (2, None)])
+def test_limits_beyond_the_image_are_refused(limits):
+    """Every pixel became black, or white."""
+    with pytest.raises(ValueError, match=r"limits: expected levels around the image's 0\.\d+ to"):
         Problem.look(CELL, PSF, limits=limits)
 
 
