@@ -8,10 +8,13 @@ from scipy.ndimage import gaussian_filter, median_filter, shift
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import as_array
+from siamdecon.microscope.camera import standing_out
 from siamdecon.microscope.kernel import centered, without_background
 
 #: A peak this many times the noise above the background is a bead.
 _STANDS_OUT = 8.0
+#: A spot one pixel wide; what is sharper is a defect.
+_SHARPEST = np.outer([1, 4, 1], [1, 4, 1]) / 36
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class BeadPSF:
     psf : ndarray of float64, shape ([z,] y, x)
         With sum 1 and odd sides, centred on its light.
     found, used : int
-        Numbers of peaks, and of isolated ones away from the border, which were averaged.
+        Numbers of peaks, and of isolated ones away from the border and like each other, which were averaged.
     spread : float
         How much the beads differ: the root mean square difference from the average, in units of its peak.
     fwhm : tuple of float
@@ -92,13 +95,16 @@ def psf_from_beads(
     (2, [4.7, 4.7])
     """
     voxel_size = getattr(image, "voxel_size", None)
-    image = as_array(image).astype(np.float64)
+    image = as_array(image)
+    step, image = float(image.dtype.kind in "bui"), image.astype(np.float64)
     expect(
         image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
     )
     least = 3 if size is None else np.min(size)
     expect(least >= 3, "size", "3 pixels or more", size)
     expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
+    defects, instead = standing_out(image, _SHARPEST, step)
+    image[defects] = instead
     places, background = _peaks(image)
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
@@ -117,18 +123,21 @@ def psf_from_beads(
     cuts = [cut / cut.max() for cut in cuts]
     average = np.median(cuts, axis=0)
     for _ in range(2):  # the first average is blurred by what has not been aligned yet
-        aligned = [_aligned(average, cut) for cut in cuts]
+        aligned = np.array([_aligned(average, cut) for cut in cuts])
+        away = [np.std(difference) for difference in aligned - np.median(aligned, axis=0)]
+        # a bead with a dim one beside it, or aligned to that, is unlike the others
+        aligned = aligned[away <= 3 * np.median(away)]
         average = np.mean(aligned, axis=0)
-    spread = float(np.sqrt(np.mean((np.array(aligned) - average) ** 2)) / average.max())
+    spread = float(np.sqrt(np.mean((aligned - average) ** 2)) / average.max())
     psf = _cropped(centered(without_background(average)), share)
-    return BeadPSF(psf, len(places), len(cuts), spread, fwhm(psf), voxel_size)
+    return BeadPSF(psf, len(places), len(aligned), spread, fwhm(psf), voxel_size)
 
 
 def _peaks(image: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the places of peaks, shape (n, n_dim), brightest first, and the background."""
     from skimage.feature import peak_local_max  # imported here: slow, and few runs need it
 
-    # a median first: a defective pixel is no bead
+    # a median first: what is left of a defective pixel is no bead
     plane = (1,) * (image.ndim - 2) + (3, 3)
     smooth = gaussian_filter(median_filter(image, plane), 1.0)
     background = np.median(smooth)

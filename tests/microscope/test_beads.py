@@ -138,9 +138,23 @@ def test_the_command_line_makes_kernels(tmp_path, monkeypatch, capsys):
     assert "expected an image of beads, or the optics" in capsys.readouterr().err
 
 
-def test_a_defective_pixel_is_no_bead():
-    image = beads(KERNELS["in focus"])
+@pytest.mark.parametrize("seed", [0, 12, 22, 39])
+def test_a_bead_unlike_the_others_is_left_out(seed):
+    """One with another in its window was aligned to that, and its light smeared across the kernel."""
+    rng, psf = np.random.default_rng(seed), KERNELS["in focus"] / KERNELS["in focus"].max()
+    image = np.zeros((200, 200))
+    for y, x in rng.integers(12, 188, (12, 2)):
+        image[y - 10 : y + 11, x - 10 : x + 11] += rng.uniform(100, 2000) * psf
+    measured = psf_from_beads(100 + rng.poisson(image))
+    found, truth = in_common(measured.psf, KERNELS["in focus"])
+    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_a_defective_pixel_is_no_bead_and_no_part_of_one(count):
+    image, rng = beads(KERNELS["in focus"]), np.random.default_rng(3)
     image[2, 20], image[60, 41] = 65535, 40000
+    image[tuple(rng.integers(0, 84, (2, count)))] = 65535
     measured = psf_from_beads(image)
     found, truth = in_common(measured.psf, KERNELS["in focus"])
     assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.99
