@@ -200,8 +200,8 @@ def as_array(image, name: str = "image") -> np.ndarray:
             return image.numpy()
         except TypeError:  # bfloat16 and smaller, sparse
             return image.to_dense().float().numpy()
-    # Dask's own conversion would lose a mask
-    image = np.asanyarray(image.compute() if hasattr(image, "compute") else image)
+    compute = getattr(image, "compute", lambda: image)  # Dask's own conversion would lose a mask
+    image = np.asanyarray(compute())
     if np.ma.is_masked(image):
         mend = "put values in their place, for example image.filled(numpy.ma.median(image))"
         got = Words(f"{np.count_nonzero(image.mask)} of {image.size} masked")

@@ -113,18 +113,15 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
         found = source.dtype if dtype == "source" else np.dtype(dtype)
     except TypeError:
         found = np.dtype(object)
-    expect(
-        found.kind in "iuf",
-        "dtype",
-        kinds,
-        Words(f"source, which is {found}") if dtype == "source" else dtype,
-    )
+    shown = Words(f"source, which is {found}") if dtype == "source" else dtype
+    expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
     return found
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of NaN and infinity `Problem` speaks
 def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     """Raise ValueError if a dtype would round or cut away most of what an image shows."""
     every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
@@ -135,8 +132,10 @@ def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     name, cut = f"dtype {info.dtype}", low < info.min or high > info.max
     outside = Words(f"{got} do not fit")
     expect(not cut, name, f"an image of {info.min} to {info.max}", outside, mend)
-    step = 1 if info.dtype.kind in "iu" else np.spacing(np.abs(sample).max().astype(info.dtype))
-    few = np.ptp(sample) < 16 * step and (source.dtype.kind == "f" or step > 1)
+    span, step = np.ptp(sample), 1
+    if info.dtype.kind == "f":
+        step = np.spacing(info.dtype.type(np.abs(sample).max())) if span else 0
+    few = span < 16 * step and (source.dtype.kind == "f" or step > 1)
     rounded = Words(f"{got} would be rounded to few")
     expect(not few, name, "an image of 16 or more levels", rounded, mend)
 

@@ -173,12 +173,10 @@ def _read(path, memmap, scene):
         return _read_format(path, scene)
     try:
         return (*_read_png(path), ()) if _is_png(path) else read_tiff(path, memmap, scene)
-    except (MemoryError, PermissionError):
-        raise
     except Exception as error:  # the decoders raise exceptions of almost any type
-        mend = (
-            "If the file is complete and its extension right, open it in Fiji and save it as TIFF"
-        )
+        if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
+            raise
+        mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 
@@ -319,9 +317,9 @@ def _spatial(path, data, axes):
         colours = data.shape[-1] - (data.shape[-1] in (2, 4))
         opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
         if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
-            mend = (
-                "pick one, channel=0 for the first, or convert it to grey (in Fiji, Image > Type)"
-            )
+            mend = "pick one, channel=0 for the first, or make it grey (in Fiji, Image > Type)"
+            if "axes S" in arrived:  # tifffile's guess of three or four planes
+                mend += "; if these are planes, write them with photometric='minisblack'"
             raise ValueError(f"{arrived}, a colour image: {mend}")
         data = data[..., 0]
     kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]

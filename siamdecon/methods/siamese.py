@@ -115,6 +115,7 @@ class TrainingConfig:
         expect(0 <= self.mask_sigma < math.inf, "mask_sigma", "0 or more", self.mask_sigma)
         known = self.noise is None or isinstance(self.noise, Noise)
         expect(known, "noise", "a Noise or None", self.noise)
+        expect(isinstance(self.weights, LossWeights), "weights", "a LossWeights", self.weights)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -100,8 +100,7 @@ def psf_from_beads(
     expect(
         image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
     )
-    least = 3 if size is None else np.min(size)
-    expect(least >= 3, "size", "3 pixels or more", size)
+    expect(size is None or np.min(size) >= 3, "size", "3 pixels or more", size)
     expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
     defects, instead = standing_out(image, _SHARPEST, step)
     image[defects] = instead

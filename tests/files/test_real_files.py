@@ -397,6 +397,34 @@ def test_a_dtype_that_is_none(dtype):
         result.save("a.tif", dtype=dtype)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_line_says_that_a_value_is_not_finite(value, capsys):
+    """NumPy's own warnings stood before it."""
+    image = np.random.default_rng(0).normal(100, 9, (24, 26))
+    image[3, 4] = value
+    tifffile.imwrite("a.tif", image, photometric="minisblack")
+    write_image("psf.tif", PSF)
+    command = ["a.tif", "--psf", "psf.tif", "-o", "out.tif", "--method", "wiener", "--quiet"]
+    assert main([*command, "--dtype", "float16"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected finite values, got 1 NaN or infinite pixels" in line
+
+
+def test_planes_that_were_written_as_colours_are_told_how_to_be_planes():
+    with pytest.warns(DeprecationWarning):
+        tifffile.imwrite("a.tif", STACK[:3])
+    with pytest.raises(ValueError, match=r"if these are planes, write them with photometric='min"):
+        read_image("a.tif")
+
+
+def test_which_of_several_images_is_asked_for_without_doubting_the_file():
+    with tifffile.TiffWriter("a.tif") as tif:
+        tif.write(STACK, photometric="minisblack", metadata=None)
+        tif.write(STACK[0, ::2, ::2], photometric="minisblack", metadata=None)
+    with pytest.raises(ValueError, match=r"^scene: .* got 2 of them .*scene=0 takes the first$"):
+        read_image("a.tif")
+
+
 def test_a_mask_is_no_dtype_of_a_restoration():
     result = deconvolve(GREY > 100, PSF, "wiener")
     with pytest.raises(ValueError, match="got source, which is bool"):

@@ -205,6 +205,7 @@ def test_three_dimensions():
         ("padding", "mirror"),
         ("precision", "double"),
         ("mask_percent", 0),
+        ("weights", {"noise2self": 1.0}),
     ],
 )
 def test_impossible_settings_name_their_field(field, value):
