@@ -28,6 +28,7 @@ class ResidualBlock(nn.Module):
         Number of input and output features.
     momentum : float
         Weight of each batch in the running statistics of the batch normalisation.
+    batch_norm : bool
 
     Examples
     --------
@@ -35,9 +36,11 @@ class ResidualBlock(nn.Module):
     torch.Size([1, 8, 6, 6])
     """
 
-    def __init__(self, n_dim: int, c_in: int, c_out: int, momentum: float = 0.003):
+    def __init__(
+        self, n_dim: int, c_in: int, c_out: int, momentum: float = 0.003, batch_norm: bool = True
+    ):
         super().__init__()
-        conv, norm = CONV[n_dim], BATCH_NORM[n_dim]
+        conv, norm = CONV[n_dim], BATCH_NORM[n_dim] if batch_norm else nn.Identity
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
         first = (
             norm(c_in, momentum=momentum),
@@ -121,6 +124,10 @@ class UNet(nn.Module):
         Momentum of the batch normalisation.
     channels : int
         Number of input channels; the paper's network has one.
+    batch_norm : bool
+        The paper's network has batch normalisation.
+    concatenate : bool, optional
+        Concatenate the skip connections instead of adding them; as the paper does in 2D and 3D unless given.
 
     Raises
     ------
@@ -136,16 +143,27 @@ class UNet(nn.Module):
     torch.Size([1, 1, 30, 37])
     """
 
-    def __init__(self, n_dim=2, features: int | None = None, depth=3, momentum=0.003, channels=1):
+    def __init__(
+        self,
+        n_dim=2,
+        features: int | None = None,
+        depth=3,
+        momentum=0.003,
+        channels=1,
+        batch_norm=True,
+        concatenate: bool | None = None,
+    ):
         super().__init__()
         expect(n_dim in (2, 3), "n_dim", "2 or 3", n_dim)
         features = {2: 96, 3: 48}[n_dim] if features is None else features
         expect_counts(features=features, depth=depth)
         self.n_dim, self.channels, self.stride = n_dim, channels, 2 ** (depth - 1)
-        conv, up, norm = CONV[n_dim], CONV_TRANSPOSE[n_dim], BATCH_NORM[n_dim]
-        block = partial(ResidualBlock, n_dim, momentum=momentum)
+        conv, up = CONV[n_dim], CONV_TRANSPOSE[n_dim]
+        norm = BATCH_NORM[n_dim] if batch_norm else nn.Identity
+        block = partial(ResidualBlock, n_dim, momentum=momentum, batch_norm=batch_norm)
         *upper, lowest = (features * 2**level for level in range(depth))
-        joined = 2 if n_dim == 2 else 1  # concatenated or added
+        self.concatenate = n_dim == 2 if concatenate is None else concatenate
+        joined = 2 if self.concatenate else 1
         self.first = conv(channels, features, 3, padding=1)
         self.encoder = nn.ModuleList(block(c, c) for c in (*upper, lowest))
         self.down = nn.ModuleList(conv(c, 2 * c, kernel_size=2, stride=2) for c in upper)
@@ -174,7 +192,7 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
-            x = block(torch.cat((x, skip), dim=1) if self.n_dim == 2 else x + skip)
+            x = block(torch.cat((x, skip), dim=1) if self.concatenate else x + skip)
         x = unreduced(self.head, x)  # (n, 1, [z,] y, x)
         return x[(..., *(slice(m) for m in size))]
 

@@ -42,6 +42,26 @@ def test_three_dimensions_add_the_skip_connections():
     assert UNet(n_dim=3).first.out_channels == 48
 
 
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_without_batch_normalisation_no_image_depends_on_its_neighbours(n_dim):
+    torch.manual_seed(0)
+    x = torch.randn(2, 1, *[8] * n_dim, dtype=torch.float64)
+    for batch_norm in (True, False):
+        model = UNet(n_dim, features=4, batch_norm=batch_norm).double().train()
+        alone = torch.cat([model(one[None]) for one in x])
+        # a convolution of two may sum in another order than that of one
+        assert torch.allclose(model(x), alone, rtol=0, atol=1e-12) != batch_norm
+        assert any("running" in name for name, _ in model.named_buffers()) == batch_norm
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+@pytest.mark.parametrize("concatenate", [True, False])
+def test_skip_connections_are_joined_as_asked(n_dim, concatenate):
+    model = UNet(n_dim, features=4, concatenate=concatenate)
+    assert model.decoder[0].residual[2].in_channels == 4 * (1 + concatenate)
+    assert model(torch.zeros(1, 1, *[9] * n_dim)).shape == (1, 1, *[9] * n_dim)
+
+
 def test_the_receptive_field_is_symmetric_and_reaches_far():
     """One output pixel must see both sides of its place, or masks would leak on one side only."""
     torch.manual_seed(0)
