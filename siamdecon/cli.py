@@ -3,15 +3,20 @@
 import argparse
 import json
 import re
+import signal
 import sys
+import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
-from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE, cast
 from siamdecon.files.tiff import write_tiff
@@ -185,18 +190,42 @@ def _add_optics(group) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 0, or 2 after printing an error: a bad input, or a diverged training."""
+    """Run the command line; return 0, or 2 after printing an error: a bad input, or a diverged training.
+
+    Ctrl-C and SIGTERM end a training early, whose result is written, or all of it: 130 and 143.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     parse, work = COMMANDS.get(words[0] if words else "", (parser, restore_file))
     args = parse().parse_args(words[1:] if parse is not parser else words)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show
+    with warnings.catch_warnings(), _stopping() as stopped:
+        warnings.showwarning = _show
+        try:
             print(work(args))
-    except (ValueError, OSError, FloatingPointError) as error:
-        _show(error)
-        return 2
-    return 0
+        except (ValueError, OSError, FloatingPointError) as error:
+            _show(error)
+            return 2
+        except KeyboardInterrupt:
+            _show("interrupted: nothing was written")
+            return 128 + max(stopped or [signal.SIGINT])
+    return 128 + max(stopped) if stopped else 0
+
+
+@contextmanager
+def _stopping() -> Iterator[list[int]]:
+    """Make SIGTERM stop the work as Ctrl-C does; yield the signals that have arrived."""
+    arrived, before = [], {}
+
+    def stop(number, _):
+        arrived.append(number)
+        raise KeyboardInterrupt
+
+    with suppress(ValueError):  # a thread other than the main one gets no signals
+        before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield arrived
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _show(message, *_) -> None:
@@ -217,8 +246,12 @@ def _level(word: str) -> float | None:
 
 def restore_file(args: argparse.Namespace) -> str:
     """Restore a file as the parsed command line asks; return a line that says what was done."""
-    if "all" in (args.channel, args.time):
-        return restore_each(args)
+    with claimed(args.output, "-o"):
+        return restore_each(args) if "all" in (args.channel, args.time) else restore_one(args)
+
+
+def restore_one(args: argparse.Namespace) -> str:
+    """Restore one image."""
     which = {"channel": args.channel, "time": args.time, "scene": args.scene}
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or image.data.size >= LARGE
@@ -229,11 +262,23 @@ def restore_file(args: argparse.Namespace) -> str:
         options |= {**save, **which}
         path = deconvolve_file(args.image, psf, args.output, args.method, **options)
     else:
-        path = deconvolve(image, psf, args.method, **options).save(args.output, **save)
+        result = deconvolve(image, psf, args.method, **options)
+        path = _kept(partial(result.save, **save), args.output)
     settings = json.loads(path.with_suffix(".json").read_text())
     where = ", on disk" if on_disk else ""
     interrupted = " (interrupted: partial result)" if settings.get("interrupted") else ""
     return f"{args.output}: {args.method}, {image.shape}{where}{interrupted}"
+
+
+def _kept(save: Callable[[Path], Path], path: Path) -> Path:
+    """Save a result, if need be among the temporary files: it has taken its time."""
+    try:
+        return save(path)
+    except OSError as error:
+        with suppress(OSError):  # of these disks the first one is of interest
+            elsewhere = save(Path(tempfile.mkdtemp(), path.name))
+            error = OSError(f"{error}; the result is in {elsewhere}")
+        raise error from None
 
 
 def restore_each(args: argparse.Namespace) -> str:
@@ -254,6 +299,8 @@ def restore_each(args: argparse.Namespace) -> str:
                 Problem.on_disk(image, psf, limits=args.limits)
         except ValueError as error:
             raise ValueError(f"{channel=}, {time=}: {error}") from error
+    size = len(each) * dtype.itemsize * image.data.size
+    check_writable(args.output, args.overwrite, n_bytes=size)
     for number, (channel, time, image) in enumerate(each):
         if args.progress:
             _show(f"image {number + 1} of {len(each)}: {channel=}, {time=}")
@@ -262,15 +309,20 @@ def restore_each(args: argparse.Namespace) -> str:
         result = deconvolve(image, psf, args.method, **options)
         restored.append(cast(result.image, dtype))
         records.append({"channel": channel, "time": time} | result.settings)
+        if (broken := result.settings.get("interrupted")) and number + 1 < len(each):
+            raise KeyboardInterrupt  # there is nothing to show of the others
     times = len({time for _, time, _ in each})
     stack = np.reshape(restored, (times, len(each) // times, *image.shape))
     stack = np.moveaxis(stack, 1, -3)  # ImageJ's order is t, z, channel, y, x
     axes = f"T{image.axes[:-2]}CYX"
     sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
     form = (stack, axes, [sizes.get(axis) for axis in axes], is_ome(args.output))
-    write_atomically(args.output, lambda part: write_tiff(part, *form))
-    write_settings(args.output, {"images": records}, dtype)
-    broken = any(record.get("interrupted") for record in records)
+
+    def save(path: Path) -> Path:
+        pixels = partial(write_atomically, path, lambda part: write_tiff(part, *form))
+        return write_settings(path, {"images": records}, dtype, pixels)
+
+    _kept(save, args.output)
     interrupted = " (interrupted: partial result)" if broken else ""
     return f"{args.output}: {args.method}, {len(each)} images of {image.shape}{interrupted}"
 
@@ -318,8 +370,12 @@ def compare_methods(args: argparse.Namespace) -> str:
     names = ("tier", "seed", "limits", "device", "progress", "center_psf")
     options = {name: getattr(args, name) for name in (*names, "subtract_psf_background")}
     found = compare(image, read_psf(args, image), args.methods, **options)
-    if args.output:
-        write_image(args.output, found.picture(), overwrite=args.overwrite)
+    try:
+        if args.output:
+            write_image(args.output, found.picture(), overwrite=args.overwrite)
+    except OSError:
+        print(found)  # it has taken its time
+        raise
     return str(found)
 
 

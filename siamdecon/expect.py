@@ -1,6 +1,6 @@
 """The one form of an error: what was expected, what arrived, how to mend it."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,18 @@ def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None
         raise ValueError(f"{name}: expected {expected}, got {shown}{mend and '; '}{mend}")
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite real number; True and False are none.
+
+    Examples
+    --------
+    >>> is_number(np.float32(0.5)), is_number(float("nan")), is_number("0.5"), is_number(True)
+    (True, False, False, False)
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and bool(-float("inf") < value < float("inf"))
+
+
 class Words(str):
     """What arrived, in words: shown without quotation marks."""
 
@@ -47,7 +59,9 @@ def expect_one_of(choices, **named) -> None:
     ValueError: stitch: expected one of blend, exact, got 'sew'
     """
     for name, value in named.items():
-        expect(value in choices, name, f"one of {', '.join(choices)}", value)
+        expect(
+            isinstance(value, str) and value in choices, name, f"one of {', '.join(choices)}", value
+        )
 
 
 def expect_counts(**numbers) -> None:

@@ -171,7 +171,7 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         if device.type not in ("cpu", "cuda"):
             raise RuntimeError(f"{device.type} is not supported")
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         here = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu' (no CUDA device is here)"
         raise ValueError(f"device: expected {here}, got {str(name)!r}") from error
     return device
@@ -183,7 +183,8 @@ def as_array(image, name: str = "image") -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is a masked array with pixels masked: the mask would be lost; or no array, as a path.
+        If it holds no real numbers, or is a masked array with pixels masked: the mask would be lost; or no
+        array, as a path.
 
     Examples
     --------
@@ -201,13 +202,17 @@ def as_array(image, name: str = "image") -> np.ndarray:
         except TypeError:  # bfloat16 and smaller, sparse
             return image.to_dense().float().numpy()
     compute = getattr(image, "compute", lambda: image)  # Dask's own conversion would lose a mask
-    image = np.asanyarray(compute())
+    try:
+        image = np.asanyarray(compute())
+    except (TypeError, ValueError) as error:  # such as a list of rows of different lengths
+        raise ValueError(f"{name}: expected an array of numbers; {error}") from error
     if np.ma.is_masked(image):
         mend = "put values in their place, for example image.filled(numpy.ma.median(image))"
         got = Words(f"{np.count_nonzero(image.mask)} of {image.size} masked")
         expect(False, name, "pixels without a mask", got, mend)
     if image.ndim == 0 and image.dtype.kind in "UO":
         expect(False, name, "an array", image.item(), "read a file by siamdecon.read_image")
+    expect(image.dtype.kind in "buif", name, "real numbers", Words(f"dtype {image.dtype}"))
     return np.asarray(image)
 
 

@@ -46,8 +46,6 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     {'psnr': 20.3, 'ssim': 0.93, 'rmse': 0.1, 'mi': 0.8}
     """
     clean, estimate = _comparable(clean, estimate, np.float32)
-    expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
-    expect(clean.ndim in (2, 3) and min(clean.shape) >= 7, "clean", expected, clean.shape)
     expect_unit_range(clean, "clean")
     estimate = estimate.clip(0, 1)
     mi = mutual_information(clean, estimate)
@@ -116,6 +114,8 @@ def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
     )
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
+    expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
+    expect(clean.ndim in (2, 3) and min(clean.shape) >= 7, "clean", expected, clean.shape)
     if not (np.isfinite(clean).all() and np.isfinite(estimate).all()):
         raise ValueError("expected finite values in both images, got NaN or infinity")
     return clean, estimate

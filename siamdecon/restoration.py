@@ -15,7 +15,7 @@ import torch
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
-from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import cast, release, value_limits, write_window
 from siamdecon.files.tiff import create_tiff
@@ -97,9 +97,11 @@ class Restoration:
             If a file exists already, or its folder is missing or not writable.
         """
         path = Path(path)
-        pixels = cast(self.image, check_output(path, self.source, dtype, overwrite))
-        write_image(path, replace(self.source, data=pixels), overwrite=overwrite)
-        return write_settings(path, self.settings, pixels.dtype)
+        with claimed(path, "path"):
+            pixels = cast(self.image, check_output(path, self.source, dtype, overwrite))
+            image = replace(self.source, data=pixels)
+            save = partial(write_image, path, image, overwrite=overwrite)
+            return write_settings(path, self.settings, pixels.dtype, save)
 
 
 def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: bool) -> np.dtype:
@@ -116,6 +118,8 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
     shown = Words(f"source, which is {found}") if dtype == "source" else dtype
     expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
+    packed = path.suffix.lower() == ".png"
+    check_writable(path, overwrite, n_bytes=0 if packed else found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
     return found
@@ -338,30 +342,30 @@ def deconvolve_file(
     source, output = read_image(path, memmap=True, **which), Path(output)
     if output.suffix.lower() == ".png":
         raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
-    pixels = check_output(output, source, dtype, overwrite)
-    kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
-    problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
-    if "stitch" in kind.choices:
-        options["stitch"] = "exact"
-    watch = Watch(None, progress, checkpoint)
-    estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
-    got = Words("a function or an array; pass the name of one, such as prefilter='median'")
-    same = "options that mean the same in every window"
-    expect(estimator.halo is not None, f"{method} on disk", same, got)
-    tile, stride = tile or estimator.core, estimator.stride
+    with claimed(output, "output"):
+        pixels = check_output(output, source, dtype, overwrite)
+        kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
+        problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
+        if "stitch" in kind.choices:
+            options["stitch"] = "exact"
+        watch = Watch(None, progress, checkpoint)
+        estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
+        got = Words("a function or an array; pass the name of one, such as prefilter='median'")
+        same = "options that mean the same in every window"
+        expect(estimator.halo is not None, f"{method} on disk", same, got)
+        tile, stride = tile or estimator.core, estimator.stride
 
-    def write(part: Path) -> None:
-        form = (source.axes, source.voxel_size, is_ome(output))
-        out = create_tiff(part, source.shape, pixels, *form)
-        with torch.inference_mode():
-            f = estimator.calibrated(problem.x[problem.sample][None, None])
-            restore = partial(_restore_windows, f, problem, out, estimator, watch)
-            with_room(restore, tile, stride, stride)
-        release(out)
+        def write(part: Path) -> None:
+            form = (source.axes, source.voxel_size, is_ome(output))
+            out = create_tiff(part, source.shape, pixels, *form)
+            with torch.inference_mode():
+                f = estimator.calibrated(problem.x[problem.sample][None, None])
+                restore = partial(_restore_windows, f, problem, out, estimator, watch)
+                with_room(restore, tile, stride, stride)
+            release(out)
 
-    write_atomically(output, write)
-    settings = _settings(kind, problem, estimator, tile=tile, halo=estimator.halo)
-    return write_settings(output, settings, pixels)
+        settings = _settings(kind, problem, estimator, tile=tile, halo=estimator.halo)
+        return write_settings(output, settings, pixels, partial(write_atomically, output, write))
 
 
 def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
@@ -406,8 +410,13 @@ def describe_versions() -> dict[str, str]:
     }
 
 
-def write_settings(image: Path, settings: dict, dtype: np.dtype) -> Path:
-    """Write the settings of a result as JSON beside its image; return the image's path."""
+def write_settings(image: Path, settings: dict, dtype: np.dtype, save: Callable) -> Path:
+    """Save an image, and its settings as JSON beside it, both or neither; return the image's path."""
     text = json.dumps({**settings, "saved_dtype": str(dtype)}, indent=1, default=str) + "\n"
-    write_atomically(image.with_suffix(".json"), lambda part: part.write_text(text))
+
+    def write(part: Path) -> None:
+        part.write_text(text)
+        save()
+
+    write_atomically(image.with_suffix(".json"), write)
     return image

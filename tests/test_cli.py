@@ -1,8 +1,13 @@
 """The command line, run as its user runs it: on files, in a process of its own where it matters."""
 
+import errno
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -301,3 +306,73 @@ def test_help_is_shown(command, capsys):
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"usage: {' '.join(['siamdecon', *command])} " in shown and "99 % of the light" in shown
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_training_gives_a_partial_result(files, capsys, monkeypatch, number, code):
+    step = SiameseTraining.take_step
+
+    def stopped(loop):
+        if loop.step == 1:
+            signal.raise_signal(number)
+        step(loop)
+
+    monkeypatch.setattr(SiameseTraining, "take_step", stopped)
+    before = signal.getsignal(number)
+    assert run("--psf", "psf.tif") == code
+    assert capsys.readouterr().out.endswith("(interrupted: partial result)\n")
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("where", ["problem.look_through", "restoration.write_settings"])
+def test_a_signal_elsewhere_is_one_line(files, capsys, monkeypatch, number, code, where):
+    monkeypatch.setattr(f"siamdecon.{where}", lambda *_: signal.raise_signal(number))
+    before = sorted(path.name for path in Path().iterdir())
+    assert run("--psf", "psf.tif", "--method", "wiener") == code
+    assert capsys.readouterr().err == "siamdecon: interrupted: nothing was written\n"
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("all_of_them", [[], ["--channel", "all"]])
+def test_a_result_that_finds_no_room_is_saved_elsewhere(files, capsys, monkeypatch, all_of_them):
+    """The folder vanishes during the work."""
+    replace = os.replace
+
+    def vanished(part, target):
+        if target.parent == Path.cwd():
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        replace(part, target)
+
+    monkeypatch.setattr("siamdecon.files.atomic.os.replace", vanished)
+    assert run("--psf", "psf.tif", "--method", "wiener", *all_of_them) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("siamdecon: cannot write out.tif to ") and said.count("\n") == 1
+    kept = Path(said.rpartition("the result is in ")[2].strip())
+    assert read_image(kept).shape == files.shape
+    shutil.rmtree(kept.parent)
+
+
+def test_a_signal_among_several_images_ends_all(files, capsys, monkeypatch):
+    tifffile.imwrite("in.tif", np.stack([files, files]), imagej=True, metadata={"axes": "CYX"})
+    step = SiameseTraining.take_step
+
+    def stopped(loop):
+        signal.raise_signal(signal.SIGINT)
+        step(loop)
+
+    monkeypatch.setattr(SiameseTraining, "take_step", stopped)
+    assert run("--psf", "psf.tif", "--channel", "all") == 130
+    assert "interrupted: nothing was written" in capsys.readouterr().err
+    assert not Path("out.tif").exists()
+
+
+def test_a_comparison_is_shown_where_its_picture_finds_no_room(files, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("siamdecon.files.atomic.os.replace", full)
+    words = "compare in.tif --psf psf.tif --methods wiener --quiet -o a.png"
+    assert main(words.split()) == 2
+    said = capsys.readouterr()
+    assert "wiener" in said.out and "cannot write a.png" in said.err

@@ -315,3 +315,15 @@ def test_a_masked_estimate_is_refused():
     clean = np.random.default_rng(0).uniform(size=(16, 16))
     with pytest.raises(ValueError, match="estimate: expected pixels without a mask"):
         score(clean, np.ma.masked_less(clean, 0.1))
+
+
+@pytest.mark.parametrize("small", [np.eye(5), np.ones((4, 9, 9))])
+def test_images_smaller_than_the_window_of_ssim_are_refused(small):
+    with pytest.raises(ValueError, match=r"clean: expected .* 7 or more pixels"):
+        affine_score(small, small)
+
+
+@pytest.mark.parametrize("clean", [None, "a.tif", [[1, 2], [3]]])
+def test_what_is_no_image_is_refused(clean):
+    with pytest.raises(ValueError, match="clean: expected"):
+        score(clean, np.eye(9))

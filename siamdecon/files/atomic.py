@@ -2,11 +2,16 @@
 
 import os
 import secrets
+import shutil
 import tempfile
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 
-def check_writable(path, overwrite=False, suffixes=()):
+
+def check_writable(path, overwrite=False, suffixes=(), n_bytes=0):
     """Raise unless a file can be written at `path`, to fail before a long computation, not after it.
 
     Parameters
@@ -17,6 +22,8 @@ def check_writable(path, overwrite=False, suffixes=()):
         Whether an existing file may be replaced.
     suffixes : sequence of str, optional
         The extensions that it may have, such as `SUFFIXES`; any unless given.
+    n_bytes : int
+        How large it will be, if that is known.
 
     Raises
     ------
@@ -26,6 +33,8 @@ def check_writable(path, overwrite=False, suffixes=()):
         If the path exists already.
     FileNotFoundError, PermissionError
         If the folder is missing or not writable.
+    OSError
+        If the disk has no room for it.
 
     Examples
     --------
@@ -36,7 +45,7 @@ def check_writable(path, overwrite=False, suffixes=()):
     path = Path(path)
     folder = path.resolve().parent
     check_suffix(path, suffixes)
-    if len(path.name.encode()) > 255:
+    if len(os.fsencode(path.name)) > 255:
         raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
@@ -51,6 +60,9 @@ def check_writable(path, overwrite=False, suffixes=()):
         refused = f"the folder {path.parent} takes no new files ({error.strerror})"
         mend = "choose another folder"
         raise PermissionError(f"cannot write {path.name}: {refused}; {mend}") from error
+    if (free := shutil.disk_usage(folder).free) < n_bytes:
+        need = f"it takes {n_bytes / 1e9:.3g} GB, and {path.parent} has {free / 1e9:.3g} GB left"
+        raise OSError(f"cannot write {path.name}: {need}; free some space or choose another folder")
 
 
 def write_atomically(path, write):
@@ -68,6 +80,11 @@ def write_atomically(path, write):
     pathlib.Path
         `path`.
 
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder has vanished; the message names the file.
+
     Examples
     --------
     >>> import tempfile
@@ -76,14 +93,73 @@ def write_atomically(path, write):
     'whole'
     """
     target = Path(path).resolve()  # follows links: os.replace would replace the link itself
-    # a name of its own: a long one with more letters would not fit into 255 bytes
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    temporary = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
     try:
         write(temporary)
         os.replace(temporary, target)
+    except OSError as error:
+        if str(error).startswith("cannot write"):  # a file beside it
+            raise
+        refused = f"cannot write {target.name} to {target.parent}: {error.strerror or error}"
+        raise type(error)(f"{refused}; free some space or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return Path(path)
+
+
+@contextmanager
+def claimed(path, name):
+    """Keep other processes from the file at a path for as long as the block runs.
+
+    Parts of it, and of the record beside it, that killed processes have left are deleted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be written; in an inner block of the same process it may be claimed again.
+    name : str
+        The argument, for the message.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process is at it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with claimed(Path(folder.name, "a"), "output"), claimed(Path(folder.name, "a"), "output"):
+    ...     len(os.listdir(folder.name))
+    1
+    """
+    target = Path(path).resolve()
+    lock = FileLock(f"{_stem(target)}lock", timeout=0, is_singleton=True)
+    try:
+        target.parent.stat()  # a missing folder would be made for the lock
+        lock.acquire()
+    except OSError as error:
+        if isinstance(error, Timeout) and os.path.exists(lock.lock_file):
+            busy = f"{name}: {path} is being written by another process"
+            raise BlockingIOError(busy) from None
+        yield  # no such folder, no room in it, no locks: the writing will tell
+        return
+    outer = lock.lock_counter == 1
+    try:
+        for stem in (_stem(target), _stem(target.parent / f"{target.stem}.json")) if outer else ():
+            for part in target.parent.glob(f"{stem.name}*.part"):
+                part.unlink(missing_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # Windows deletes it in the next line
+            Path(lock.lock_file).unlink() if outer else None
+        lock.release()
+
+
+def _stem(target):
+    """Return how the paths of a file's parts begin; a long name with more letters would not fit."""
+    return target.parent / f".siamdecon-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
 def check_suffix(path, suffixes):

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 
 from siamdecon.expect import Words, expect, expect_index
-from siamdecon.files.atomic import check_suffix, check_writable, write_atomically
+from siamdecon.files.atomic import check_suffix, check_writable, claimed, write_atomically
 from siamdecon.files.tiff import holds, read_tiff, to_um, write_tiff
 
 SUFFIXES = (".tif", ".tiff", ".png")
@@ -257,17 +257,18 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     'a.png'
     """
     path = Path(path)
-    check_writable(path, overwrite, SUFFIXES)
-    data = np.asanyarray(image)
-    data = data.astype(data.dtype.newbyteorder("="), copy=False)
-    axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
-    voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
-    image = Image(data, axes, voxel_size)
-    check_storable(path, data.dtype, data.shape)
-    if _is_png(path):
-        return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
-    how = (data, axes, image.voxel_size, is_ome(path))
-    return write_atomically(path, lambda part: write_tiff(part, *how))
+    with claimed(path, "path"):
+        check_writable(path, overwrite, SUFFIXES)
+        data = np.asanyarray(image)
+        data = data.astype(data.dtype.newbyteorder("="), copy=False)
+        axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
+        voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
+        image = Image(data, axes, voxel_size)
+        check_storable(path, data.dtype, data.shape)
+        if _is_png(path):
+            return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
+        how = (data, axes, image.voxel_size, is_ome(path))
+        return write_atomically(path, lambda part: write_tiff(part, *how))
 
 
 def is_ome(path):
@@ -336,6 +337,9 @@ def _spatial(path, data, axes):
 def _read_png(path):
     with open(path, "rb") as file:
         depth = file.read(25)[-1:]  # bits per sample, the header's 25th byte
+    PIL.Image.open(
+        path, formats=["PNG"]
+    ).verify()  # the checksums, which it does not look at in reading
     with PIL.Image.open(path, formats=["PNG"]) as picture:
         if depth == b"\x10":
             if len(picture.getbands()) > 1:  # Pillow would reduce them to 8 bits

@@ -17,6 +17,7 @@ from siamdecon.files.images import Image
 LARGE = 2**28
 _SLAB = 2**22  # pixels scanned at once
 _CELL = 64  # side of the cells whose variances are compared
+_LARGEST = 1e36  # of float32 with room to sum
 _SPAN = 2**25  # bytes of a file that a part of a window may spread over
 
 Window = tuple[slice, ...]
@@ -133,6 +134,9 @@ def look_through(
             got = f"{bad} NaN or infinite pixels of {slab.size}, the first at index {place} of its first axis"
             mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
             expect(False, "image", "finite values", Words(got), mend)
+        if max(-slab.min(), slab.max()) > _LARGEST:
+            got, most = Words(f"{slab.min():g} to {slab.max():g}"), f"values within +-{_LARGEST:g}"
+            expect(False, "image", most, got, "results are float32; scale it")
         if standing_out:
             where, instead = standing_out(slab)
             odd.append((np.array([where[0] + first, *where[1:]]), slab[where], instead))
@@ -158,8 +162,12 @@ def look_through(
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
     black, white = limits
     seen = (black is None or black < high) and (white is None or white > low)
-    expect(seen, "limits", f"levels around the image's {low:g} to {high:g}", limits)
+    around, own = f"levels around the image's {low:g} to {high:g}", high - low
+    expect(seen, "limits", around, limits)
+    expect(own * _LARGEST > 1, "image", f"a contrast above {1 / _LARGEST:g}", own, "scale it")
     low, high = low if black is None else black, high if white is None else white
+    # float32 shows neither what is tiny on the scale of [0, 1] nor what is huge
+    expect(2**-16 * (high - low) < own < 1e6 * (high - low), "limits", around, limits)
     mean = total / data.size
     average = float((mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))

@@ -169,8 +169,7 @@ def _reserve(file, n_bytes, folder):
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems can't
-            need = f"cannot write {n_bytes / 1e9:.3g} GB to {folder}"
-            raise OSError(f"{need}: {error.strerror}; free some space") from error
+            raise OSError(f"{error.strerror} for {n_bytes / 1e9:.3g} GB in {folder}") from error
 
 
 @contextmanager

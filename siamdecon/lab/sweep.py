@@ -186,7 +186,7 @@ def load_sweep(path: str | Path | None = None) -> tuple[dict, dict[tuple, Frame]
                 )
                 for entry in about.pop("frames")
             }
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+    except Exception as error:  # damaged archives raise exceptions of almost any type
         raise ValueError(
             f"{path} is not a sweep of this package ({error}); run `make sweep` to make it again"
         ) from error

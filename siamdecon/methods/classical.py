@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import generate_binary_structure, median_filter
 from torch import Tensor
 
-from siamdecon.expect import expect, expect_counts
+from siamdecon.expect import expect, expect_counts, is_number
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
@@ -181,7 +181,8 @@ class Wiener(Method):
     clip: bool | None = None
 
     def __post_init__(self):
-        expect(0 < self.balance < np.inf, "balance", "a positive number", self.balance)
+        positive = is_number(self.balance) and self.balance > 0
+        expect(positive, "balance", "a positive number", self.balance)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the division; there is nothing to train."""

@@ -12,7 +12,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from siamdecon.expect import expect, expect_counts
+from siamdecon.expect import expect, expect_counts, is_number
 from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
@@ -148,12 +148,14 @@ class SelfScale(Method):
         expect(named, "start", "'auto', 'total_variation' or 'wiener'", self.start)
         try:
             rounds = [list(factors) for factors in self.scales]
-            good = rounds and all(s and all(1 <= x < math.inf for x in s) for s in rounds)
+            good = rounds and all(s and all(is_number(x) and x >= 1 for x in s) for s in rounds)
         except TypeError:
             good = False
         form = "factors of 1 or more, a sequence of them for each round, such as ((2, 3), (1.5,))"
         expect(good, "scales", form, self.scales)
-        expect(0 <= self.coarse < math.inf, "coarse", "0 or more pixels", self.coarse)
+        # a wide filter takes its time
+        size = is_number(self.coarse) and 0 <= self.coarse <= 1000
+        expect(size, "coarse", "0 to 1000 pixels", self.coarse)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network in rounds; what restores the image returns the last estimate."""

@@ -1,8 +1,11 @@
 """The paper's method: a network trained on one image by the composition loss, in three weightings."""
 
 import hashlib
+import io
 import math
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import ClassVar
@@ -12,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from siamdecon.expect import expect, expect_counts, expect_one_of
-from siamdecon.files.atomic import check_writable, write_atomically
+from siamdecon.expect import expect, expect_counts, expect_one_of, is_number
+from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
 from siamdecon.methods.base import Method, plain, tier_name
 from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
@@ -101,18 +104,22 @@ class TrainingConfig:
     def __post_init__(self):
         expect_one_of(PADDINGS, padding=self.padding)
         expect_one_of(PRECISIONS, precision=self.precision)
-        share = 0 < self.mask_percent <= 100
-        expect(share, "mask_percent", "a share up to 100", self.mask_percent)
+        share = is_number(self.mask_percent) and 0.001 <= self.mask_percent <= 100
+        expect(share, "mask_percent", "a share of 0.001 to 100", self.mask_percent)
         counts = ("steps", "batch_size", "patch_size", "halve_every", "parts")
         expect_counts(**{name: getattr(self, name) for name in counts})
+        deep = "8 or more pixels, of which the network's lowest level sees two"
+        expect(self.patch_size >= 8, "patch_size", deep, self.patch_size)
         rate = self.learning_rate
-        expect(0 < rate < math.inf, "learning_rate", "a positive number", rate)
-        steps = self.schedule in ("step", "cosine")
-        expect(steps, "schedule", "'step' or 'cosine'", self.schedule)
+        expect(is_number(rate) and rate > 0, "learning_rate", "a positive number", rate)
+        expect_one_of(("step", "cosine"), schedule=self.schedule)
         for name in ("ema_decay", "beta2"):
             value = getattr(self, name)
-            expect(0 <= value < 1, name, "a number in [0, 1)", value)
-        expect(0 <= self.mask_sigma < math.inf, "mask_sigma", "0 or more", self.mask_sigma)
+            expect(is_number(value) and 0 <= value < 1, name, "a number in [0, 1)", value)
+        noisy = is_number(self.mask_sigma) and self.mask_sigma >= 0
+        expect(noisy, "mask_sigma", "0 or more", self.mask_sigma)
+        lambdas = isinstance(self.weights, LossWeights)
+        expect(lambdas, "weights", "LossWeights, such as LossWeights.noise2same()", self.weights)
         known = self.noise is None or isinstance(self.noise, Noise)
         expect(known, "noise", "a Noise or None", self.noise)
         expect(isinstance(self.weights, LossWeights), "weights", "a LossWeights", self.weights)
@@ -183,7 +190,10 @@ class SiameseTraining(Training):
         """Save the run now and then, and at its end."""
         due = self.step % watch.checkpoint_every == 0 or self.step == self.config.steps
         if watch.checkpoint and due:
-            self.save(Path(watch.checkpoint))
+            try:
+                self.save(Path(watch.checkpoint))
+            except OSError as error:  # the training is worth more than its checkpoint
+                warnings.warn(f"checkpoint: {error}; the training goes on without", stacklevel=2)
         watch.report(self)
 
     def patches(self, generator: torch.Generator | None = None) -> Tensor:
@@ -240,31 +250,34 @@ class SiameseTraining(Training):
             "generator": self.generator.get_state(),
             "history": self.history.state(),
         }
-        write_atomically(path, lambda part: torch.save(state, part))
+        file = io.BytesIO()  # torch's own writing of a file hides why it fails
+        torch.save(state, file)
+        write_atomically(path, lambda part: part.write_bytes(file.getbuffer()))
 
     def load(self, path: Path) -> None:
         """Take up a saved state of the same run."""
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
+            if same := isinstance(state, dict) and state.get("key") == self.key:
+                self.step, self.history = state["step"], History(state["history"])
+                self.replicas = [self.model]
+                self.model.load_state_dict(state["model"])
+                self.average.load_state_dict(state["average"])
+                self.adam.load_state_dict(state["adam"])
+                if state["scaler"] and self.scaler.is_enabled():
+                    self.scaler.load_state_dict(state["scaler"])
+                self.generator.set_state(state["generator"].cpu())
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
             raise ValueError(
                 f"checkpoint: {path} can't be read; delete it to start anew"
             ) from error
-        if not isinstance(state, dict) or state.get("key") != self.key:
+        if not same:
             raise ValueError(
                 f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
                 "name another file, or delete it to start anew"
             )
-        self.step, self.history = state["step"], History(state["history"])
-        self.replicas = [self.model]
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.adam.load_state_dict(state["adam"])
-        if state["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(state["scaler"])
-        self.generator.set_state(state["generator"].cpu())
 
 
 @one_thread_each()
@@ -332,13 +345,19 @@ def train(
 def _train(
     model: nn.Module, problem: Problem, config: TrainingConfig, watch: Watch
 ) -> SiameseTraining:
+    smallest = (4, 16, 16)[-problem.ndim :]  # a stack may have few planes
+    large = all(m >= n for m, n in zip(problem.shape, smallest, strict=True))
+    planes = ", and 4 or more planes," if problem.ndim == 3 else ""
+    sides = f"16 or more pixels along y and x{planes} to train a network on"
+    expect(large, "image", sides, problem.shape, "a classical method takes any size")
     path = watch.checkpoint and Path(watch.checkpoint)
-    if path:
-        check_writable(path, overwrite=True)
-    run = SiameseTraining(model, problem, config)
-    if path and path.exists():
-        run.load(path)
-    run.run(config.steps, watch)
+    with claimed(path, "checkpoint") if path else nullcontext():
+        if path:
+            check_writable(path, overwrite=True)
+        run = SiameseTraining(model, problem, config)
+        if path and path.exists():
+            run.load(path)
+        run.run(config.steps, watch)
     run.finish()
     return run
 
@@ -454,12 +473,7 @@ class Noise2SameD(Siamese):
 
 
 def _fitted(config: TrainingConfig, image: tuple[int, ...], psf: tuple[int, ...]) -> TrainingConfig:
-    """Check that a network can be trained on an image, and change the padding where the kernel is wide."""
-    smallest = (4, 16, 16)[-len(image) :]  # a stack may have few planes
-    large = all(m >= n for m, n in zip(image, smallest, strict=True))
-    planes = ", and 4 or more planes," if len(image) == 3 else ""
-    sides = f"16 or more pixels along y and x{planes} to train a network on"
-    expect(large, "image", sides, image, "a classical method takes any size")
+    """Change the padding where the kernel is wide."""
     sides = [min(config.patch_size, m) for m in image]
     # a wide kernel would leave a small patch next to no pixel to learn from
     narrow = any(side - n + 1 < side // 2 for side, n in zip(sides, psf, strict=True))

@@ -260,7 +260,9 @@ def hide(x: Tensor, mask: Tensor) -> Tensor:
     """
     n_dim, seen = x.ndim - 2, (~mask).to(x.dtype)
     box = nn.functional.avg_pool2d if n_dim == 2 else nn.functional.avg_pool3d
-    total, count = (box(a, 3, stride=1, padding=1) for a in (x * seen, seen))
+    # padded here: torch refuses to pool fewer than 3 planes
+    around = [1, 1] * n_dim
+    total, count = (box(nn.functional.pad(a, around), 3, stride=1) for a in (x * seen, seen))
     every = tuple(range(1, x.ndim))
     mean = (x * seen).sum(every, keepdim=True) / seen.sum(every, keepdim=True).clamp(min=1)
     return torch.where(mask, torch.where(count > 0, total / count.clamp(min=1e-6), mean), x)

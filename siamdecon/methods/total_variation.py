@@ -10,7 +10,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
-from siamdecon.expect import expect
+from siamdecon.expect import expect, is_number
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
@@ -43,7 +43,7 @@ class TotalVariation(Method):
 
     def __post_init__(self):
         check_iterations(self.iterations, self.padding)
-        positive = self.weight is None or 0 < self.weight < np.inf
+        positive = self.weight is None or (is_number(self.weight) and self.weight > 0)
         expect(positive, "weight", "a positive number", self.weight)
         self.check_noise()
 

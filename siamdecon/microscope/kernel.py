@@ -190,7 +190,6 @@ def _real(psf, n_dim: int | None) -> np.ndarray:
     mend = "a 3D image needs a 3D kernel, and a 2D image one plane of it"
     good = psf.ndim in (2, 3) if n_dim is None else psf.ndim == n_dim
     expect(good, "psf", axes, shape, mend if n_dim else "")
-    expect(psf.dtype.kind in "buif", "psf", "real numbers", Words(f"dtype {psf.dtype}"))
     psf = psf.astype(np.float64)
     finite = psf.size > 0 and bool(np.isfinite(psf).all())
     expect(finite, "psf", "finite values", Words(f"NaN, infinity or nothing in {psf.shape}"))

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from siamdecon.expect import expect
+from siamdecon.expect import expect, is_number
 from siamdecon.microscope.camera import cut_at
 
 #: Residuals beyond this many standard deviations count as impulses.
@@ -58,7 +58,7 @@ class Noise:
     def __post_init__(self):
         for name in ("poisson", "gaussian", "salt_and_pepper"):
             value = getattr(self, name)
-            expect(0 <= value < np.inf, name, "a number of 0 or more", value)
+            expect(is_number(value) and value >= 0, name, "a number of 0 or more", value)
         impulses = self.salt_and_pepper
         expect(impulses <= 1, "salt_and_pepper", "a share up to 1", impulses)
         valid = self.bits is None or (type(self.bits) is int and 1 <= self.bits <= 16)

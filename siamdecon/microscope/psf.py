@@ -7,12 +7,12 @@ vectorial model known by that name; `gaussian` is the usual approximation of the
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy.special import j0, j1, jv
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, is_number
 
 #: Plausible lengths in um; others are in another unit.
 _LENGTHS = {
@@ -91,8 +91,7 @@ class Microscope:
                 expected = "an odd number of samples, so that the kernel has a centre"
                 expect(odd, name, expected, value)
             elif name != "sample_index" or value is not None:
-                number = isinstance(value, Real) and not isinstance(value, bool)
-                expect(number and math.isfinite(value), name, "a finite number", value)
+                expect(is_number(value), name, "a finite number", value)
         expect(self.magnification > 0, "magnification", "a positive number", self.magnification)
         for name, (least, most) in _LENGTHS.items():
             value = getattr(self, name)
@@ -107,8 +106,8 @@ class Microscope:
         found = Words(f"{self.z_step:g} um with a wavelength of {self.wavelength:g} um")
         expect(self.z_step <= most, "z_step", steps, found, "are both in micrometres?")
         sample_index = self.index if self.sample_index is None else self.sample_index
-        expect(self.index >= 1, "index", "a refractive index of at least 1", self.index)
-        expect(sample_index >= 1, "sample_index", "at least 1", sample_index)
+        for name, value in (("index", self.index), ("sample_index", sample_index)):
+            expect(1 <= value <= 5, name, "a refractive index of 1 to 5", value)
         limit = min(self.index, sample_index)
         expected = f"a numerical aperture between 0 and the refractive index {limit}"
         mend = "is the immersion (1.0 air, 1.33 water, 1.518 oil) the right one?"

@@ -4,7 +4,7 @@ from dataclasses import astuple, dataclass, replace
 
 from torch import Tensor
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, is_number
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LossWeights:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            expect(0 <= value < float("inf"), name, "a finite weight of 0 or more", value)
+            expect(is_number(value) and value >= 0, name, "a finite weight of 0 or more", value)
         some, got = any(astuple(self)), Words("only 0")
         expect(some, "LossWeights", "at least one weight above 0", got, "see noise2same_d()")
 

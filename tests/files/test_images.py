@@ -352,3 +352,15 @@ def test_a_link_stays_a_link(tmp_path):
     write_image(tmp_path / "link.tif", PLANE, overwrite=True)
     assert (tmp_path / "link.tif").is_symlink()
     np.testing.assert_array_equal(read_image(tmp_path / "real.tif"), PLANE)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_a_damaged_png_is_refused(tmp_path, dtype):
+    """Pillow reads past a wrong checksum: the rest of the image was other values."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(dtype)
+    path = write_image(tmp_path / "a.png", pixels)
+    whole = path.read_bytes()
+    for at in range(len(whole) // 2, len(whole) - 20, 97):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=r"cannot read .*a\.png"):
+            read_image(path)

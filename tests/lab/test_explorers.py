@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from siamdecon import paper_psf
+from siamdecon.files.samples import data_folder
 from siamdecon.lab import sweep
 from siamdecon.lab.axes import Axes
 from siamdecon.lab.explorer import Explorer
@@ -262,3 +263,13 @@ def test_a_coarser_copy_of_edges_has_more_fine_detail():
         shares[scale] = 10 ** copy[5:].max() / 10 ** clean[5:].max()
         assert f"{scale:g} times smaller" in explorer.frame.text
     assert shares[1] < 1.5 and shares[3] > 20
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-40], lambda b: b.replace(b"about", b"\xff\xfebou")]
+)
+def test_a_damaged_sweep_is_named(tmp_path, damage):
+    path = tmp_path / "lambdas.zip"
+    path.write_bytes(damage((data_folder() / "lambdas.zip").read_bytes()))
+    with pytest.raises(ValueError, match=r"lambdas\.zip is not a sweep of this package"):
+        load_sweep(path)

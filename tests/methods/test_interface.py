@@ -23,6 +23,7 @@ from siamdecon.tiles import exact
 
 PSF = {2: np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6, 3: np.ones((3, 3, 3)) / 27}
 CLEAN = load_sample("vesicles")[:60, :52]
+DOUBLE = CLEAN.astype(np.float64)
 IMAGE = {2: CLEAN / CLEAN.max(), 3: filaments((18, 40, 44), 1)}
 EACH = pytest.mark.parametrize("method", METHODS)
 BOTH = pytest.mark.parametrize("n_dim", (2, 3))
@@ -315,3 +316,45 @@ print(hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest())
         assert done.returncode == 0, done.stderr
         found.add(done.stdout)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [
+        ("noise2same", "learning_rate", {}),
+        ("noise2same", "ema_decay", []),
+        ("noise2same", "weights", {"lambda_rec": 1}),
+        ("noise2same", "mask_sigma", "3"),
+        ("noise2same", "padding", {}),
+        ("noise2same", "mask_percent", 1e-9),  # a mask of 100 GB
+        ("noise2same", "patch_size", 2),  # of which the lowest level would see nothing
+        ("total_variation", "weight", "3"),
+        ("wiener", "balance", {}),
+        ("self_scale", "coarse", 1e6),  # no answer in 20 s
+        ("self_scale", "scales", (("2",),)),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_option(method, option, value):
+    with pytest.raises(ValueError, match=f"^{option}: expected"):
+        restore(method, **{option: value})
+
+
+@pytest.mark.parametrize("device", [2.5, ["cpu"]])
+def test_a_device_that_is_none(device):
+    with pytest.raises(ValueError, match=r"^device: expected"):
+        restore("wiener", device=device)
+
+
+@pytest.mark.parametrize(
+    ("image", "limits", "name"),
+    [
+        (DOUBLE * 1e308, None, "image: expected values within"),
+        (DOUBLE * 1e-40, None, "image: expected a contrast"),
+        (DOUBLE, (-1e30, 1e30), "limits: expected levels"),
+        (DOUBLE, (0, 1e-30), "limits: expected levels"),
+    ],
+)
+def test_what_float32_cannot_show_is_refused(image, limits, name):
+    """It came back flat or infinite."""
+    with pytest.raises(ValueError, match=f"^{name}"):
+        deconvolve(image, PSF[2], "wiener", limits=limits)

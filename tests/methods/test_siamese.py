@@ -1,6 +1,7 @@
 """The paper's training: what a step does, and that a run can be killed, resumed, interrupted and repeated."""
 
 import dataclasses
+import errno
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from siamdecon import LossWeights, Noise, PSFConvolution, TrainingConfig, UNet, train
 from siamdecon.methods.siamese import SiameseTraining
 from siamdecon.problem import Problem
+from tests.files.test_atomic import other_process_at
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 TINY = TrainingConfig(
@@ -243,3 +245,50 @@ def test_known_noise_puts_its_mean_into_the_loss():
 def test_a_checkpoint_after_no_steps_is_refused(tmp_path):
     with pytest.raises(ValueError, match="checkpoint_every: expected a whole number"):
         train(network(), np.eye(40), PSF, checkpoint=tmp_path / "a", checkpoint_every=0)
+
+
+def test_a_checkpoint_may_have_any_name(tmp_path):
+    """torch refuses to write a file whose name begins with its only dot, as a part's did."""
+    path = tmp_path / "run"
+    train(network(), image(), PSF, TINY, checkpoint=path)
+    assert train(network(), image(), PSF, TINY, checkpoint=path).step == TINY.steps
+
+
+def test_a_training_survives_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch):
+    expected = train(network(), image(), PSF, TINY)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("siamdecon.files.atomic.os.replace", full)
+    with pytest.warns(match="cannot write run.pt to .*: No space left on device; .* goes on"):
+        found = train(network(), image(), PSF, TINY, checkpoint=tmp_path / "run.pt")
+    assert_same(found.average, expected.average)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_with_other_weights_is_named(tmp_path):
+    path = tmp_path / "run.pt"
+    train(network(), image(), PSF, TINY, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    state["average"] = {f"x{name}": value for name, value in state["average"].items()}
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"run\.pt can't be read; delete it"):
+        train(network(), image(), PSF, TINY, checkpoint=path)
+
+
+def test_two_runs_do_not_share_a_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    with (
+        other_process_at(path),
+        pytest.raises(OSError, match=r"checkpoint: .*run\.pt is being writ"),
+    ):
+        train(network(), image(), PSF, TINY, checkpoint=path)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (8, 8), (3, 40, 40)])
+def test_an_image_too_small_for_the_network_is_refused(shape):
+    psf = np.ones((3,) * len(shape)) / 3 ** len(shape)
+    small = np.random.default_rng(0).uniform(size=shape)
+    with pytest.raises(ValueError, match="image: expected 16 or more pixels along y and x"):
+        train(UNet(len(shape), features=2), small, psf, TINY)

@@ -137,3 +137,14 @@ def test_the_light_of_photon_counts_is_kept(peak, background):
     # the counts' own total is uncertain by the root of their number
     counted = abs(counts[inner].sum() / light[inner].sum() - 1)
     assert abs(found[inner].sum() / light[inner].sum() - 1) < 0.02 + counted
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_neighbours_of_thin_stacks_are_those_that_there_are(planes):
+    """torch refuses to pool fewer planes than the window has."""
+    x = torch.arange(planes * 16.0).view(1, 1, planes, 4, 4)
+    mask = torch.zeros(x.shape, dtype=torch.bool)
+    mask[..., 0, 1, 1] = True
+    around = x[..., :2, 0:3, 0:3]
+    expected = (around.sum() - x[..., 0, 1, 1].sum()) / (around.numel() - 1)
+    assert torch.allclose(hide(x, mask)[mask], expected)

@@ -377,3 +377,10 @@ def test_a_kernel_is_as_large_as_its_light_asks_for(m):
     assert lost < 0.01
     small, lost = psf_for((41, 41), m)
     assert small.shape == (41, 41) and lost > 0.01
+
+
+@pytest.mark.parametrize("name", ["index", "sample_index"])
+def test_no_medium_has_such_an_index(name):
+    """A quadrature of 54 GB."""
+    with pytest.raises(ValueError, match=f"{name}: expected a refractive index of 1 to 5"):
+        Microscope(**{name: 1e9})
