@@ -23,7 +23,7 @@ LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-gpu test-browser site links notebooks figures samples sweep bench tables lint clean
+.PHONY: help lab test test-gpu test-browser site links notebooks figures samples sweep bench tables stress lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -92,6 +92,10 @@ bench: $(BENCH)  ## measure speed and memory; ARGS names sections
 
 tables: $(STAMP)  ## measure the paper's tables, as far as they are not yet; ARGS="--budget-s 600" are passed on
 	$(BIN)/python -m benchmarks.tables --out benchmarks/results/tables.jsonl $(ARGS)
+
+stress: $(STAMP)  ## attack the package for some 20 minutes: inputs, files, disks, signals; goes on where it was stopped
+	$(BIN)/python -m benchmarks.stress $(ARGS)
+	$(BIN)/python -m benchmarks.page
 
 lint: $(STAMP)  ## check style
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ def main() -> Path:
         growth,
         speed,
         on_disk,
+        stress,
     )
     for section in sections:
         parts += section()
@@ -247,6 +248,28 @@ def on_disk() -> list[str]:
     return [
         f"## From disk to disk {machine(results)}",
         f"Peak resident memory; the data segment of the process was limited to {limit:g} GiB.",
+        "\n".join(table),
+    ]
+
+
+def stress() -> list[str]:
+    """Return what was tried to make the package fail, how often, and what was lost."""
+    if not (results := load("stress")):
+        return []
+    table = [
+        "| attack | what must hold | cases | what came of them | lost |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in results.items():
+        if name != "machine":
+            came = ", ".join(f"{n} {what}" for what, n in sorted(row["outcomes"].items()))
+            cells = (row["tried"], row["holds"], row["cases"], came, len(row["lost"]))
+            table.append(f"| {' | '.join(map(str, cells))} |")
+    return [
+        f"## Under attack {machine(results)}",
+        "`make stress` treats the package as users' machines do. A call may take 20 s of work and 2 GiB; "
+        "anything but what must hold counts as lost. Every case follows from a seed and its number, and "
+        "`python -m benchmarks.stress --attack NAME --only NUMBER` runs it again.",
         "\n".join(table),
     ]
 
