@@ -63,7 +63,7 @@ def expected(error: BaseException) -> str:
 
 def finite(image, shape) -> None:
     """Raise `Lost` unless an image is finite and has a shape."""
-    if image.shape != tuple(shape) or image.dtype != np.float32:
+    if image.shape != tuple(shape) or image.dtype not in (np.float32, np.float64):
         raise Lost(f"{image.shape} {image.dtype} came of {shape}")
     if not np.isfinite(image).all():
         raise Lost(f"{np.count_nonzero(~np.isfinite(image))} of {image.size} pixels are not finite")
