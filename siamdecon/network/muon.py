@@ -68,7 +68,7 @@ class Muon(torch.optim.Adam):
             rows, columns = change.shape[1:]
             rate = self.param_groups[0]["lr"] * self.gain * max(1, rows / columns) ** 0.5
             for weight, part in zip(weights, change, strict=True):
-                weight.sub_(part.view_as(weight), alpha=rate)
+                weight.sub_(part.view_as(weight), alpha=min(rate, torch.finfo().max))
         return loss
 
 
