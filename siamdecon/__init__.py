@@ -11,6 +11,8 @@ import os
 # microseconds first. OpenMP reads both when torch is loaded, so they come first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# What Apple's GPUs lack is computed on the CPU; torch reads this, too, when it is loaded.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 from siamdecon._version import __version__
 from siamdecon.files.images import read_image, write_image

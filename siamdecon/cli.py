@@ -167,7 +167,7 @@ def _add_common(p: argparse.ArgumentParser) -> None:
     levels = "black and white level of the camera; none where it does not cut. Found unless given"
     limits = {"nargs": 2, "type": _level, "metavar": ("BLACK", "WHITE"), "help": levels}
     p.add_argument("--limits", **limits)
-    p.add_argument("--device", help="cpu or cuda")
+    p.add_argument("--device", help="cpu, cuda or, untested, mps")
     p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
 
 
@@ -190,7 +190,7 @@ def _add_optics(group) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 0, or 2 after printing an error: a bad input, or a diverged training.
+    """Run the command line; return 0, or 2 after printing an error: a bad input or a full memory.
 
     Ctrl-C and SIGTERM end a training early, whose result is written, or all of it: 130 and 143.
     """
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         warnings.showwarning = _show
         try:
             print(work(args))
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             _show(error)
             return 2
         except KeyboardInterrupt:
@@ -232,7 +232,8 @@ def _show(message, *_) -> None:
     """Print an error or a warning as one line, in the words of the command line."""
     line = " ".join(str(message).split())
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
-    line = re.sub(r"\b(channel|time|scene)=(\w+)", r"--\1 \2", line)
+    line = re.sub(r"\b(channel|time|scene|device)='?(\w+)'?", r"--\1 \2", line)
+    line = line.replace("deconvolve_file", "--on-disk")
     print(f"siamdecon: {line}", file=sys.stderr)
 
 
@@ -320,7 +321,7 @@ def restore_each(args: argparse.Namespace) -> str:
 
     def save(path: Path) -> Path:
         pixels = partial(write_atomically, path, lambda part: write_tiff(part, *form))
-        return write_settings(path, {"images": records}, dtype, pixels)
+        return write_settings(path, lambda: {"images": records}, dtype, pixels)
 
     _kept(save, args.output)
     interrupted = " (interrupted: partial result)" if broken else ""

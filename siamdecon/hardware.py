@@ -3,8 +3,10 @@
 import ctypes
 import math
 import os
+import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -18,10 +20,15 @@ from torch import Tensor
 from siamdecon.expect import Words, expect, expect_one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+DEVICES = ("cpu", "cuda", "mps")
 _WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".split()
 CGROUP = Path("/sys/fs/cgroup")
 #: Number of parts that are computed side by side at most; each takes memory.
 SIDE_BY_SIDE = 4
+
+
+class OutOfMemory(MemoryError):
+    """Memory did not suffice; the message says what to set."""
 
 
 class _Here(threading.local):
@@ -67,26 +74,68 @@ def limit_threads() -> None:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Compute every operation in this block on one thread; `side_by_side` uses the other cores.
+def one_thread_each(
+    mend: str = "take a part of it, deconvolve_file, or device='cpu' instead of a GPU",
+) -> Iterator[None]:
+    """Compute every operation in this block on one thread, and float32 in full, without TF32.
 
-    Threads that meet within each operation wait for each other's time slices where the machine has
-    anything else to do, and the last digits of a sum depend on their number.
+    `side_by_side` uses the other cores. Threads that meet within each operation wait for each other's time
+    slices where the machine has anything else to do, and the last digits of a sum depend on their number.
+
+    Parameters
+    ----------
+    mend : str
+        What to do where memory does not suffice.
+
+    Raises
+    ------
+    OutOfMemory
+        If it does not, a GPU's or the computer's.
 
     Examples
     --------
     >>> with one_thread_each():
     ...     torch.get_num_threads()
     1
+    >>> with one_thread_each("take less"):
+    ...     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+    Traceback (most recent call last):
+    ...
+    siamdecon.hardware.OutOfMemory: memory: CUDA out of memory. Tried to allocate 2.00 GiB; take less
     """
     threads, outer = torch.get_num_threads(), _here.workers
+    # a GPU's convolutions use 10 bits of each number unless told otherwise; from torch 2.9 on by "conv"
+    conv = getattr(torch.backends.cudnn, "conv", None)
+    switch = (conv, "fp32_precision") if conv else (torch.backends.cudnn, "allow_tf32")
+    before = getattr(*switch)
     torch.set_num_threads(1)
+    setattr(*switch, "ieee" if conv else False)
     _here.workers = outer or threads
     try:
         yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_full(error):
+            raise
+        said = ". ".join(str(error).split(". ")[:2]).strip(" .") or "full"
+        raise OutOfMemory(f"memory: {said}; {mend}") from error
     finally:
         _here.workers = outer
+        setattr(*switch, before)
         torch.set_num_threads(threads)
+
+
+def is_full(error: Exception) -> bool:
+    """Tell whether an error says that memory did not suffice, and nobody has said yet what to set.
+
+    Examples
+    --------
+    >>> is_full(RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED")), is_full(OutOfMemory("take less"))
+    (True, False)
+    """
+    # torch raises a plain RuntimeError on a CPU, and where a library finds no room
+    said = re.search("out of memory|can't allocate memory|ALLOC_FAILED", str(error))
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError) or said is not None
+    return full and not isinstance(error, OutOfMemory)
 
 
 def side_by_side(f: Callable, *parts: Sequence, device: torch.device) -> list:
@@ -152,29 +201,49 @@ def keep_freed_memory() -> None:
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device of that name; without a name, the CUDA device if there is one, else the CPU.
+    """Return the device of that name; without a name, the CUDA device if this torch can use it, else the CPU.
+
+    Apple's "mps" is taken on request only: nobody has tested it.
 
     Raises
     ------
     ValueError
-        If the device is not available.
+        If the device is not available, or this build of torch can't compute on it.
 
     Examples
     --------
     >>> pick_device("cpu")
     device(type='cpu')
     """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name is None and not torch.cuda.is_available():
+        return torch.device("cpu")
     try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
+        device = torch.device("cuda" if name is None else name)
+        if device.type not in DEVICES:
             raise RuntimeError(f"{device.type} is not supported")
-        torch.empty(0, device=device)
+        _try(device)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        here = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu' (no CUDA device is here)"
-        raise ValueError(f"device: expected {here}, got {str(name)!r}") from error
+        why = str(error).split("\n")[0]
+        if name is None:
+            warnings.warn(f"device: the CPU, as torch can't use the GPU here ({why})", stacklevel=4)
+            return torch.device("cpu")
+        here = "'cpu', 'cuda' or 'mps', as far as torch can use it here"
+        raise ValueError(f"device: expected {here}, got {str(name)!r} ({why})") from error
+    if device.type == "mps":
+        warnings.warn("device: mps is untested; compare a result with the CPU's", stacklevel=4)
     return device
+
+
+def _try(device: torch.device) -> None:
+    """Compute on a device, or raise RuntimeError: a build of torch has code for some GPUs only."""
+    if device.type == "cuda" and (built := torch.cuda.get_arch_list()):
+        major, minor = torch.cuda.get_device_capability(device)
+        codes = [(kind, int(n)) for kind, n in re.findall(r"(\w+)_(\d+)", " ".join(built))]
+        # machine code runs on later GPUs of its generation; that called "compute", on all later ones
+        older = [(kind, n) for kind, n in codes if n <= 10 * major + minor]
+        if codes and not any(kind == "compute" or n // 10 == major for kind, n in older):
+            raise RuntimeError(f"it has no code for compute capability {major}.{minor}")
+    (torch.ones(1, device=device) + 1).item()
 
 
 def as_array(image, name: str = "image") -> np.ndarray:
@@ -216,13 +285,8 @@ def as_array(image, name: str = "image") -> np.ndarray:
     return np.asarray(image)
 
 
-def to_tensor(image: np.ndarray, device: str | torch.device | None = None) -> Tensor:
+def to_tensor(image: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
     """Copy an image ([z,] y, x) to a float32 tensor (1, 1, [z,] y, x) on a device.
-
-    Raises
-    ------
-    ValueError
-        If the device is not available.
 
     Examples
     --------
@@ -230,7 +294,7 @@ def to_tensor(image: np.ndarray, device: str | torch.device | None = None) -> Te
     torch.Size([1, 1, 3, 3])
     """
     # a copy: torch supports neither negative strides (flipped views) nor read-only memory
-    return torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(pick_device(device))
+    return torch.from_numpy(np.array(image, dtype=np.float32))[None, None].to(device)
 
 
 def channels_last(n_dim: int) -> torch.memory_format:
@@ -264,7 +328,7 @@ def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch
     device : torch.device
     precision : str
         "auto", "float32", "bfloat16" or "float16". "auto" is bfloat16 where the hardware supports it,
-        else float16 on a GPU and float32 on a CPU.
+        else float16 on a CUDA device and float32 elsewhere. "float32" is never TF32.
     scaled : bool
         Whether the training scales its loss. Without scaling, "auto" is never float16, in which small
         gradients underflow to 0.
@@ -289,7 +353,7 @@ def autocast_dtype(device: torch.device, precision="auto", scaled=True) -> torch
         if torch.version.hip or torch.cuda.get_device_capability(device)[0] >= 8:
             return torch.bfloat16
         return torch.float16 if scaled else None
-    return torch.bfloat16 if _cpu_has_bfloat16() else None
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bfloat16() else None
 
 
 def _cpu_has_bfloat16() -> bool:

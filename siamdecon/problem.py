@@ -93,7 +93,7 @@ class Problem:
         if limited:
             expect_unit_range(pixels, mend=mend)
         kernel = PSFConvolution(psf, pixels.ndim).psf.numpy()
-        x = to_tensor(pixels, device)[0, 0]  # ([z,] y, x)
+        x = to_tensor(pixels, pick_device(device))[0, 0]  # ([z,] y, x)
         limits = (0, 1) if limited else None
         return cls(x, kernel, _without_metadata(pixels), x.device, limits=limits)
 

@@ -101,7 +101,7 @@ class Restoration:
             pixels = cast(self.image, check_output(path, self.source, dtype, overwrite))
             image = replace(self.source, data=pixels)
             save = partial(write_image, path, image, overwrite=overwrite)
-            return write_settings(path, self.settings, pixels.dtype, save)
+            return write_settings(path, lambda: self.settings, pixels.dtype, save)
 
 
 def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: bool) -> np.dtype:
@@ -198,12 +198,12 @@ def deconvolve(
         How a network restores, see `siamdecon.network.predict`. Default: True at the lab tier; False, as
         in the paper, at the full tier.
     tile : int, optional
-        Side of the tiles in which a network restores large images; chosen by the free memory unless given.
-        If a GPU's memory does not suffice, it is halved; the settings record the side it began with.
+        Side of the tiles in which a network restores large images: at the full tier the paper's 128, else
+        chosen by the network's size. Where memory does not suffice, it is halved; the settings record it.
     stitch : str, optional
         How the tiles are combined: "blend" (the default, and the paper's) or "exact".
     device : str, optional
-        "cpu" or "cuda"; a GPU if there is one, unless given.
+        "cpu", "cuda" or, untested, "mps"; a CUDA device that torch can use if there is one, unless given.
     progress : bool
         Show a progress bar.
     callback : callable, optional
@@ -299,7 +299,7 @@ def deconvolve_file(
     channel, time, scene : int, optional
         See `read_image`.
     tile : int, optional
-        Side of what a window contributes; chosen from the method and the free memory unless given.
+        Side of what a window contributes; chosen by the method unless given, halved as in `deconvolve`.
     dtype, overwrite
         See `Restoration.save`.
     tier, seed, limits, center_psf, average_flips, calibrate, device, progress, checkpoint, **options
@@ -359,12 +359,12 @@ def deconvolve_file(
             form = (source.axes, source.voxel_size, is_ome(output))
             out = create_tiff(part, source.shape, pixels, *form)
             with torch.inference_mode():
-                f = estimator.calibrated(problem.x[problem.sample][None, None])
+                f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
                 restore = partial(_restore_windows, f, problem, out, estimator, watch)
                 with_room(restore, tile, stride, stride)
             release(out)
 
-        settings = _settings(kind, problem, estimator, tile=tile, halo=estimator.halo)
+        settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
         return write_settings(output, settings, pixels, partial(write_atomically, output, write))
 
 
@@ -380,10 +380,12 @@ def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
 
 def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, watch: Watch, tile):
     """Restore and write one window of a file after the other."""
+    estimator.used["tile"] = tile  # for the record
     each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
     with watch.bar(len(each), unit="tile"):
         for core, window in each:
-            estimate = f(problem.x[window][None, None])[0, 0][within(core, window)]  # ([z,] y, x)
+            x = problem.x[window][None, None].to(problem.device)
+            estimate = f(x)[0, 0][within(core, window)]  # ([z,] y, x)
             write_window(out, core, problem.restored_scale(estimate.cpu().numpy()))
             watch.advance()
 
@@ -410,13 +412,16 @@ def describe_versions() -> dict[str, str]:
     }
 
 
-def write_settings(image: Path, settings: dict, dtype: np.dtype, save: Callable) -> Path:
+def write_settings(image: Path, settings: Callable, dtype: np.dtype, save: Callable) -> Path:
     """Save an image, and its settings as JSON beside it, both or neither; return the image's path."""
-    text = json.dumps({**settings, "saved_dtype": str(dtype)}, indent=1, default=str) + "\n"
+
+    def text() -> str:
+        return json.dumps({**settings(), "saved_dtype": str(dtype)}, indent=1, default=str) + "\n"
 
     def write(part: Path) -> None:
-        part.write_text(text)
+        part.write_text(text())  # a full disk is found before the image is there
         save()
+        part.write_text(text())  # with the tiles that memory has sufficed for
 
     write_atomically(image.with_suffix(".json"), write)
     return image

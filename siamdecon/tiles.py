@@ -14,12 +14,12 @@ from torch import Tensor
 
 from siamdecon.expect import expect
 from siamdecon.files.on_disk import Window
-from siamdecon.hardware import SIDE_BY_SIDE, side_by_side
+from siamdecon.hardware import SIDE_BY_SIDE, is_full, side_by_side
 
 #: Side of a tile by number of dimensions; in 3D the paper's.
 TILE = {2: 1024, 3: 128}
 STITCHES = ("blend", "exact")
-#: Side of the smallest tiles tried on a GPU that is short of memory.
+#: Side of the smallest tiles tried where memory is short.
 SMALLEST = 32
 Result = TypeVar("Result")
 #: Maps a tensor (n, c, [z,] y, x) to one of the same spatial shape.
@@ -39,7 +39,7 @@ class Estimator:
     stride : int
         Windows begin at multiples of this many pixels.
     tile : int, optional
-        Side of the tiles for an image in memory; None restores it as a whole.
+        Side of the tiles for an image in memory; None restores it as a whole, unless memory does not suffice.
     core : int, optional
         Side of what a window contributes to an image on disk.
     stitch : str
@@ -72,8 +72,7 @@ class Estimator:
 
     def whole(self, x: Tensor) -> Tensor:
         """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles if it is large."""
-        work = partial(self._in_tiles, x)
-        estimate = self.restore(x) if self.tile is None else with_room(work, self.tile, SMALLEST)
+        estimate = self._tiled(x, self.tile)
         if self.contrast is None:
             return estimate
         scale, offset = self.contrast(estimate)
@@ -83,14 +82,24 @@ class Estimator:
         """Return the function that restores a window, its contrast fitted on `x`, (1, 1, [z,] y, x)."""
         if self.contrast is None:
             return self.restore
-        scale, offset = self.contrast(self.restore(x))
+        scale, offset = self.contrast(self._tiled(x, None))
         return lambda window: scale * self.restore(window) + offset
 
+    def _tiled(self, x: Tensor, tile: int | None) -> Tensor:
+        """Restore (1, 1, [z,] y, x) in tiles of a side, or smaller ones if memory does not suffice."""
+        side = min(tile or math.inf, max(x.shape[2:]))
+        least = SMALLEST
+        if self.stitch != "blend":
+            # a window is no smaller than its halos; without a halo, the image can't be cut
+            least = side if self.halo is None else 2 * self.halo + self.stride
+        return with_room(partial(self._in_tiles, x), side, least)
+
     def _in_tiles(self, x: Tensor, tile: int) -> Tensor:
-        if self.stitch == "blend":
-            return blend(self.restore, x, tile, min(32, tile // 2))
         if max(x.shape[2:]) <= tile:
             return self.restore(x)
+        self.used["tile"] = tile  # for the record
+        if self.stitch == "blend":
+            return blend(self.restore, x, tile)
         core = max(self.stride, tile - 2 * self.halo)
         return exact(self.restore, x, core, self.halo, self.stride)
 
@@ -109,8 +118,10 @@ def check_tile(tile: int | None) -> None:
     expect(good, "tile", "16 or more pixels, or None", tile)
 
 
-def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1) -> Result:
-    """Return the result of `work(tile)`; halve the tile for as long as the GPU's memory does not suffice.
+def with_room(
+    work: Callable[[int], Result], tile: int, smallest: int = SMALLEST, multiple: int = 1
+) -> Result:
+    """Return the result of `work(tile)`; halve the tile for as long as memory does not suffice.
 
     Parameters
     ----------
@@ -121,6 +132,11 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
     smallest, multiple : int
         The smallest side to try, and a divisor of all sides but the first.
 
+    Raises
+    ------
+    OutOfMemory
+        If it does not suffice for the smallest either; RuntimeError outside of `one_thread_each`.
+
     Examples
     --------
     >>> with_room(lambda tile: tile, 128, 32)
@@ -129,11 +145,11 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
     while True:
         try:
             return work(tile)
-        except torch.cuda.OutOfMemoryError:
-            if (smaller := tile // 2 // multiple * multiple) < smallest:
+        except (MemoryError, RuntimeError) as error:
+            if (smaller := tile // 2 // multiple * multiple) < smallest or not is_full(error):
                 raise
         torch.cuda.empty_cache()
-        warnings.warn(f"not enough GPU memory: tiles of {smaller} in place of {tile}", stacklevel=3)
+        warnings.warn(f"not enough memory: tiles of {smaller} in place of {tile}", stacklevel=3)
         tile = smaller
 
 
@@ -165,7 +181,7 @@ def pyramid_weights(shape: Sequence[int]) -> Tensor:
     return reduce(torch.minimum, grids)
 
 
-def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
+def blend(f: Restore, x: Tensor, tile: int, overlap: int | None = None) -> Tensor:
     """Apply `f` to overlapping tiles and average the results with pyramid weights.
 
     This is the paper's inference for images that do not fit into memory (Section 2, "Inference"; 3D:
@@ -178,8 +194,9 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     x : Tensor, shape (n, c, [z,] y, x)
     tile : int
         Side of a tile; an axis shorter than that is covered by one shorter tile.
-    overlap : int
-        Smallest number of pixels that neighbouring tiles share, below `tile`.
+    overlap : int, optional
+        Smallest number of pixels that neighbouring tiles share, below `tile`; unless given 32, or half of a
+        tile that is smaller than 64.
 
     Returns
     -------
@@ -201,6 +218,7 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     >>> bool(torch.allclose(blend(lambda t: 2 * t, x, tile=32, overlap=8), 2 * x))
     True
     """
+    overlap = min(32, tile // 2) if overlap is None else overlap
     expect(0 <= overlap < tile, "overlap", f"0 or more and less than the tile's {tile}", overlap)
     size, dtype = x.shape[2:], torch.promote_types(x.dtype, torch.float32)
     if max(size) <= tile:

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.expect import expect, expect_counts, is_number
 from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
@@ -30,10 +30,10 @@ from siamdecon.microscope.noise import (
 from siamdecon.network.inference import average_turns, check_not_diverged
 from siamdecon.network.muon import Muon
 from siamdecon.network.patches import Symmetry, random_patches, symmetries
-from siamdecon.network.training import History, Training, Watch, moving_average
+from siamdecon.network.training import History, MovingAverage, Training, Watch
 from siamdecon.network.unet import seeded_unet
 from siamdecon.problem import Problem
-from siamdecon.tiles import TILE, Estimator, blend
+from siamdecon.tiles import TILE, Estimator, blend, with_room
 
 #: Weights of the Wiener estimates that the network sees.
 BALANCES = (0.5, 2.0, 8.0)
@@ -212,7 +212,7 @@ class ScalePairs(Training):
         network = seeded_unet(problem.seed, problem.ndim, method.features, **how).to(problem.device)
         # it begins with the estimate that it corrects
         torch.nn.init.zeros_(network.head[-1].weight)
-        average = AveragedModel(network, multi_avg_fn=moving_average(0.99))
+        average = MovingAverage(network, 0.99)
         super().__init__(network, problem, average, parts=PARTS)
         self.psf, self.noise, self.method = problem.psf, noise, method
         self.top = 1.0 if method.clips(problem) else math.inf
@@ -294,7 +294,7 @@ class ScalePairs(Training):
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
         with torch.inference_mode():
-            estimate = blend(f, self.channels(x), TILE[x.ndim - 2])
+            estimate = with_room(partial(blend, f, self.channels(x)), TILE[x.ndim - 2])
             return check_not_diverged(estimate).clamp(0, self.top)
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import update_bn
 
 from siamdecon.expect import expect, expect_counts, expect_one_of, is_number
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
@@ -24,7 +24,7 @@ from siamdecon.microscope.noise import Noise, mean_response
 from siamdecon.network.inference import estimator_of, tile_side
 from siamdecon.network.losses import LossWeights, Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
-from siamdecon.network.training import History, Training, Watch, moving_average
+from siamdecon.network.training import History, MovingAverage, Training, Watch
 from siamdecon.network.unet import seeded_unet
 from siamdecon.problem import Problem
 from siamdecon.tiles import STITCHES, Estimator, check_tile
@@ -102,6 +102,8 @@ class TrainingConfig:
     voxel_size: tuple[float | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
+        known = isinstance(self.weights, LossWeights)
+        expect(known, "weights", "LossWeights, such as LossWeights.noise2self()", self.weights)
         expect_one_of(PADDINGS, padding=self.padding)
         expect_one_of(PRECISIONS, precision=self.precision)
         share = is_number(self.mask_percent) and 0.001 <= self.mask_percent <= 100
@@ -118,11 +120,8 @@ class TrainingConfig:
             expect(is_number(value) and 0 <= value < 1, name, "a number in [0, 1)", value)
         noisy = is_number(self.mask_sigma) and self.mask_sigma >= 0
         expect(noisy, "mask_sigma", "0 or more", self.mask_sigma)
-        lambdas = isinstance(self.weights, LossWeights)
-        expect(lambdas, "weights", "LossWeights, such as LossWeights.noise2same()", self.weights)
         known = self.noise is None or isinstance(self.noise, Noise)
         expect(known, "noise", "a Noise or None", self.noise)
-        expect(isinstance(self.weights, LossWeights), "weights", "a LossWeights", self.weights)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -150,7 +149,7 @@ class SiameseTraining(Training):
     def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
         self.layout, decay = channels_last(problem.ndim), config.ema_decay
         model.to(problem.device, memory_format=self.layout).train()
-        average = AveragedModel(model, multi_avg_fn=moving_average(decay)) if decay else None
+        average = MovingAverage(model, decay) if decay else None
         how = {"precision": config.precision, "seed": config.seed, "parts": config.parts}
         super().__init__(model, problem, average, scaled=True, **how)
         self.config, self.x = config, problem.x
@@ -200,7 +199,7 @@ class SiameseTraining(Training):
         """Draw a standardised batch, shape (n, 1, [z,] y, x)."""
         size = (self.config.patch_size, self.config.batch_size)
         patches = random_patches(self.x, *size, generator or self.generator, self.turns)
-        return (patches.to(self.device) - self.mean) / self.std
+        return (patches.to(self.device, non_blocking=True) - self.mean) / self.std
 
     def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""
@@ -209,8 +208,9 @@ class SiameseTraining(Training):
         noise[mask] = self.config.mask_sigma * torch.randn(
             int(mask.sum()), generator=self.generator
         )
-        mask = mask.to(x.device)
-        return mask, torch.where(mask, noise.to(x.device), x)
+        # a copy that waits for the GPU would stall each step
+        mask, noise = (t.to(x.device, non_blocking=True) for t in (mask, noise))
+        return mask, torch.where(mask, noise, x)
 
     def forward(self, model: nn.Module, x: Tensor, blur: bool = True) -> Outputs:
         """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
@@ -257,7 +257,7 @@ class SiameseTraining(Training):
     def load(self, path: Path) -> None:
         """Take up a saved state of the same run."""
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             if same := isinstance(state, dict) and state.get("key") == self.key:
                 self.step, self.history = state["step"], History(state["history"])
                 self.replicas = [self.model]
@@ -266,7 +266,7 @@ class SiameseTraining(Training):
                 self.adam.load_state_dict(state["adam"])
                 if state["scaler"] and self.scaler.is_enabled():
                     self.scaler.load_state_dict(state["scaler"])
-                self.generator.set_state(state["generator"].cpu())
+                self.generator.set_state(state["generator"])
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
@@ -364,7 +364,7 @@ def _train(
 
 #: Of short runs; and the paper's own way, without this package's improvements.
 _SHORT = {"schedule": "cosine", "beta2": 0.99, "ema_decay": 0.99, "padding": "valid"}
-_PAPER = {"average_flips": False, "calibrate": False, "noise": None}
+_PAPER = {"average_flips": False, "calibrate": False, "noise": None, "tile": 128}
 _LAB = {"features": 16, "momentum": 0.02, "parts": 2, **_SHORT}
 
 

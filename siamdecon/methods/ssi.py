@@ -17,7 +17,7 @@ from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
 from siamdecon.network.unet import CONV, seeded, sound_precision, unreduced
 from siamdecon.problem import Problem
-from siamdecon.tiles import TILE, Estimator, blend
+from siamdecon.tiles import TILE, Estimator, blend, with_room
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 #: Share of hidden pixels, and deviation of the noise added to the input in units of the image's: at the
@@ -223,7 +223,8 @@ class SSITraining(Training):
     def estimate(self, x: Tensor) -> Tensor:
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
         with torch.inference_mode():
-            return blend(partial(self.restored, self.model), x, TILE[x.ndim - 2])
+            f = partial(self.restored, self.model)
+            return with_room(partial(blend, f, x), TILE[x.ndim - 2])
 
     def restored(self, model: nn.Module, x: Tensor) -> Tensor:
         """Return f(x)."""
@@ -231,7 +232,7 @@ class SSITraining(Training):
             return model(x).float()
 
     def _like(self, x: Tensor, draw) -> Tensor:
-        return draw(x.shape, generator=self.generator).to(x.device)
+        return draw(x.shape, generator=self.generator).to(x.device, non_blocking=True)
 
 
 def bounds(estimate: Tensor) -> Tensor:

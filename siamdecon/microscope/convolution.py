@@ -158,7 +158,8 @@ class PSFConvolution(nn.Module):
                 self._transfer.pop(next(iter(self._transfer)))
             dtype = torch.complex64 if like.dtype == torch.float32 else torch.complex128
             with torch.inference_mode(False):  # else a later training pass could not use it
-                k = self.psf.to(like.device)  # float64: rounded once, after the transform
+                # float64, which Apple's GPUs lack: rounded once, after the transform
+                k = self.psf.to("cpu" if like.device.type == "mps" else like.device)
                 for axis in range(1, k.ndim):
                     k = around_origin(k, axis, shape[axis])
                 rows = torch.fft.rfftn(k, dim=tuple(range(1, k.ndim)))
@@ -166,7 +167,8 @@ class PSFConvolution(nn.Module):
                 def transformed(rows):
                     return torch.fft.fft(around_origin(rows, 0, shape[0]), dim=0).to(dtype)
 
-                self._transfer[key] = in_parts(transformed, math.prod(shape), 1, rows)
+                found = in_parts(transformed, math.prod(shape), 1, rows)
+                self._transfer[key] = found.to(like.device)
         return self._transfer[key]
 
     def _reach(self) -> tuple[list[int], list[int]]:
@@ -269,7 +271,7 @@ def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
         for margin, source in _margins(mode, size, *width):
             part = x.narrow(axis, *margin)
             if isinstance(source, Tensor):
-                x.index_add_(axis, source.to(x.device), part.clone())
+                x.index_add_(axis, source.to(x.device, non_blocking=True), part.clone())
             else:
                 first, length, step = source
                 x.narrow(axis, first, length).add_(part.flip(axis) if step < 0 else part)
@@ -280,7 +282,7 @@ def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
 def _gathered(x: Tensor, axis: int, source: Tensor | tuple[int, int, int]) -> Tensor:
     """Return what a margin is a copy of."""
     if isinstance(source, Tensor):
-        return x.index_select(axis, source.to(x.device))
+        return x.index_select(axis, source.to(x.device, non_blocking=True))
     first, length, step = source
     run = x.narrow(axis, first, length)
     return run.flip(axis) if step < 0 else run

@@ -140,7 +140,8 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
         place = (x - low) * (bins / (high - low))
         left = place.detach().nan_to_num().clamp(0, bins - 1).int()
         # interpolates between the knots and extrapolates beyond them
-        at, rise = (table.to(x).index_select(0, left.flatten()) for table in (value, slope))
+        tables = (table.to(x, non_blocking=True) for table in (value, slope))
+        at, rise = (table.index_select(0, left.flatten()) for table in tables)
         return torch.addcmul(at.view_as(x), rise.view_as(x), place - left)
 
     return response

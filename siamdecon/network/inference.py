@@ -54,8 +54,8 @@ def predict(
         Give the estimate the scale and the offset with which, blurred again, it explains the image best.
         After a short training the batch normalisation leaves both a few per cent off.
     tile : int, optional
-        Side of the tiles that a large image is restored in; chosen by the free memory unless given. If a
-        GPU's memory does not suffice, it is halved until it does.
+        Side of the tiles that a large image is restored in; chosen by the network's size unless given. Where
+        memory does not suffice, it is halved until it does.
     stitch : str
         How tiles are put together: "blend", the paper's pyramid weights, or "exact", with a halo of the
         network's receptive field, equal to the whole image. See `siamdecon.tiles`.
@@ -258,7 +258,7 @@ def fit_contrast(
     """
     g = PSFConvolution(psf, padding="symmetric")
     inside = (..., *(slice(n // 2, -(n // 2) or None) for n in psf.shape))
-    blurred = g(estimate)[inside].double().flatten().cpu()
+    blurred = g(estimate)[inside].cpu().double().flatten()
     measured = np.asarray(image, dtype=np.float64)[inside].ravel()
     if len(measured) < 100 or blurred.std() == 0:
         return 1.0, 0.0
@@ -275,7 +275,7 @@ def fit_contrast(
 
 
 def tile_side(model: nn.Module, n_dim: int) -> int:
-    """Choose a side so that a pass over one tile stays within half a gigabyte, or a GPU's half.
+    """Choose a side so that a pass over one tile stays within half a gigabyte, on any device.
 
     Examples
     --------
@@ -283,12 +283,7 @@ def tile_side(model: nn.Module, n_dim: int) -> int:
     >>> tile_side(UNet(n_dim=3, features=16), 3)
     96
     """
-    device = next(model.parameters()).device
-    budget = 2**29
-    if device.type == "cuda":
-        torch.cuda.empty_cache()  # what training has left cached counts as taken
-        budget = min(torch.cuda.mem_get_info(device)[0] // 2, 2**33)
     widths = [p.shape[0] for p in model.parameters() if p.ndim > 2 and p.shape[1] == 1]
     features = max(widths, default=64)
-    pixels = budget / (4 * features * _LAYERS_ALIVE)
+    pixels = 2**29 / (4 * features * _LAYERS_ALIVE)
     return max(64, int(pixels ** (1 / n_dim)) // 32 * 32)

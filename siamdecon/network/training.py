@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.hardware import autocast_dtype, keep_freed_memory, one_thread_each, side_by_side
 from siamdecon.problem import Problem
@@ -215,7 +216,7 @@ class Training:
         """Return the context in which the network computes."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
-    @one_thread_each()
+    @one_thread_each("set a smaller batch_size, patch_size or features, or device='cpu'")
     def take_step(self) -> None:
         """Compute the loss and its gradients, and let Adam take a step."""
         global _taken
@@ -296,22 +297,33 @@ def _meet(replicas: list[nn.Module], shares: list[float]) -> None:
         torch._foreach_copy_([same[i] for same in kept], means)
 
 
-def moving_average(decay: float) -> Callable:
-    """Return an update for `AveragedModel`: an exponential moving average that starts short.
+class MovingAverage(AveragedModel):
+    """An exponential moving average of a network's weights, which starts short.
 
     A fixed decay would keep the first, random weights in the average for some 1 / (1 - decay) steps;
     it grows like (1 + n) / (10 + n) up to `decay` instead.
 
     Examples
     --------
-    >>> averaged, current = [torch.zeros(1)], [torch.ones(1)]
-    >>> moving_average(0.99)(averaged, current, 8)
-    >>> averaged
-    [tensor([0.5000])]
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = MovingAverage(model, 0.99)
+    >>> for weight in (0.0, 1.1):
+    ...     _ = nn.init.constant_(model.weight, weight)
+    ...     average.update_parameters(model)
+    >>> average.module.weight.data
+    tensor([[0.9000]])
     """
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        n = float(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+    def __init__(self, model: nn.Module, decay: float):
+        super().__init__(model)
+        self.decay = decay
 
-    return update
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take up a model's weights; `AveragedModel` itself waits for the GPU each time."""
+        n = int(self.n_averaged)  # on the CPU
+        share = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
+        for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            ours.copy_(theirs)
+        self.n_averaged += 1

@@ -96,7 +96,7 @@ def test_a_gpu_that_is_full_whatever_the_tile_is_an_error(run, monkeypatch):
         raise torch.cuda.OutOfMemoryError("full")
 
     monkeypatch.setattr(training.average, "forward", full)
-    with pytest.warns(UserWarning), pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.warns(UserWarning), pytest.raises(MemoryError, match="take a part of the image"):
         predict(training, image, average_flips=False, calibrate=False)
 
 

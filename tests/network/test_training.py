@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from siamdecon.network.training import (
     History,
+    MovingAverage,
     Training,
     Watch,
     _deal,
-    moving_average,
     steps_taken,
 )
 from siamdecon.problem import Problem
@@ -23,7 +22,7 @@ class Line(Training):
     def __init__(self, decay=0.9, **how):
         torch.manual_seed(0)
         model = nn.Linear(1, 1, bias=False)
-        average = AveragedModel(model, multi_avg_fn=moving_average(decay))
+        average = MovingAverage(model, decay)
         problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu", seed=5)
         super().__init__(model, problem, average, **how)
         self.adam = torch.optim.Adam(model.parameters(), 1.0)
