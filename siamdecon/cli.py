@@ -233,7 +233,6 @@ def _show(message, *_) -> None:
     line = " ".join(str(message).split())
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
     line = re.sub(r"\b(channel|time|scene|device)='?(\w+)'?", r"--\1 \2", line)
-    line = line.replace("deconvolve_file", "--on-disk")
     print(f"siamdecon: {line}", file=sys.stderr)
 
 

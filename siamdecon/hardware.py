@@ -20,7 +20,8 @@ from torch import Tensor
 from siamdecon.expect import Words, expect, expect_one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-DEVICES = ("cpu", "cuda", "mps")
+#: What to do where memory does not suffice.
+TAKE_LESS = "take a part of the image, restore it from disk to disk, or set device='cpu'"
 _WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".split()
 CGROUP = Path("/sys/fs/cgroup")
 #: Number of parts that are computed side by side at most; each takes memory.
@@ -74,9 +75,7 @@ def limit_threads() -> None:
 
 
 @contextmanager
-def one_thread_each(
-    mend: str = "take a part of it, deconvolve_file, or device='cpu' instead of a GPU",
-) -> Iterator[None]:
+def one_thread_each(mend: str = TAKE_LESS) -> Iterator[None]:
     """Compute every operation in this block on one thread, and float32 in full, without TF32.
 
     `side_by_side` uses the other cores. Threads that meet within each operation wait for each other's time
@@ -105,11 +104,11 @@ def one_thread_each(
     """
     threads, outer = torch.get_num_threads(), _here.workers
     # a GPU's convolutions use 10 bits of each number unless told otherwise; from torch 2.9 on by "conv"
-    conv = getattr(torch.backends.cudnn, "conv", None)
-    switch = (conv, "fp32_precision") if conv else (torch.backends.cudnn, "allow_tf32")
+    dnn, new = torch.backends.cudnn, hasattr(torch.backends.cudnn, "conv")
+    switch = (dnn.conv, "fp32_precision") if new else (dnn, "allow_tf32")
     before = getattr(*switch)
     torch.set_num_threads(1)
-    setattr(*switch, "ieee" if conv else False)
+    setattr(*switch, "ieee" if new else False)
     _here.workers = outer or threads
     try:
         yield
@@ -219,7 +218,7 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device("cuda" if name is None else name)
-        if device.type not in DEVICES:
+        if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"{device.type} is not supported")
         _try(device)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
@@ -227,8 +226,9 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         if name is None:
             warnings.warn(f"device: the CPU, as torch can't use the GPU here ({why})", stacklevel=4)
             return torch.device("cpu")
-        here = "'cpu', 'cuda' or 'mps', as far as torch can use it here"
-        raise ValueError(f"device: expected {here}, got {str(name)!r} ({why})") from error
+        raise ValueError(
+            f"device: expected 'cpu', 'cuda' or 'mps', got {str(name)!r} ({why})"
+        ) from error
     if device.type == "mps":
         warnings.warn("device: mps is untested; compare a result with the CPU's", stacklevel=4)
     return device

@@ -350,7 +350,7 @@ def deconvolve_file(
             options["stitch"] = "exact"
         watch = Watch(None, progress, checkpoint)
         estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
-        got = Words("a function or an array; pass the name of one, such as prefilter='median'")
+        got = Words("a function, an array or padding='circular'; pass prefilter='median', say")
         same = "options that mean the same in every window"
         expect(estimator.halo is not None, f"{method} on disk", same, got)
         tile, stride = tile or estimator.core, estimator.stride
@@ -384,9 +384,9 @@ def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, w
     each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
     with watch.bar(len(each), unit="tile"):
         for core, window in each:
-            x = problem.x[window][None, None].to(problem.device)
-            estimate = f(x)[0, 0][within(core, window)]  # ([z,] y, x)
-            write_window(out, core, problem.restored_scale(estimate.cpu().numpy()))
+            estimate = f(problem.x[window][None, None].to(problem.device))  # (1, 1, [z,] y, x)
+            pixels = estimate[0, 0][within(core, window)].cpu().numpy()
+            write_window(out, core, problem.restored_scale(pixels))
             watch.advance()
 
 

@@ -88,10 +88,9 @@ class Estimator:
     def _tiled(self, x: Tensor, tile: int | None) -> Tensor:
         """Restore (1, 1, [z,] y, x) in tiles of a side, or smaller ones if memory does not suffice."""
         side = min(tile or math.inf, max(x.shape[2:]))
-        least = SMALLEST
-        if self.stitch != "blend":
-            # a window is no smaller than its halos; without a halo, the image can't be cut
-            least = side if self.halo is None else 2 * self.halo + self.stride
+        # a window is no smaller than its halos; without a halo, the image can't be cut
+        least = side if self.halo is None else 2 * self.halo + self.stride
+        least = SMALLEST if self.stitch == "blend" else least
         return with_room(partial(self._in_tiles, x), side, least)
 
     def _in_tiles(self, x: Tensor, tile: int) -> Tensor:
@@ -99,7 +98,7 @@ class Estimator:
             return self.restore(x)
         self.used["tile"] = tile  # for the record
         if self.stitch == "blend":
-            return blend(self.restore, x, tile)
+            return blend(self.restore, x, tile, min(32, tile // 2))
         core = max(self.stride, tile - 2 * self.halo)
         return exact(self.restore, x, core, self.halo, self.stride)
 
@@ -118,9 +117,7 @@ def check_tile(tile: int | None) -> None:
     expect(good, "tile", "16 or more pixels, or None", tile)
 
 
-def with_room(
-    work: Callable[[int], Result], tile: int, smallest: int = SMALLEST, multiple: int = 1
-) -> Result:
+def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple: int = 1) -> Result:
     """Return the result of `work(tile)`; halve the tile for as long as memory does not suffice.
 
     Parameters
@@ -181,7 +178,7 @@ def pyramid_weights(shape: Sequence[int]) -> Tensor:
     return reduce(torch.minimum, grids)
 
 
-def blend(f: Restore, x: Tensor, tile: int, overlap: int | None = None) -> Tensor:
+def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     """Apply `f` to overlapping tiles and average the results with pyramid weights.
 
     This is the paper's inference for images that do not fit into memory (Section 2, "Inference"; 3D:
@@ -194,9 +191,8 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int | None = None) -> Tenso
     x : Tensor, shape (n, c, [z,] y, x)
     tile : int
         Side of a tile; an axis shorter than that is covered by one shorter tile.
-    overlap : int, optional
-        Smallest number of pixels that neighbouring tiles share, below `tile`; unless given 32, or half of a
-        tile that is smaller than 64.
+    overlap : int
+        Smallest number of pixels that neighbouring tiles share, below `tile`.
 
     Returns
     -------
@@ -218,7 +214,6 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int | None = None) -> Tenso
     >>> bool(torch.allclose(blend(lambda t: 2 * t, x, tile=32, overlap=8), 2 * x))
     True
     """
-    overlap = min(32, tile // 2) if overlap is None else overlap
     expect(0 <= overlap < tile, "overlap", f"0 or more and less than the tile's {tile}", overlap)
     size, dtype = x.shape[2:], torch.promote_types(x.dtype, torch.float32)
     if max(size) <= tile:

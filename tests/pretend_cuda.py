@@ -37,6 +37,12 @@ def _each(x):
         yield x
 
 
+def tf32_is_on() -> bool:
+    """Tell whether convolutions in float32 may use TF32 on a GPU."""
+    dnn = torch.backends.cudnn
+    return dnn.conv.fp32_precision == "tf32" if hasattr(dnn, "conv") else dnn.allow_tf32
+
+
 def _mapped(f, x):
     return type(x)([_mapped(f, part) for part in x]) if isinstance(x, list | tuple) else f(x)
 
@@ -99,7 +105,9 @@ class _Moves(TorchFunctionMode):
             return None
         if _present.has(kwargs.get("device")):
             made = func(*args, **{**kwargs, "device": "cpu"})
-            return made if isinstance(made, OnDevice) else _present.new(made)
+            if isinstance(made, OnDevice):
+                return made
+            return _present.new(made.detach()).requires_grad_(made.requires_grad)
         return func(*args, **kwargs)
 
     def _to(self, x, *rest, device=None, dtype=None, non_blocking=False, memory_format=None, **_):
@@ -193,7 +201,7 @@ class PretendCuda:
         self._check(name, operands)
         self.operations[name] += 1
         if "convolution" in name and operands[0].dtype == torch.float32:
-            self.tf32.add(torch.backends.cudnn.conv.fp32_precision == "tf32")
+            self.tf32.add(tf32_is_on())
         if self.has(kwargs.get("device")):
             kwargs["device"] = torch.device("cpu")
         if name == "aten::_conj":  # torch looks for the mark of a lazy one above this level only
@@ -264,6 +272,7 @@ class PretendCuda:
             "torch.cuda.get_device_capability": lambda device=None: self.capability,
             "torch.cuda.get_arch_list": lambda: ["sm_70", "sm_80", "sm_90", "compute_90"],
             "torch.cuda.empty_cache": lambda: None,
+            "torch.cuda.set_sync_debug_mode": lambda mode: None,
             "torch.cuda.is_current_stream_capturing": lambda: False,
             "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda optimizer: None,
             "torch.optim.Optimizer._group_tensors_by_device_and_dtype": staticmethod(
@@ -272,6 +281,8 @@ class PretendCuda:
             "torch.autocast": autocast,
             "torch.inference_mode": inference_mode,
         }
+        if not hasattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check"):
+            found.pop("torch.optim.Optimizer._accelerator_graph_capture_health_check")  # torch 2.6
         for name, fake in found.items():
             self._stack.enter_context(mock.patch(name, fake))
         replace = torch.__future__.set_overwrite_module_params_on_conversion

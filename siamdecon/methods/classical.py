@@ -61,8 +61,9 @@ class RichardsonLucy(Method):
         # three kernels weighs nothing: 2e-6 of the range after 20 iterations
         reach = 2 * max(n // 2 for n in problem.psf.shape) * self.iterations
         halo = min(reach, 3 * max(problem.psf.shape)) + (self.prefilter == "median")
-        # a function or an array means something else in every window
-        same = not callable(self.prefilter) and isinstance(self.start, str)
+        # a function, an array or the opposite border means something else in every window
+        named = not callable(self.prefilter) and isinstance(self.start, str)
+        same = named and self.padding != "circular"
         return Estimator(restore, halo if same else None, core=160, used=self.record(clip=clip))
 
     def restored(

@@ -224,7 +224,7 @@ class SSITraining(Training):
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
         with torch.inference_mode():
             f = partial(self.restored, self.model)
-            return with_room(partial(blend, f, x), TILE[x.ndim - 2])
+            return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)  # they share 32
 
     def restored(self, model: nn.Module, x: Tensor) -> Tensor:
         """Return f(x)."""

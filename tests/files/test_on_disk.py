@@ -179,7 +179,8 @@ def test_the_lively_window_holds_the_contrast():
         ({"tile": 3}, "tile: expected 16 or more"),
         ({"psf": np.ones((3, 3)) / 9}, "expected 3 axes"),
         ({"output": "out.png"}, "expected a TIFF"),
-        ({"start": np.zeros((38, 90, 70))}, "got a function or an array"),
+        ({"start": np.zeros((38, 90, 70))}, "got a function, an array or padding='circular'"),
+        ({"padding": "circular"}, "got a function, an array or padding='circular'"),
         ({"calibrate": True}, "calibrate: richardson_lucy has no such choice"),
     ],
 )
