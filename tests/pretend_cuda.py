@@ -93,7 +93,7 @@ class _Moves(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         if func is torch.Tensor.cuda:
-            return args[0].to(_present.device)
+            return self._to(args[0], _present.device)
         if func is torch.Tensor.cpu:
             return _present.fetch(args[0])
         if func is torch.Tensor.to:

@@ -318,8 +318,8 @@ def test_a_full_memory_at_each_allocation_of_a_step(n_dim):
         problem = Problem.look(IMAGE[n_dim], PSF[n_dim], device="cuda")
         run = SiameseTraining(seeded_unet(0, n_dim, 1, depth=1), problem, config)
         run.take_step()
-        found = list(full(run.take_step, gpu, every=1 if n_dim == 2 else 7))
-        assert len(found) > 30
+        found = list(full(run.take_step, gpu, every=1 if n_dim == 2 else 13))
+        assert len(found) > 20
         for error in found:
             assert str(error).startswith("memory: CUDA out of memory. Tried to allocate")
             assert str(error).endswith(f"MiB; {SET}")
@@ -422,24 +422,32 @@ def test_a_full_memory_where_the_noise_is_looked_for():
 def test_a_full_memory_on_disk_halves_what_a_window_holds(tmp_path):
     image = np.tile(IMAGE[3], (1, 3, 1))
     path = write_image(tmp_path / "in.tif", image)
-    how = {"tile": 64, "progress": False, "precision": "float32"}
+    how = {"tile": 64, "progress": False, "precision": "float32", "calibrate": False}
     outs = []
-    for device, largest in (("cpu", None), ("cuda", 5 * 2**20)):
+    # a window of 12 x (64 + 24) x 36 voxels takes 608 kB for 4 features, one of 12 x (32 + 2 * 24) x 36 553 kB
+    for device, largest in (("cpu", None), ("cuda", 590_000)):
         with PretendCuda(largest=largest):
             out = tmp_path / f"{device}.tif"
             outs.append(deconvolve_file(path, PSF[3], out, device=device, **how))
     record = json.loads(outs[1].with_suffix(".json").read_text())
-    assert record["tile"] in (32, 16, 8) and record["device"] == "cuda"
+    assert record["tile"] == 32 and record["device"] == "cuda"
     # windows of another size: some 40 layers of up to 432 products each, as in test_interface
     bound = 416 * np.finfo(np.float32).eps * np.ptp(image)
     np.testing.assert_allclose(*(read_image(out).data for out in outs), atol=bound)
 
 
-@pytest.mark.parametrize("method", ["noise2same_d", "total_variation", "richardson_lucy", "ssi"])
-@pytest.mark.parametrize("where", [[], ["--on-disk"]])
+@pytest.mark.parametrize(
+    ("method", "where"),
+    [
+        ("noise2same_d", []),
+        ("total_variation", []),
+        ("richardson_lucy", []),
+        ("ssi", []),
+        ("noise2same_d", ["--on-disk"]),
+        ("richardson_lucy", ["--on-disk"]),
+    ],
+)
 def test_a_full_memory_is_one_line_on_the_command_line(method, where, tmp_path, capsys):
-    if where and not METHODS[method].in_windows:
-        pytest.skip("it needs the whole image")
     write_image(tmp_path / "in.tif", IMAGE[2])
     write_image(tmp_path / "psf.tif", PSF[2].astype(np.float32))
     words = [

@@ -324,5 +324,6 @@ class MovingAverage(AveragedModel):
         n = int(self.n_averaged)  # on the CPU
         share = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
-        torch._foreach_copy_(list(self.module.buffers()), list(model.buffers()))
+        for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            ours.copy_(theirs)
         self.n_averaged += 1
