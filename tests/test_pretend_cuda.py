@@ -42,6 +42,8 @@ from siamdecon.problem import Problem
 from tests import test_gpu
 from tests.pretend_cuda import OnDevice, PretendCuda, tf32_is_on
 
+pytestmark = pytest.mark.filterwarnings("ignore:not enough memory")
+
 RNG = np.random.default_rng(0)
 # a kernel of few symmetries: each is a pass of the network
 PSF = {
@@ -424,7 +426,7 @@ def test_a_full_memory_on_disk_halves_what_a_window_holds(tmp_path):
     path = write_image(tmp_path / "in.tif", image)
     how = {"tile": 64, "progress": False, "precision": "float32", "calibrate": False}
     outs = []
-    # a window of 12 x (64 + 24) x 36 voxels takes 608 kB for 4 features, one of 12 x (32 + 2 * 24) x 36 553 kB
+    # 4 features of a window of 12 x (64 + 24) x 36 voxels take 608 kB, of 12 x (32 + 2 * 24) x 36 553 kB
     for device, largest in (("cpu", None), ("cuda", 590_000)):
         with PretendCuda(largest=largest):
             out = tmp_path / f"{device}.tif"
