@@ -294,8 +294,8 @@ class ScalePairs(Training):
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
         with torch.inference_mode():
-            tiles = partial(blend, f, self.channels(x))
-            estimate = with_room(tiles, TILE[x.ndim - 2], 64)  # they share 32
+            # tiles share 32 pixels
+            estimate = with_room(partial(blend, f, self.channels(x)), TILE[x.ndim - 2], 64)
             return check_not_diverged(estimate).clamp(0, self.top)
 
 

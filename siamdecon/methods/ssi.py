@@ -223,8 +223,8 @@ class SSITraining(Training):
     def estimate(self, x: Tensor) -> Tensor:
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
         with torch.inference_mode():
-            f = partial(self.restored, self.model)
-            return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)  # they share 32
+            f = partial(self.restored, self.model)  # tiles share 32 pixels
+            return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)
 
     def restored(self, model: nn.Module, x: Tensor) -> Tensor:
         """Return f(x)."""
