@@ -342,7 +342,8 @@ def match_coarse(
 
     with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
     measurement changes with the signal: little where it is clipped. The average over a Gaussian's area
-    leaves no noise to speak of.
+    leaves no noise to speak of. Where the noise is not clipped, the result is scaled to the measurement's
+    light, since what would fall below black is cut off.
 
     Parameters
     ----------
@@ -371,7 +372,10 @@ def match_coarse(
     left = left.clip(-reach, reach)
     slope = to_array((m(reconvolved + 0.01) - m(reconvolved - 0.01)) / 0.02).clip(0.05)
     change = gaussian_filter(slope * left, width) / gaussian_filter(slope**2, width)
-    return (estimate + change).clip(0, top).astype(np.float32)
+    matched = (estimate + change).clip(0, top).astype(np.float32)
+    if noise is not None and not noise.clip:  # the cut at black has added light
+        matched *= max(0, np.mean(image) / float(reconvolve(matched, psf).mean().clamp(min=1e-9)))
+    return matched
 
 
 def find_noise(
