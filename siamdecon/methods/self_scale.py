@@ -243,7 +243,7 @@ class ScalePairs(Training):
         self.sides = [min(sides) for sides in zip(*(p.shape[1:] for p in self.pairs), strict=True)]
         # larger copies are drawn more often
         self.shares = torch.tensor([float(pair[0].numel()) for pair in self.pairs])
-        self.adam = Muon(self.model.parameters(), self.method.learning_rate)
+        self.optimizer = Muon(self.model.parameters(), self.method.learning_rate)
         self.step, self.history = 0, History()
 
     def channels(self, x: Tensor) -> Tensor:

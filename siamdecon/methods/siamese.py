@@ -155,7 +155,7 @@ class SiameseTraining(Training):
         self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
         self.m = mean_response(config.noise)
         self.turns = symmetries(problem.psf, config.voxel_size)
-        self.adam = torch.optim.Adam(
+        self.optimizer = torch.optim.Adam(
             model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
         )
         sizes = [tuple(p.shape) for p in model.parameters()]
@@ -234,7 +234,7 @@ class SiameseTraining(Training):
         """Leave training mode, and let go of what only a training needs."""
         self.settle()
         self.model.eval(), self.average.eval()
-        self.x = self.adam = None
+        self.x = self.optimizer = None
 
     def save(self, path: Path) -> None:
         """Write all that a run needs to go on; a killed run leaves the last whole file."""
@@ -243,7 +243,7 @@ class SiameseTraining(Training):
             "step": self.step,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "adam": self.adam.state_dict(),
+            "adam": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(),
             "history": self.history.state(),
@@ -261,7 +261,7 @@ class SiameseTraining(Training):
                 self.replicas = [self.model]
                 self.model.load_state_dict(state["model"])
                 self.average.load_state_dict(state["average"])
-                self.adam.load_state_dict(state["adam"])
+                self.optimizer.load_state_dict(state["adam"])
                 if state["scaler"] and self.scaler.is_enabled():
                     self.scaler.load_state_dict(state["scaler"])
                 self.generator.set_state(state["generator"])

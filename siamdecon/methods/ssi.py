@@ -175,10 +175,10 @@ class SSITraining(Training):
         self.g = PSFConvolution(problem.psf, problem.ndim)
         self.std = float(problem.x.std())
         self.turns = symmetries(problem.psf, problem.voxel_size)
-        self.adam = torch.optim.Adam(f.parameters(), method.learning_rate)
+        self.optimizer = torch.optim.Adam(f.parameters(), method.learning_rate)
         patience = max(10, method.steps // 10)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-        self.plateau = plateau(self.adam, factor=0.5, patience=patience)
+        self.plateau = plateau(self.optimizer, factor=0.5, patience=patience)
         self.smoothed: float | None = None  # patches differ more from each other than steps do
 
     @property

@@ -1,4 +1,4 @@
-"""The one training loop: it takes steps of Adam and knows nothing of the network or the loss."""
+"""The one training loop: it takes steps and knows nothing of the network or the loss."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ class History:
 class Training:
     """A run in progress, as a callback sees it, and its result when it is done.
 
-    A subclass says what is trained: it makes `adam` and defines `draw` and `terms`, and may define
+    A subclass says what is trained: it makes `optimizer` and defines `draw` and `terms`, and may define
     `rate`, `on_gradients` and `on_step`.
 
     Each batch is cut into the same parts on every machine, each is computed by one thread, and the
@@ -161,7 +161,7 @@ class Training:
     >>> class Halving(Training):
     ...     def __init__(self, model, problem):
     ...         super().__init__(model, problem)
-    ...         self.adam = torch.optim.Adam(model.parameters(), 0.1)
+    ...         self.optimizer = torch.optim.Adam(model.parameters(), 0.1)
     ...     def draw(self):
     ...         return (torch.ones(4, 1),)
     ...     def terms(self, model, x):
@@ -171,7 +171,7 @@ class Training:
     1 2 3
     """
 
-    adam: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
 
     def __init__(
         self,
@@ -203,10 +203,10 @@ class Training:
 
     def rate(self) -> float:
         """Return the learning rate of the next step."""
-        return self.adam.param_groups[0]["lr"]
+        return self.optimizer.param_groups[0]["lr"]
 
     def on_gradients(self) -> None:
-        """Change the gradients before Adam sees them."""
+        """Change the gradients before the optimiser sees them."""
 
     def on_step(self, watch: Watch) -> None:
         """Show what a step has reached."""
@@ -218,9 +218,9 @@ class Training:
 
     @one_thread_each("set a smaller batch_size, patch_size or features, or device='cpu'")
     def take_step(self) -> None:
-        """Compute the loss and its gradients, and let Adam take a step."""
+        """Compute the loss and its gradients, and let the optimiser take a step."""
         global _taken
-        for group in self.adam.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         batch = self.draw()
         n = min(self.parts, len(batch[0]))
@@ -231,7 +231,7 @@ class Training:
         terms = side_by_side(self._learn, self.replicas, shares, *parts, device=self.device)
         _meet(self.replicas, shares)
         self.on_gradients()
-        self.scaler.step(self.adam)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not self.model:
             self.average.update_parameters(self.model)

@@ -25,7 +25,7 @@ class Line(Training):
         average = MovingAverage(model, decay)
         problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu", seed=5)
         super().__init__(model, problem, average, **how)
-        self.adam = torch.optim.Adam(model.parameters(), 1.0)
+        self.optimizer = torch.optim.Adam(model.parameters(), 1.0)
         self.weights, self.gradients = [], []
 
     def rate(self):
@@ -121,7 +121,7 @@ class Batches(Training):
         model = nn.Sequential(*layers, nn.LeakyReLU(), nn.Conv2d(5, 1, 1))
         problem = Problem.look(np.eye(3), np.ones((1, 1)), device="cpu")
         super().__init__(model, problem, parts=parts)
-        self.adam = torch.optim.Adam(model.parameters(), 0.1)
+        self.optimizer = torch.optim.Adam(model.parameters(), 0.1)
 
     def draw(self):
         x = torch.randn(10, 1, 6, 6, generator=self.generator)
