@@ -1,5 +1,6 @@
 """Reading and writing TIFF and PNG files, preserving pixels, dtype, axes and voxel size."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,6 +177,9 @@ def _read(path, memmap, scene):
     except Exception as error:  # the decoders raise exceptions of almost any type
         if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
             raise
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            full = f"cannot unpack {path.name}: {error.strerror}"
+            raise OSError(f"{full}; free some space or set TMPDIR to another folder") from error
         mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 

@@ -169,7 +169,8 @@ def _reserve(file, n_bytes, folder):
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems can't
-            raise OSError(f"{error.strerror} for {n_bytes / 1e9:.3g} GB in {folder}") from error
+            full = f"{error.strerror} for {n_bytes / 1e9:.3g} GB in {folder}"
+            raise OSError(error.errno, full) from error
 
 
 @contextmanager

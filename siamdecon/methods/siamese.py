@@ -102,6 +102,8 @@ class TrainingConfig:
     voxel_size: tuple[float | None, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self):
+        known = isinstance(self.weights, LossWeights)
+        expect(known, "weights", "LossWeights, such as LossWeights.noise2same()", self.weights)
         expect_one_of(PADDINGS, padding=self.padding)
         expect_one_of(PRECISIONS, precision=self.precision)
         share = is_number(self.mask_percent) and 0.001 <= self.mask_percent <= 100
