@@ -25,6 +25,8 @@ from siamdecon.restoration import describe_versions
 W = LossWeights
 #: The middle of the volume, which two cores train on in about a minute: z, y, x.
 CROP = (slice(32, 96), slice(48, 208), slice(176, 336))
+#: The name of the volume that is restored without being cut.
+WHOLE = "whole volume"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ METHODS = {
         {"weights": W.noise2self(lambda_bound=0.1)},
         "Noise2Self, bound 0.1",
     ),
+    "noise2self_unmodelled": Method(
+        "Noise2Self, bound 0.1, clipping not modelled",
+        "noise2self",
+        {"weights": W.noise2self(lambda_bound=0.1), "noise": None},
+    ),
     "noise2same": Method(
         "Noise2Same", "noise2same", {"weights": W.noise2same(lambda_bound=0)}, "Noise2Same"
     ),
@@ -125,7 +132,8 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     cell : dict
         "image", "method" (a key of `METHODS`), "seed", "tier", "code".
     clean : ndarray, shape ([z,] y, x)
-        A whole volume is degraded; except at the full tier, only its part `CROP` is restored.
+        A whole volume is degraded; except at the full tier, only its part `CROP` is restored, unless it is
+        `WHOLE`.
 
     Returns
     -------
@@ -136,7 +144,7 @@ def measure_cell(cell: dict, clean: np.ndarray) -> dict:
     """
     method, psf = METHODS[cell["method"]], paper_psf(clean.ndim)
     noisy = degrade(clean, psf, PAPER_2D if clean.ndim == 2 else PAPER_3D)
-    if clean.ndim == 3 and cell["tier"] != "full":
+    if clean.ndim == 3 and cell["tier"] != "full" and cell["image"] != WHOLE:
         clean, noisy = clean[CROP], np.ascontiguousarray(noisy[CROP])
     row = {**cell, "device": device(), "versions": describe_versions()}
     if method.method is None:

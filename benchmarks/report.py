@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import METHODS
+from benchmarks.cells import METHODS, WHOLE
 from siamdecon.lab.plots import PALETTE, plt
 
 #: The paper's scores, over 22 images and for its volume; None where it gives no number.
@@ -39,7 +39,7 @@ PAPER_3D = {  # PSNR, SSIM, RMSE up to contrast, of a volume that is not ours: T
 #: What a flat estimate scores on the paper's volume: its rows that show nothing.
 PAPER_FLOOR = 21.05
 #: The volumes of the 3D tables, by the seed that draws them.
-VOLUMES = {"volume": 0, "volume 1": 1, "volume 2": 2}
+VOLUMES = {"volume": 0, "volume 1": 1, "volume 2": 2, WHOLE: 0}
 _SCORES = ("psnr", "ssim", "mi", "smi", "rmse")
 
 
@@ -51,11 +51,14 @@ def tables(rows: list[dict]) -> str:
     for (tier, code, device), same in groups(rows):
         parts.append(f"## {tier} tier, siamdecon {code}, {device}")
         plane = [row for row in same if row["image"] not in VOLUMES]
-        solid = [row for row in same if row["image"] in VOLUMES]
+        solid = [row for row in same if row["image"] in VOLUMES and row["image"] != WHOLE]
+        whole = [row for row in same if row["image"] == WHOLE]
         if plane:
             parts += ["### Images (the paper's Tables 1, 2 and S1)", images_table(plane)]
         if solid:
             parts += ["### Volumes (the paper's Tables 3, 4 and S2)", volume_table(solid)]
+        if whole:
+            parts += ["### One of them, 128 x 256 x 512 voxels", volume_table(whole)]
     return "\n\n".join(parts)
 
 

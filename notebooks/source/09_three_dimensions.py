@@ -319,7 +319,7 @@ assert all(s["psnr"] >= s["floor"] - 1e-9 for s in affine.values())
 # it, Lucy-Richardson is as good, in less than a second. The paper's Table 4 does not include that baseline. On three
 # such volumes of 64 x 160 x 160 voxels (`python -m benchmarks.tables`), Lucy-Richardson gains 1.45 dB, the paper's 1.35;
 # Noise2Same 2.54, and 3.05 if clipping is not modelled, as in the paper, whose gain is 3.03; with the median filter
-# Lucy-Richardson gains 3.20, and `self_scale` (notebook 10) 3.91.
+# Lucy-Richardson gains 3.20, and `self_scale` (notebook 10) 6.00.
 #
 # ### Explorer: plane by plane
 #
