@@ -333,9 +333,10 @@ def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[f
     bins = [b for b in bins if b.sum() > 100] or [np.ones(signal.shape, dtype=bool)]
     levels = np.array([[1, max(0.0, signal[b].mean())] for b in bins])
     variances = np.array([((spread or _spread)(noise[b]) or noise[b].std()) ** 2 for b in bins])
-    # the error of a variance is proportional to it; one of nearly nothing, of pixels without a photon,
-    # must not outweigh the rest
-    weights = 1 / np.maximum(variances, max(1e-12, 1e-2 * variances.max()))
+    # the error of a variance is proportional to it; one of nearly nothing must not outweigh the rest: where
+    # most pixels have no photon, a blurred estimate can't tell the signal there from 0
+    least = variances.max() * (1.0 if spread is np.std else 0.1)
+    weights = 1 / np.maximum(variances, max(1e-12, least))
     # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
     constant, slope = nnls(rows, np.append(variances * weights, 0))[0]

@@ -239,3 +239,12 @@ def test_few_photons_keep_their_light(name, peak):
     restored = deconvolve(counts, paper_psf(2), "self_scale", tier="test", progress=False)
     assert restored.noise.salt_and_pepper == 0
     assert restored.image.sum() == pytest.approx(counts.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("peak", [2, 5, 30])
+def test_photon_noise_is_found_where_most_pixels_have_no_photon(peak):
+    """The dark pixels, whose signal a blurred estimate can't tell from 0, outweighed all others."""
+    mean = blur(load_sample("filaments")[:128, :128], paper_psf(2)).clip(0)
+    counts = np.random.default_rng(0).poisson(peak * mean)
+    found = find_noise(counts / counts.max(), paper_psf(2))
+    assert found.poisson == pytest.approx(1 / counts.max(), rel=0.25)
