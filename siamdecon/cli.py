@@ -16,7 +16,7 @@ import numpy as np
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
-from siamdecon.files.atomic import check_writable, claimed, write_atomically
+from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE, cast
 from siamdecon.files.tiff import write_tiff
@@ -299,8 +299,7 @@ def restore_each(args: argparse.Namespace) -> str:
                 Problem.on_disk(image, psf, limits=args.limits)
         except ValueError as error:
             raise ValueError(f"{channel=}, {time=}: {error}") from error
-    size = len(each) * dtype.itemsize * image.data.size
-    check_writable(args.output, args.overwrite, n_bytes=size)
+    check_room(args.output, len(each) * dtype.itemsize * image.data.size)
     for number, (channel, time, image) in enumerate(each):
         if args.progress:
             _show(f"image {number + 1} of {len(each)}: {channel=}, {time=}")

@@ -15,7 +15,7 @@ import torch
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
-from siamdecon.files.atomic import check_writable, claimed, write_atomically
+from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import cast, release, value_limits, write_window
 from siamdecon.files.tiff import create_tiff
@@ -118,8 +118,8 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
     shown = Words(f"source, which is {found}") if dtype == "source" else dtype
     expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
-    packed = path.suffix.lower() == ".png"
-    check_writable(path, overwrite, n_bytes=0 if packed else found.itemsize * source.data.size)
+    if path.suffix.lower() != ".png":  # it is packed
+        check_room(path, found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
     return found

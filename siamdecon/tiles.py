@@ -150,6 +150,18 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
         tile = smaller
 
 
+def blended(f: Restore, x: Tensor) -> Tensor:
+    """Apply `f` to overlapping tiles of the usual side, or smaller ones if memory does not suffice.
+
+    Examples
+    --------
+    >>> blended(lambda tile: 2 * tile, torch.ones(1, 1, 40, 40)).unique()
+    tensor([2.])
+    """
+    # no smaller than twice the 32 pixels that tiles share
+    return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)
+
+
 def pyramid_weights(shape: Sequence[int]) -> Tensor:
     """Return the weights of a tile's pixels in the blend: highest in the middle, lowest at the border.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 
-def check_writable(path, overwrite=False, suffixes=(), n_bytes=0):
+def check_writable(path, overwrite=False, suffixes=()):
     """Raise unless a file can be written at `path`, to fail before a long computation, not after it.
 
     Parameters
@@ -22,8 +22,6 @@ def check_writable(path, overwrite=False, suffixes=(), n_bytes=0):
         Whether an existing file may be replaced.
     suffixes : sequence of str, optional
         The extensions that it may have, such as `SUFFIXES`; any unless given.
-    n_bytes : int
-        How large it will be, if that is known.
 
     Raises
     ------
@@ -33,8 +31,6 @@ def check_writable(path, overwrite=False, suffixes=(), n_bytes=0):
         If the path exists already.
     FileNotFoundError, PermissionError
         If the folder is missing or not writable.
-    OSError
-        If the disk has no room for it.
 
     Examples
     --------
@@ -60,7 +56,19 @@ def check_writable(path, overwrite=False, suffixes=(), n_bytes=0):
         refused = f"the folder {path.parent} takes no new files ({error.strerror})"
         mend = "choose another folder"
         raise PermissionError(f"cannot write {path.name}: {refused}; {mend}") from error
-    if (free := shutil.disk_usage(folder).free) < n_bytes:
+
+
+def check_room(path, n_bytes):
+    """Raise OSError unless the disk of a file has room for this many bytes.
+
+    Examples
+    --------
+    >>> check_room("image.tif", 10**18)
+    Traceback (most recent call last):
+    OSError: cannot write image.tif: it takes 1e+09 GB, and . has ... GB left; free some space or ...
+    """
+    path = Path(path)
+    if (free := shutil.disk_usage(path.resolve().parent).free) < n_bytes:
         need = f"it takes {n_bytes / 1e9:.3g} GB, and {path.parent} has {free / 1e9:.3g} GB left"
         raise OSError(f"cannot write {path.name}: {need}; free some space or choose another folder")
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -33,7 +32,7 @@ from siamdecon.network.patches import Symmetry, random_patches, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
 from siamdecon.network.unet import seeded_unet
 from siamdecon.problem import Problem
-from siamdecon.tiles import TILE, Estimator, blend, with_room
+from siamdecon.tiles import Estimator, blended
 
 #: Weights of the Wiener estimates that the network sees.
 BALANCES = (0.5, 2.0, 8.0)
@@ -294,9 +293,7 @@ class ScalePairs(Training):
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
         with torch.inference_mode():
-            # tiles share 32 pixels
-            estimate = with_room(partial(blend, f, self.channels(x)), TILE[x.ndim - 2], 64)
-            return check_not_diverged(estimate).clamp(0, self.top)
+            return check_not_diverged(blended(f, self.channels(x))).clamp(0, self.top)
 
 
 def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:

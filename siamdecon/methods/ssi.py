@@ -17,7 +17,7 @@ from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
 from siamdecon.network.unet import CONV, seeded, sound_precision, unreduced
 from siamdecon.problem import Problem
-from siamdecon.tiles import TILE, Estimator, blend, with_room
+from siamdecon.tiles import Estimator, blended
 
 POOL = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 #: Share of hidden pixels, and deviation of the noise added to the input in units of the image's: at the
@@ -223,8 +223,7 @@ class SSITraining(Training):
     def estimate(self, x: Tensor) -> Tensor:
         """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
         with torch.inference_mode():
-            f = partial(self.restored, self.model)  # tiles share 32 pixels
-            return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)
+            return blended(partial(self.restored, self.model), x)
 
     def restored(self, model: nn.Module, x: Tensor) -> Tensor:
         """Return f(x)."""

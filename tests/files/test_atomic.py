@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from siamdecon import deconvolve, write_image
-from siamdecon.files.atomic import check_writable, claimed, write_atomically
+from siamdecon.files.atomic import check_room, claimed, write_atomically
 
 
 def claim(path, ready):
@@ -76,7 +76,7 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
 
 def test_room_is_looked_for_before_the_work(tmp_path):
     with pytest.raises(OSError, match=r"a\.tif: it takes 1e[+]09 GB, and .* GB left; free some"):
-        check_writable(tmp_path / "a.tif", n_bytes=10**18)
+        check_room(tmp_path / "a.tif", 10**18)
 
 
 def test_an_image_and_its_record_are_written_both_or_neither(tmp_path, monkeypatch):
