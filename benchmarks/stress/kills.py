@@ -16,11 +16,12 @@ from benchmarks.stress.processes import (
     PSF,
     STACK,
     checksum,
+    clear,
     ended,
     forked,
     lay_out,
     parts,
-    timed,
+    undisturbed,
 )
 from siamdecon.cli import main
 
@@ -88,12 +89,9 @@ def attempt(rng: np.random.Generator, folder: Path) -> str:
     run = RUNS[int(rng.choice(len(RUNS), p=[0.35, 0.15, 0.2, 0.1, 0.1, 0.1]))]
     name, said = run.__name__, folder / "said"
     if name not in _known:
-        seconds, code = timed(lambda: ended(forked(lambda: run(folder) or 0, said)))
-        if code:
-            raise Lost(f"{name}: {said.read_text()}")
+        seconds = undisturbed(name, lambda: run(folder) or 0, said)
         _known[name] = seconds, whole(folder)
-        for path in [*folder.glob("out*"), *folder.glob("r.jsonl*"), folder / "run"]:
-            path.unlink(missing_ok=True)
+        clear(folder)
     seconds, expected = _known[name]
     killed = 0
     for _ in range(int(rng.choice([1, 1, 2, 3]))):

@@ -119,6 +119,20 @@ def two_threads() -> None:
     torch.set_num_threads(2)
 
 
+def undisturbed(name: str, work: Callable[[], int], said: Path) -> float:
+    """Return the seconds that a run takes if nothing attacks it; raise `Lost` if it fails even then."""
+    seconds, code = timed(lambda: ended(forked(work, said)))
+    if code:
+        raise Lost(f"{name}: {said.read_text()}")
+    return seconds
+
+
+def clear(folder: Path) -> None:
+    """Delete what a run has written."""
+    for path in [*folder.glob("out*"), *folder.glob("r.jsonl*"), folder / "run"]:
+        path.unlink(missing_ok=True)
+
+
 def timed(work: Callable[[], object]) -> tuple[float, object]:
     begin = time.monotonic()
     found = work()

@@ -15,12 +15,14 @@ from benchmarks.stress.processes import (
     PSF,
     STACK,
     checksum,
+    clear,
     ended,
     forked,
     lay_out,
     parts,
     timed,
     two_threads,
+    undisturbed,
     words,
 )
 from siamdecon.cli import main
@@ -47,12 +49,8 @@ def command(rng, folder: Path) -> str:
     line = words(COMMANDS[name], folder)
     if name not in _known:
         said = folder / "said"
-        seconds, code = timed(lambda: ended(forked(lambda: main(line), said)))
-        if code:
-            raise Lost(f"{name}: {said.read_text()}")
-        _known[name] = seconds
-        for path in [*folder.glob("out*"), folder / "run"]:
-            path.unlink(missing_ok=True)
+        _known[name] = undisturbed(name, lambda: main(line), said)
+        clear(folder)
     number = int(rng.choice([signal.SIGINT, signal.SIGTERM]))
 
     def work() -> int:
