@@ -16,9 +16,15 @@
 import numpy as np
 import torch
 from IPython.display import Markdown
-
-from siamdecon import PSFConvolution, deconvolve, degrade, load_sample, paper_psf, score
-from siamdecon.lab import Question, checks, gallery, loss_curves, predictions, score_table
+from siamdecon import (
+    PSFConvolution,
+    deconvolve,
+    degrade,
+    load_sample,
+    paper_psf,
+    score,
+)
+from siamdecon.lab import ask, checks, gallery, loss_curves, predictions, score_table
 
 # %% [markdown]
 # ## A real image, degraded
@@ -115,18 +121,7 @@ loss_curves(network.history)
 # network does. No comparison in this course leaves them out.
 
 # %%
-winner = Question(
-    "Which of these has the highest PSNR on this image?",
-    [
-        "Lucy-Richardson",
-        "median filter + Lucy-Richardson",
-        "Wiener",
-        "total variation",
-        "Noise2Same (d)",
-    ],
-    answer=4,
-    because="But the margin is small, as the table shows, and another seed can turn the order.",
-)
+winner = ask("00/winner")
 winner
 
 # %%
@@ -192,7 +187,7 @@ winner.reveal(
         {name.split(",")[0]: result.residual for name, result in estimates.items()},
         limits=(-0.3, 0.3),
         zoom=(180, 180, 128),
-        alt="Residuals of five methods: mostly noise, with faint outlines of the tissue in some.",
+        alt=winner.alt,
     )
 )
 
@@ -204,7 +199,9 @@ winner.reveal(
 # the PSF; almost nothing of it is left.
 
 # %%
-stripes = 0.25 * np.sin(2 * np.pi * 0.268 * np.arange(clean.shape[1])) * np.ones_like(clean)
+stripes = (
+    0.25 * np.sin(2 * np.pi * 0.268 * np.arange(clean.shape[1])) * np.ones_like(clean)
+)
 g = PSFConvolution(psf)
 blurred_stripes = g(torch.from_numpy(stripes)[None, None].float())[0, 0].numpy()
 print(f"amplitude before the PSF {np.ptp(stripes[:, 50:-50]) / 2:.3f}")

@@ -13,10 +13,9 @@
 
 # %%
 import numpy as np
-
 from siamdecon import PAPER_2D, Microscope, Noise, degrade, load_sample, paper_psf
 from siamdecon.lab import (
-    Question,
+    ask,
     checks,
     gallery,
     lines,
@@ -71,7 +70,9 @@ checks.defocus_phase(defocus_phase)
 # %%
 from scipy.special import j0
 
-optics = Microscope(na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, size=17, defocus=3.045)
+optics = Microscope(
+    na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, size=17, defocus=3.045
+)
 rho = (np.arange(1000) + 0.5) / 1000
 field = np.zeros((17, 17), dtype=complex)
 for ring in rho:
@@ -96,23 +97,20 @@ assert np.abs(by_hand - psf).max() < 0.1 * psf.max()
 # easy. The paper uses the plane 3 µm below the focus, where the kernel is a ring 17 pixels wide.
 
 # %%
-focus = Question(
-    "The wavelength grows from 0.45 to 0.7 µm, all else equal, in focus. What happens to the kernel?",
-    ["It gets narrower", "It gets wider", "It stays as it is"],
-    answer=1,
-    because="Diffraction spreads light over about wavelength / (2 NA): red light makes larger spots.",
-)
+focus = ask("01/focus")
 focus
 
 # %%
 focus.reveal(
     gallery(
         {
-            f"{wavelength} µm": gibson_lanni(Microscope(wavelength=wavelength, pixel_size=0.1))
+            f"{wavelength} µm": gibson_lanni(
+                Microscope(wavelength=wavelength, pixel_size=0.1)
+            )
             for wavelength in (0.45, 0.6, 0.7)
         },
         limits=(0, 0.05),
-        alt="Three kernels in focus: the spot grows with the wavelength.",
+        alt=focus.alt,
     )
 )
 
@@ -170,7 +168,11 @@ steps = {
 }
 
 # %%
-gallery(steps, zoom=(180, 180, 96), alt="A tissue section, blurred, with grain, and with impulses.")
+gallery(
+    steps,
+    zoom=(180, 180, 96),
+    alt="A tissue section, blurred, with grain, and with impulses.",
+)
 
 # %% [markdown]
 # ### Exercise 2: the camera
@@ -199,12 +201,7 @@ checks.camera(camera)
 # step that changes the mean: it cuts off one side of the noise of a black pixel.
 
 # %%
-black = Question(
-    "A black pixel (0), Gaussian noise of 0.1, values clipped to [0, 1]. What is the mean measurement?",
-    ["0", "0.01", "0.04", "0.1"],
-    answer=2,
-    because="Half of the noise is clipped to 0, the other half stays: the mean is 0.1 / sqrt(2 pi) = 0.04.",
-)
+black = ask("01/black")
 black
 
 # %% [markdown] tags=["equation:clipped-mean"]
@@ -227,7 +224,7 @@ black.reveal(
         },
         xlabel="value without noise",
         ylabel="mean",
-        alt="The measured mean leaves the diagonal at both ends: 0.04 at black, 0.96 at white.",
+        alt=black.alt,
     )
 )
 

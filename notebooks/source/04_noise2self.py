@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 from scipy.ndimage import convolve
-
 from siamdecon import (
     PAPER_2D,
     PAPER_3D,
@@ -33,7 +32,7 @@ from siamdecon import (
 )
 from siamdecon.lab import (
     LiveTraining,
-    Question,
+    ask,
     checks,
     gallery,
     lines,
@@ -107,21 +106,22 @@ gallery(
 # are a row of the Jacobian, which can be shown as an image.
 
 # %%
-seen = Question(
-    "Pixel j and the other pixels of J are hidden. On which inputs does f's output at j not depend?",
-    ["Only that at j", "Those at all hidden pixels", "Those in the whole box of j"],
-    answer=1,
-    because="No hidden value enters the network, neither that of j nor any other of J.",
-)
+seen = ask("04/seen")
 seen
 
 # %%
 torch.manual_seed(0)
-f, g = UNet(features=8).eval(), PSFConvolution(psf)  # not trained yet: it holds for any weights
+f, g = (
+    UNet(features=8).eval(),
+    PSFConvolution(psf),
+)  # not trained yet: it holds for any weights
 part = (..., slice(200, 264), slice(200, 264))
 z = x[part].clone().requires_grad_()
 J, noise_part = mask[part], noise[part]
-j = min(J[0, 0].nonzero().tolist(), key=lambda place: np.hypot(place[0] - 32, place[1] - 32))
+j = min(
+    J[0, 0].nonzero().tolist(),
+    key=lambda place: np.hypot(place[0] - 32, place[1] - 32),
+)
 
 
 def jacobian_row(h):
@@ -140,8 +140,7 @@ seen.reveal(
     gallery(
         {name: np.log10(row[around] / row.max() + 1e-9) for name, row in rows.items()},
         limits=(-6, 0),
-        alt="Derivatives of one output pixel: a spot that falls off; with J hidden it has black holes, "
-        "one at its centre.",
+        alt=seen.alt,
     )
 )
 
@@ -223,19 +222,12 @@ for name, own in {"blind": 0, "with own pixel": 1}.items():
     guesses = [convolve(gaussian, neighbours(radius, own)) for radius in radii]
     loss = np.array([np.mean((h - gaussian) ** 2) for h in guesses])
     curves[f"{name}: loss - variance"] = loss - variance
-    curves[f"{name}: true error"] = np.array([np.mean((h - blurred) ** 2) for h in guesses])
+    curves[f"{name}: true error"] = np.array(
+        [np.mean((h - blurred) ** 2) for h in guesses]
+    )
 
 # %%
-choice = Question(
-    "The radius with the lowest loss is chosen, without and with the pixel itself. Which radius is it?",
-    [
-        "The best one in both cases",
-        "The best one if blind; the smallest with the pixel itself",
-        "Neither",
-    ],
-    answer=1,
-    because="With the pixel itself, the smallest neighbourhood copies most of the noise.",
-)
+choice = ask("04/choice")
 choice
 
 # %%
@@ -245,8 +237,7 @@ choice.reveal(
         curves,
         xlabel="radius (pixels)",
         ylabel="mean square",
-        alt="Blind, loss minus variance and true error agree, lowest at radius 4. With the pixel itself "
-        "the loss falls far below the error as the radius shrinks.",
+        alt=choice.alt,
     )
 )
 
@@ -280,7 +271,9 @@ loss_curves(network.history)
 # %%
 floor = np.var(noisy - blurred) / std**2
 first, last = network.history["bsp"][10:60].mean(), network.history["bsp"][-50:].mean()
-print(f"noise alone {floor:.3f}, steps 11 to 60 {first:.3f}, the last 50 steps {last:.3f}")
+print(
+    f"noise alone {floor:.3f}, steps 11 to 60 {first:.3f}, the last 50 steps {last:.3f}"
+)
 
 # %% tags=["hide-cell"]
 assert floor < last < 1.2 * floor and last < first
@@ -298,16 +291,13 @@ assert floor < last < 1.2 * floor and last < first
 
 # %%
 stripes = 0.25 * np.sin(2 * np.pi * 0.1523 * np.arange(512)) * np.ones((512, 512))
-unseen = Question(
-    "Stripes of amplitude 0.25 that the PSF removes are added to f. The loss grows by",
-    ["more than a half", "a few per cent", "less than a thousandth"],
-    answer=2,
-    because="The loss depends on f only through g, and g removes them.",
-)
+unseen = ask("04/unseen")
 unseen
 
 # %%
-g = PSFConvolution(psf, padding="valid")  # leaves the border out, where the stripes end
+g = PSFConvolution(
+    psf, padding="valid"
+)  # leaves the border out, where the stripes end
 inside = np.s_[8:-8, 8:-8]
 device = next(network.run.average.parameters()).device  # where it was trained
 with torch.inference_mode():
@@ -333,7 +323,7 @@ unseen.reveal(
             **reblurred,
         },
         zoom=(180, 180, 96),
-        alt="An estimate, the same with strong stripes, and both blurred: those two look the same.",
+        alt=unseen.alt,
     )
 )
 
@@ -395,7 +385,10 @@ assert np.mean((shifted - measured) ** 2) < 0.95 * np.mean((truth - measured) **
 
 # %%
 richardson = max(
-    (deconvolve(noisy, psf, "richardson_lucy", iterations=n) for n in (1, 2, 3, 5, 10)),
+    (
+        deconvolve(noisy, psf, "richardson_lucy", iterations=n)
+        for n in (1, 2, 3, 5, 10)
+    ),
     key=lambda result: score(clean, result.image)["psnr"],
 )
 median = deconvolve(noisy, psf, "richardson_lucy", iterations=5, prefilter="median")
@@ -409,7 +402,9 @@ scores |= {name: score(clean, result.image) for name, result in estimates.items(
 Markdown(score_table(scores))
 
 # %% tags=["hide-cell"]
-psnr, ssim = ({name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim"))
+psnr, ssim = (
+    {name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim")
+)
 assert psnr["Noise2Self"] > psnr["noisy"] + 3
 assert max(list(psnr.values())[1:]) - min(list(psnr.values())[1:]) < 0.4
 assert ssim["Noise2Self"] < ssim["median + Lucy-Richardson"]

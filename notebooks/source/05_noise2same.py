@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from IPython.display import Markdown
 from scipy.ndimage import convolve
-
 from siamdecon import (
     LossWeights,
     Noise,
@@ -28,7 +27,7 @@ from siamdecon import (
     paper_psf,
     score,
 )
-from siamdecon.lab import Question, checks, gallery, lines, predictions, score_table
+from siamdecon.lab import ask, checks, gallery, lines, predictions, score_table
 from siamdecon.microscope import blur, noise_level
 from siamdecon.network import losses, predict, stratified_mask, to_array, to_tensor
 
@@ -114,7 +113,9 @@ sigma = 0.1
 y = degrade(clean, psf, Noise(gaussian=sigma, clip=False), seed=0)
 generator = torch.Generator().manual_seed(0)
 mask = stratified_mask((1, 1, *y.shape), 0.5, generator)
-filling = 0.2 * torch.randn(mask.shape, generator=generator)  # in units of the standardised image
+filling = 0.2 * torch.randn(
+    mask.shape, generator=generator
+)  # in units of the standardised image
 J = mask[0, 0].numpy()
 y_hidden = np.where(J, filling[0, 0].numpy() * y.std() + y.mean(), y)
 
@@ -142,7 +143,9 @@ lines(
 )
 
 # %% tags=["hide-cell"]
-assert (np.diff(rec) < 0).all()  # copying always looks better to the reconstruction loss alone
+assert (
+    np.diff(rec) < 0
+).all()  # copying always looks better to the reconstruction loss alone
 bound = rec - sigma**2 + 2 * sigma * inv
 assert (error < bound + 5e-4).all() and bound.argmin() == 0
 assert 0 < share[error.argmin()] < 0.2
@@ -153,21 +156,21 @@ assert 0 < share[error.argmin()] < 0.2
 # information. A blind spot discards this information; a smaller $\lambda_{inv}$ can use it.
 
 # %%
-gradient = Question(
-    "Training makes the two outputs alike. What happens to the gradient of the root of the mean square?",
-    ["It falls to 0 with the difference", "It stays as large as it was", "It grows without bound"],
-    answer=1,
-    because="The root is proportional to the difference, so its slope does not depend on its size.",
-)
+gradient = ask("05/gradient")
 gradient
 
 # %%
 size = torch.logspace(-3, 0, 20)
 slope = {"root of the mean square": [], "mean square": []}
 for s in size:
-    a, b = torch.full((1, 1, 8, 8), float(s), requires_grad=True), torch.zeros(1, 1, 8, 8)
+    a, b = (
+        torch.full((1, 1, 8, 8), float(s), requires_grad=True),
+        torch.zeros(1, 1, 8, 8),
+    )
     everywhere = torch.ones_like(b, dtype=torch.bool)
-    for term, values in zip((losses.invariance, losses.mean_square), slope.values(), strict=True):
+    for term, values in zip(
+        (losses.invariance, losses.mean_square), slope.values(), strict=True
+    ):
         values.append(float(torch.autograd.grad(term(a, b, everywhere), a)[0].sum()))
 
 # %%
@@ -178,7 +181,7 @@ gradient.reveal(
         log="xy",
         xlabel="difference of the two outputs",
         ylabel="slope",
-        alt="The slope of the root is 1 at every difference; that of the mean square falls in proportion.",
+        alt=gradient.alt,
     )
 )
 
@@ -211,7 +214,13 @@ def reblur(image):
 
 def train(weights, steps):
     return deconvolve(
-        noisy, psf, "noise2same", weights=weights, steps=steps, noise=None, progress=False
+        noisy,
+        psf,
+        "noise2same",
+        weights=weights,
+        steps=steps,
+        noise=None,
+        progress=False,
     )
 
 
@@ -233,17 +242,15 @@ def figures(result):
 
 def table(rows, title):
     head = f"| {title} | " + " | ".join(next(iter(rows.values()))) + " |"
-    body = [f"| {n} | " + " | ".join(map(str, row.values())) + " |" for n, row in rows.items()]
+    body = [
+        f"| {n} | " + " | ".join(map(str, row.values())) + " |"
+        for n, row in rows.items()
+    ]
     return Markdown("\n".join([head, "|---" * 7 + "|", *body]))
 
 
 # %%
-falls = Question(
-    "The network trains with the reconstruction loss alone, for ever more steps. How does the PSNR change?",
-    ["It rises to a level and stays there", "It falls, once the noise is learned"],
-    answer=1,
-    because="The network learns the smooth image first, and the noise later.",
-)
+falls = ask("05/falls")
 falls
 
 # %%
@@ -258,7 +265,7 @@ falls.reveal(
     gallery(
         {"clean": clean, **{f"{steps} steps": r.image for steps, r in alone.items()}},
         zoom=(90, 90, 72),
-        alt="The clean image, and estimates after 50, 150 and 400 steps: smooth, grainy, noise.",
+        alt=falls.alt,
     )
 )
 
@@ -325,7 +332,9 @@ gallery(
 # right step, and the measurement does not show which one that is.
 
 # %% tags=["hide-cell"]
-residuals, invariances = ([row[name] for row in rows.values()] for name in ("residual", "L_inv"))
+residuals, invariances = (
+    [row[name] for row in rows.values()] for name in ("residual", "L_inv")
+)
 assert (np.diff(residuals) > 2e-4).all() and (np.diff(invariances) < 0).all()
 assert max(rows, key=lambda weight: rows[weight]["PSNR"]) == 0.5
 assert min(rows, key=lambda weight: rows[weight]["error after g"]) == 0.5
@@ -388,15 +397,12 @@ assert at[-1.0] == -2 and at[2.0] == 2 and float(slopes[150]) == 0
 standardised = (noisy - noisy.mean()) / noisy.std()
 for name, image in {"grey values": noisy, "standardised": standardised}.items():
     outside = np.mean((image < 0) | (image > 1))
-    print(f"{name}: {outside:.0%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}")
+    print(
+        f"{name}: {outside:.0%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}"
+    )
 
 # %%
-kept = Question(
-    "Reconstruction alone, 400 steps: many values of the estimate f(x) are outside [0, 1]. What is L_bound?",
-    ["Well above 1", "1, and it has no gradient"],
-    answer=1,
-    because="It uses g(f(x)), and g averages values above 1 with their lower neighbours.",
-)
+kept = ask("05/kept")
 kept
 
 # %%
@@ -404,7 +410,9 @@ deconvolved = alone[400].image
 values = {"f(x)": deconvolved, "g(f(x))": reblur(deconvolved)}
 for name, image in values.items():
     outside = np.mean((image < 0) | (image > 1))
-    print(f"{name}: {outside:.1%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}")
+    print(
+        f"{name}: {outside:.1%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}"
+    )
 
 # %%
 edges = np.linspace(-0.5, 1.5, 81)
@@ -414,7 +422,7 @@ kept.reveal(
         {name: np.histogram(i, edges, density=True)[0] for name, i in values.items()},
         xlabel="value",
         ylabel="density",
-        alt="Histograms: the values of f(x) reach beyond 0 and 1, those of g(f(x)) stay within.",
+        alt=kept.alt,
     )
 )
 
@@ -467,9 +475,12 @@ gallery(
 # grain. The invariance has the intended effect: reconstruction alone scores far lower.
 
 # %% tags=["hide-cell"]
-psnr, ssim = ({name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim"))
+psnr, ssim = (
+    {name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim")
+)
 assert (
-    psnr["Noise2Same"] > psnr["noisy"] + 3 and psnr["Noise2Same"] > psnr["reconstruction alone"] + 2
+    psnr["Noise2Same"] > psnr["noisy"] + 3
+    and psnr["Noise2Same"] > psnr["reconstruction alone"] + 2
 )
 assert abs(psnr["Noise2Same"] - psnr["median + Lucy-Richardson"]) < 0.5
 assert psnr["Noise2Same"] < psnr["Lucy-Richardson, n = 2"]

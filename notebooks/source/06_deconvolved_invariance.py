@@ -15,7 +15,6 @@
 import numpy as np
 import torch
 from IPython.display import Markdown, display
-
 from siamdecon import (
     PSFConvolution,
     deconvolve,
@@ -28,7 +27,7 @@ from siamdecon import (
 from siamdecon.lab import (
     LambdaExplorer,
     LiveTraining,
-    Question,
+    ask,
     checks,
     gallery,
     predictions,
@@ -62,17 +61,7 @@ mask[..., 20:-20:7, 20:-20:7] = True
 before, after = invariance(f, f_striped, mask), invariance(g(f), g(f_striped), mask)
 
 # %%
-places = Question(
-    "Two estimates differ by fine stripes that the PSF removes. Which invariance loss detects them?",
-    [
-        "The reconvolved one, after the PSF",
-        "The deconvolved one, before the PSF",
-        "Both",
-        "Neither",
-    ],
-    answer=1,
-    because="After the PSF the two estimates are equal; only the comparison before it detects the stripes.",
-)
+places = ask("06/places")
 places
 
 # %%
@@ -85,7 +74,7 @@ places.reveal(
             "g(second)": g(f_striped)[0, 0].numpy(),
         },
         zoom=(100, 100, 64),
-        alt="Two estimates, one with fine stripes; blurred again, they look the same.",
+        alt=places.alt,
     )
 )
 
@@ -149,12 +138,7 @@ checks.noise2same_d_loss(noise2same_d_loss)
 # paper's losses and the paper's inference: a single pass, `noise=None`, nothing averaged.
 
 # %%
-order = Question(
-    "The reconstruction loss uses every pixel, the blind spot only 1 in 200. Which method scores lowest?",
-    ["Noise2Self", "Noise2Same", "Noise2Same (d)"],
-    answer=1,
-    because="Its invariance loss acts after the PSF, which removes noise that f still contains.",
-)
+order = ask("06/order")
 order
 
 # %%
@@ -176,7 +160,7 @@ order.reveal(
     gallery(
         {name: run.image for name, run in runs.items()} | {"clean": clean},
         zoom=(64, 64, 96),
-        alt="Noise2Same keeps grain that Noise2Same (d) does not.",
+        alt=order.alt,
     )
 )
 
@@ -236,7 +220,9 @@ checks.average_turns(average_turns)
 
 # %%
 averaged = {
-    name: score(clean, predict(run.run, noisy, psf, average_flips=True, calibrate=True))
+    name: score(
+        clean, predict(run.run, noisy, psf, average_flips=True, calibrate=True)
+    )
     for name, run in runs.items()
 }
 classical = {
@@ -248,7 +234,11 @@ classical = {
         clean, richardson_lucy(noisy, psf, 5, prefilter="median")
     ),
 }
-Markdown(score_table({f"{name}, averaged": row for name, row in averaged.items()} | classical))
+Markdown(
+    score_table(
+        {f"{name}, averaged": row for name, row in averaged.items()} | classical
+    )
+)
 
 # %% [markdown]
 # ## Explorer: the lambdas
@@ -273,10 +263,14 @@ explorer.set(lambda_inv=0, lambda_inv_d=0, boundary="none", step=400)
 identity = explorer.frame
 explorer.set(lambda_inv_d=2)
 assert explorer.frame.text != identity.text
-residual = [float(frame.text.split()[-1].rstrip(".")) for frame in (identity, explorer.frame)]
+residual = [
+    float(frame.text.split()[-1].rstrip(".")) for frame in (identity, explorer.frame)
+]
 assert residual[0] < residual[1]
 psnr = [
-    float(explorer.frame_at((0, weight, "none", 400)).text.split("PSNR ")[1].split()[0])
+    float(
+        explorer.frame_at((0, weight, "none", 400)).text.split("PSNR ")[1].split()[0]
+    )
     for weight in (0, 2, 8)
 ]
 assert np.allclose(psnr, [16.6, 22.9, 22.4], atol=0.1)
@@ -311,5 +305,7 @@ assert "step 4" in explorer.frame.text
 
 # %% tags=["gpu"]
 if torch.cuda.is_available():
-    large = deconvolve(noisy, psf, "noise2same_d", tier="full", callback=live, progress=False)
+    large = deconvolve(
+        noisy, psf, "noise2same_d", tier="full", callback=live, progress=False
+    )
     print(score(clean, large.image))

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from IPython.display import Markdown
-
 from siamdecon import (
     Microscope,
     Noise,
@@ -36,7 +35,7 @@ from siamdecon import (
     total_variation,
     write_image,
 )
-from siamdecon.lab import Question, checks, gallery, lines, predictions
+from siamdecon.lab import ask, checks, gallery, lines, predictions
 from siamdecon.methods import tier_name
 from siamdecon.microscope import gibson_lanni, noise_level, residual
 from siamdecon.network import blend, predict, steps_taken
@@ -50,7 +49,9 @@ from siamdecon.network import blend, predict, steps_taken
 # %%
 folder = Path(tempfile.mkdtemp())
 clean = load_sample("nuclei")[:256, :256]
-optics = Microscope(na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, defocus=3.045)
+optics = Microscope(
+    na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, defocus=3.045
+)
 noise = Noise(poisson=0.004, gaussian=0.05, clip=False)
 for name, seed in {"cells.tif": 0, "cells_again.tif": 1}.items():
     counts = 300 + 900 * degrade(clean, gibson_lanni(optics), noise, seed)
@@ -108,7 +109,9 @@ except ValueError as error:
 # %%
 pixel_size = image.voxel_size[-1]  # voxel_size is None where the file does not give it
 psf = gibson_lanni(
-    Microscope(na=0.8, wavelength=0.6, index=1.33, pixel_size=pixel_size, defocus=3.045)
+    Microscope(
+        na=0.8, wavelength=0.6, index=1.33, pixel_size=pixel_size, defocus=3.045
+    )
 )
 
 # %% [markdown]
@@ -167,7 +170,10 @@ true_noise = 900 * 0.05
 assert saturated[0] < 0.001 < 0.005 < saturated[1]
 assert 0.95 < seen.noise / true_noise < 1.15
 assert not seen.clipping and inspect(overexposed).clipping == "white"
-assert not seen.findings and "+2.0 pixels off the centre along x" in off_centre.findings[0]
+assert (
+    not seen.findings
+    and "+2.0 pixels off the centre along x" in off_centre.findings[0]
+)
 
 # %% [markdown]
 # Many pixels at the highest count mean light that was not measured. No method can recover it: use a shorter
@@ -203,7 +209,8 @@ candidates = {
     "total variation": ("total_variation", {}),
 }
 first, second = (
-    np.asarray(read_image(folder / n), dtype=np.float32) for n in ("cells.tif", "cells_again.tif")
+    np.asarray(read_image(folder / n), dtype=np.float32)
+    for n in ("cells.tif", "cells_again.tif")
 )
 level = noise_level(first)
 z = np.random.default_rng(0).normal(scale=level, size=first.shape).astype(np.float32)
@@ -224,20 +231,20 @@ for name, (method, options) in candidates.items():
     agreement = (one - two)[inner].std() / level
     halves = spread(half, first - z) / np.sqrt(2)  # y - z has twice the variance
     row = spread(one, first), spread(one, second), halves, agreement
-    table[name] = dict(zip(("own", "held out", "halves", "agreement"), row, strict=True))
+    table[name] = dict(
+        zip(("own", "held out", "halves", "agreement"), row, strict=True)
+    )
 
 # %%
 head = "| | own | held out | halves | agreement |\n|---|---|---|---|---|"
-rows = [f"| {n} | " + " | ".join(f"{v:.3f}" for v in r.values()) + " |" for n, r in table.items()]
+rows = [
+    f"| {n} | " + " | ".join(f"{v:.3f}" for v in r.values()) + " |"
+    for n, r in table.items()
+]
 Markdown("\n".join([head, *rows]))
 
 # %%
-choice = Question(
-    "According to the table, which estimate is nearest to the truth?",
-    list(candidates),
-    answer=4,
-    because="It has the lowest residual on unseen data, in both columns, and an agreement below 1.",
-)
+choice = ask("08/choice")
 choice
 
 # %% [markdown]
@@ -251,7 +258,7 @@ choice.reveal(
     gallery(
         {"clean": clean} | {f"{n}\n{psnr[n]:.1f} dB": e for n, e in unit.items()},
         zoom=(64, 64, 96),
-        alt="Clean nuclei and five restorations: 50 iterations are grain, Wiener at 20 is blurred.",
+        alt=choice.alt,
     )
 )
 
@@ -265,7 +272,8 @@ gallery(
 
 # %% tags=["hide-cell"]
 column = {
-    k: {n: r[k] for n, r in table.items()} for k in ("own", "held out", "halves", "agreement")
+    k: {n: r[k] for n, r in table.items()}
+    for k in ("own", "held out", "halves", "agreement")
 }
 best = max(psnr, key=psnr.get)
 assert best == "total variation" == min(column["held out"], key=column["held out"].get)
@@ -274,7 +282,10 @@ assert column["own"]["Lucy-Richardson, 50"] == min(column["own"].values()) < 0.9
 assert column["own"]["Wiener, 20"] == max(column["own"].values()) > 1.05
 assert column["held out"]["Lucy-Richardson, 50"] < column["held out"]["Wiener, 20"]
 assert psnr["Lucy-Richardson, 50"] < psnr["Wiener, 20"] - 2
-assert column["agreement"]["Lucy-Richardson, 50"] > 3 * column["agreement"]["total variation"]
+assert (
+    column["agreement"]["Lucy-Richardson, 50"]
+    > 3 * column["agreement"]["total variation"]
+)
 
 # %% [markdown]
 # The held-out columns find the best estimate, by a small margin. They do not rank the rest: 50 iterations look
@@ -299,7 +310,9 @@ assert column["agreement"]["Lucy-Richardson, 50"] > 3 * column["agreement"]["tot
 # cells.tif --psf psf.tif -o compared.png` does the same, and `deconvolve(..., method="auto")` takes the choice.
 
 # %%
-found = compare(first, psf, ("wiener", "richardson_lucy", "total_variation"), progress=False)
+found = compare(
+    first, psf, ("wiener", "richardson_lucy", "total_variation"), progress=False
+)
 print(found)
 
 # %%
@@ -370,7 +383,9 @@ def wiener_tile(x):
 
 
 y = torch.from_numpy(first)[None, None]
-tiled = {overlap: blend(wiener_tile, y, 64, overlap)[0, 0].numpy() for overlap in (0, 32)}
+tiled = {
+    overlap: blend(wiener_tile, y, 64, overlap)[0, 0].numpy() for overlap in (0, 32)
+}
 whole = restored["Wiener, 0.3"]
 
 # %%
@@ -384,7 +399,9 @@ gallery(
 )
 
 # %%
-column_error = {f"overlap {n}": np.abs(t - whole).mean(axis=0) for n, t in tiled.items()}
+column_error = {
+    f"overlap {n}": np.abs(t - whole).mean(axis=0) for n, t in tiled.items()
+}
 lines(
     np.arange(256),
     column_error,
@@ -417,7 +434,11 @@ print(f"largest rounding: {np.abs(back.data - chosen.image).max():.2f} counts")
 
 # %%
 record = json.loads((folder / "restored.json").read_text())
-print(json.dumps({k: record[k] for k in ("method", "seed", "range", "options")}, indent=1)[:400])
+print(
+    json.dumps(
+        {k: record[k] for k in ("method", "seed", "range", "options")}, indent=1
+    )[:400]
+)
 print("image", record["image"]["sha256_of_pixels"][:12], record["versions"])
 
 # %% tags=["hide-cell"]
@@ -434,9 +455,7 @@ assert record["image"]["shape"] == [256, 256]
 # The pixel size is read from the file. `python -m siamdecon` and `siamdecon` are the same command.
 
 # %%
-arguments = (
-    "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --psf-size 17 --method wiener"
-)
+arguments = "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --psf-size 17 --method wiener"
 command = [
     "-m",
     "siamdecon",
@@ -447,14 +466,18 @@ command = [
     "from_shell.tif",
     "--overwrite",
 ]
-done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True)
+done = subprocess.run(
+    [sys.executable, *command], cwd=folder, capture_output=True, text=True
+)
 print(done.stdout or done.stderr)
 
 # %% tags=["hide-cell"]
 in_python = deconvolve(image, psf, "wiener").image
 from_shell = read_image(folder / "from_shell.tif")
 assert done.returncode == 0 and from_shell.voxel_size == image.voxel_size
-assert np.abs(from_shell.data - in_python).max() < 1.01  # rounded, and another process's threads
+assert (
+    np.abs(from_shell.data - in_python).max() < 1.01
+)  # rounded, and another process's threads
 
 # %% [markdown]
 # ## Long training runs: checkpoint and interrupt
@@ -470,7 +493,12 @@ def stop_button(run):
         raise KeyboardInterrupt
 
 
-small = {"features": 8, "steps": 120, "progress": False, "checkpoint": folder / "training.pt"}
+small = {
+    "features": 8,
+    "steps": 120,
+    "progress": False,
+    "checkpoint": folder / "training.pt",
+}
 small["checkpoint"].unlink(missing_ok=True)  # where this cell has run before
 partial = deconvolve(image, psf, "noise2same_d", callback=stop_button, **small)
 resumed = deconvolve(image, psf, "noise2same_d", **small)
@@ -492,7 +520,13 @@ small["checkpoint"].unlink(missing_ok=True)
 other_seed = deconvolve(image, psf, "noise2same_d", seed=1, **small)
 difference = (resumed.image - other_seed.image)[inner]
 print(f"seeds differ by {difference.std():.1f} counts, the noise is {level:.1f}")
-print("PSNR", [f"{score(clean, (r.image - 300) / 900)['psnr']:.2f}" for r in (resumed, other_seed)])
+print(
+    "PSNR",
+    [
+        f"{score(clean, (r.image - 300) / 900)['psnr']:.2f}"
+        for r in (resumed, other_seed)
+    ],
+)
 
 # %%
 low, high = resumed.settings["range"]
@@ -516,7 +550,10 @@ gallery(
 
 # %% tags=["hide-cell"]
 assert steps_taken() == 250 or tier_name() != "lab"
-assert max(score(clean, (r.image - 300) / 900)["psnr"] for r in (resumed, other_seed)) < psnr[best]
+assert (
+    max(score(clean, (r.image - 300) / 900)["psnr"] for r in (resumed, other_seed))
+    < psnr[best]
+)
 assert partial.settings["interrupted"] and partial.settings["steps_done"] == 110
 assert not resumed.settings["interrupted"] and resumed.settings["steps_done"] == 120
 assert len(resumed.history) == 120

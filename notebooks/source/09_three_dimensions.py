@@ -9,7 +9,7 @@
 # | | |
 # |---|---|
 # | After it you can | choose a projection to show a volume; write a loss in 3D; restore a stack in tiles without seams, and one larger than the memory; read a score with a floor |
-# | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 03 and 05 |
+# | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 02 and 05 |
 # | Reading | 20 minutes |
 # | Running | 70 seconds and 300 training steps, on two CPU cores |
 
@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from IPython.display import Markdown
-
 from siamdecon import (
     PAPER_3D,
     PSFConvolution,
@@ -35,7 +34,14 @@ from siamdecon import (
     score,
     write_image,
 )
-from siamdecon.lab import Question, checks, gallery, predictions, score_table, slices_explorer
+from siamdecon.lab import (
+    ask,
+    checks,
+    gallery,
+    predictions,
+    score_table,
+    slices_explorer,
+)
 from siamdecon.microscope import residual
 from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
 
@@ -50,7 +56,10 @@ from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
 
 # %%
 volume = load_volume()
-print(volume.shape, f"{volume.nbytes / 2**20:.0f} MB as float32, mean {volume.mean():.3f}")
+print(
+    volume.shape,
+    f"{volume.nbytes / 2**20:.0f} MB as float32, mean {volume.mean():.3f}",
+)
 gallery(
     {"plane z = 64": volume[64], "highest value along z": volume.max(axis=0)},
     limits=(0, 0.7),
@@ -81,12 +90,7 @@ gallery(
 )
 
 # %%
-projection = Question(
-    "The noisy volume, 128 planes. Which projection along z shows the tubes better?",
-    ["The highest value of each column", "The mean of each column", "Both show them equally"],
-    answer=1,
-    because="The highest of 128 noisy values is a large noise value. In the mean, the noise cancels.",
-)
+projection = ask("09/projection")
 projection
 
 
@@ -99,28 +103,35 @@ def stretched(image):
 projection.reveal(
     gallery(
         {name: stretched(getattr(noisy, name)(axis=0)) for name in ("max", "mean")},
-        alt="The maximum projection is noise with traces of tubes, the mean shows a blurred network.",
+        alt=projection.alt,
     )
 )
 
 # %% tags=["hide-cell"]
 truth = volume.mean(axis=0).ravel()
 seen = {name: getattr(noisy, name)(axis=0).ravel() for name in ("max", "mean")}
-assert np.corrcoef(truth, seen["mean"])[0, 1] > np.corrcoef(truth, seen["max"])[0, 1] + 0.1
+assert (
+    np.corrcoef(truth, seen["mean"])[0, 1]
+    > np.corrcoef(truth, seen["max"])[0, 1] + 0.1
+)
 
 # %% [markdown]
 # ## The cost of a third dimension
 #
 # Direct convolution takes one product for each voxel of the kernel, $17^3 = 4913$ of them, for each voxel of the
-# volume; by FFT the cost hardly depends on the kernel (notebook 03). For this volume:
+# volume; by FFT the cost hardly depends on the kernel (notebook 02). For this volume:
 
 # %%
 voxels, taps = volume.size, psf.size
 grid = np.prod([m + n - 1 for m, n in zip(volume.shape, psf.shape, strict=True)])
 by_fft = 2 * 2.5 * grid * np.log2(grid) + 6 * grid
-print(f"direct: {2 * voxels * taps / 1e9:.0f} billion operations, by FFT about {by_fft / 1e9:.1f}")
+print(
+    f"direct: {2 * voxels * taps / 1e9:.0f} billion operations, by FFT about {by_fft / 1e9:.1f}"
+)
 for n in (9, 17, 31):
-    print(f"kernel {n:2} voxels a side: {n**3:6} products a voxel, {n**2:4} in a plane of it")
+    print(
+        f"kernel {n:2} voxels a side: {n**3:6} products a voxel, {n**2:4} in a plane of it"
+    )
 
 # %% tags=["hide-cell"]
 assert 30 < 2 * voxels * taps / by_fft < 80
@@ -144,14 +155,16 @@ error = np.linalg.norm(turned - right) / np.linalg.norm(right)
 print(f"error of the correlation: {error:.0%} of the blurred volume")
 
 # %% [markdown]
-# (For separate points it is 34 %, see notebook 03: along a tube, errors cancel.) What does a restoration with the wrong model do?
+# (For separate points it is 34 %, see notebook 02: along a tube, errors cancel.) What does a restoration with the wrong model do?
 
 
 # %%
 def offset(estimate):
     """Best shift along z: the vertex of a parabola through the correlations at -1, 0, 1 planes."""
     a, b, c = (
-        np.corrcoef(clean[2:-2].ravel(), np.roll(estimate, -s, axis=0)[2:-2].ravel())[0, 1]
+        np.corrcoef(clean[2:-2].ravel(), np.roll(estimate, -s, axis=0)[2:-2].ravel())[
+            0, 1
+        ]
         for s in (-1, 0, 1)
     )
     return (c - a) / (2 * (2 * b - a - c))
@@ -166,7 +179,13 @@ for name, kernel in {"convolution": psf, "correlation": flipped}.items():
 
 # %% tags=["hide-cell"]
 assert 0.05 < error < 0.3
-assert abs(offset(models["convolution"])) < 0.1 < 0.25 < abs(offset(models["correlation"])) < 1
+assert (
+    abs(offset(models["convolution"]))
+    < 0.1
+    < 0.25
+    < abs(offset(models["correlation"]))
+    < 1
+)
 assert abs(off["correlation"] / off["convolution"] - 1) < 0.02
 
 # %% [markdown]
@@ -228,9 +247,15 @@ checks.noise2same_loss(noise2same_loss)
 
 # %%
 cube, coarse = np.ones((5, 5, 5)), np.ones((3, 5, 5))
-for name, kernel in {"a cube": cube, "coarser along z": coarse, "the paper's": psf}.items():
+for name, kernel in {
+    "a cube": cube,
+    "coarser along z": coarse,
+    "the paper's": psf,
+}.items():
     found = symmetries(kernel)
-    print(f"{name}: {len(found)} of 48, {sum(0 in turn.flips for turn in found)} of them mirror z")
+    print(
+        f"{name}: {len(found)} of 48, {sum(0 in turn.flips for turn in found)} of them mirror z"
+    )
 
 # %% tags=["hide-cell"]
 assert [len(symmetries(k)) for k in (cube, coarse, psf)] == [48, 16, 8]
@@ -265,17 +290,7 @@ Markdown(score_table(rows))
 # than the measurement, and higher than Lucy-Richardson. A score of 25 dB means nothing without that row.
 
 # %%
-scale = Question(
-    "The paper's score for volumes first scales the estimate to fit the truth best. What is the score of an "
-    "estimate that is the same everywhere?",
-    [
-        "Minus infinity",
-        "0 dB",
-        "The score of black: it depends on the truth alone",
-    ],
-    answer=2,
-    because="The best scale of a flat estimate is 0. The error is then the truth's own spread.",
-)
+scale = ask("09/scale")
 scale
 
 # %% [markdown] tags=["equation:affine-score"]
@@ -290,12 +305,15 @@ scale
 # %%
 affine = {name: affine_score(clean, estimate) for name, estimate in estimates.items()}
 table = ["| | PSNR (dB) | above the floor (dB) |", "|---|---|---|"]
-table += [f"| {n} | {s['psnr']:.2f} | {s['psnr'] - s['floor']:.2f} |" for n, s in affine.items()]
+table += [
+    f"| {n} | {s['psnr']:.2f} | {s['psnr'] - s['floor']:.2f} |"
+    for n, s in affine.items()
+]
 scale.reveal(
     gallery(
         {"truth": clean, **dict(list(estimates.items())[2:])},
         limits=(0, 0.3),
-        alt="Planes and maximum projections: bright tubes in the truth, wider and fainter ones in both restorations.",
+        alt=scale.alt,
     )
 )
 
@@ -308,7 +326,9 @@ from siamdecon.methods import tier_name
 assert abs(floor["psnr"] - floor["floor"]) < 1e-9
 assert rows["nothing at all (black)"]["psnr"] > rows["measured"]["psnr"] + 2
 assert rows["nothing at all (black)"]["psnr"] > rows["Lucy-Richardson, n = 2"]["psnr"]
-best = max(affine_score(clean, richardson_lucy(measured, psf, n))["psnr"] for n in (1, 2, 5))
+best = max(
+    affine_score(clean, richardson_lucy(measured, psf, n))["psnr"] for n in (1, 2, 5)
+)
 if tier_name() != "test":
     assert affine["Noise2Same"]["psnr"] > best + 0.5
     assert rows["Noise2Same"]["psnr"] > rows["Lucy-Richardson, n = 2"]["psnr"] + 0.5
@@ -384,7 +404,8 @@ for name, shown in {"truth": clean[every], "median + LR": restored.image}.items(
     print(f"{name}: {alike(shown, 0):.2f} along z, {alike(shown, 2):.2f} along x")
 light = {"z": psf.sum(axis=(1, 2)), "x": psf.sum(axis=(0, 1))}
 spread = {
-    axis: 0.406 * np.cov(np.arange(17), aweights=of, ddof=0) ** 0.5 for axis, of in light.items()
+    axis: 0.406 * np.cov(np.arange(17), aweights=of, ddof=0) ** 0.5
+    for axis, of in light.items()
 }
 print(
     f"standard deviation of the kernel: {spread['z']:.1f} µm along z, {spread['x']:.1f} µm along x"
@@ -394,10 +415,15 @@ print(
 assert 0.4 < gain(restored.image) / gain(models["convolution"][every]) < 0.65
 assert spread["z"] > 2 * spread["x"]
 assert alike(clean[every], 0) < alike(clean[every], 2) - 0.1
-assert alike(restored.image, 0) > max(alike(clean[every], 0), alike(restored.image, 2)) + 0.2
+assert (
+    alike(restored.image, 0)
+    > max(alike(clean[every], 0), alike(restored.image, 2)) + 0.2
+)
 assert len(in_depth.to_html()) < 3_000_000
 in_depth.set(z=2, show="planes")
-assert in_depth.frame.text.startswith("measured, median + LR, truth: plane z = 2.436 um;")
+assert in_depth.frame.text.startswith(
+    "measured, median + LR, truth: plane z = 2.436 um;"
+)
 
 # %% [markdown]
 # In the truth, values 1.2 µm apart are less alike along z than along x; in the restoration they are much more alike
@@ -412,8 +438,13 @@ assert in_depth.frame.text.startswith("measured, median + LR, truth: plane z = 2
 # A network of 48 features keeps eight copies of its first layer in memory: for the whole volume that is
 
 # %%
-print(f"{4 * 48 * 8 * volume.size / 2**30:.0f} GB for {volume.nbytes / 2**30:.2f} GB of voxels")
-print("tiles of 128 that share 32 start at", [tile_starts(m, 128, 32) for m in volume.shape])
+print(
+    f"{4 * 48 * 8 * volume.size / 2**30:.0f} GB for {volume.nbytes / 2**30:.2f} GB of voxels"
+)
+print(
+    "tiles of 128 that share 32 start at",
+    [tile_starts(m, 128, 32) for m in volume.shape],
+)
 
 # %% [markdown] tags=["equation:blend"]
 # So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $e_i$
@@ -459,7 +490,9 @@ checks.stitch(stitch)
 
 # %%
 halo, stride = halo_of(network.run.model, 3)
-print(f"this network uses {halo} voxels to each side; its tiles begin at multiples of {stride}")
+print(
+    f"this network uses {halo} voxels to each side; its tiles begin at multiples of {stride}"
+)
 low, high = network.settings["range"]
 unit = (measured - low) / (high - low)
 how = {"average_flips": False, "calibrate": False}
@@ -520,7 +553,9 @@ print(read_image(done), sorted(path.name for path in folder.iterdir()))
 # %%
 in_memory = deconvolve(counts, psf, "richardson_lucy", prefilter="median").image
 on_disk = read_image(done).data
-print(f"largest difference from the whole: {np.abs(on_disk - in_memory.clip(0)).max():.2f} counts")
+print(
+    f"largest difference from the whole: {np.abs(on_disk - in_memory.clip(0)).max():.2f} counts"
+)
 
 # %% tags=["hide-cell"]
 assert on_disk.dtype == np.uint16 and np.abs(on_disk - in_memory.clip(0)).max() <= 0.51

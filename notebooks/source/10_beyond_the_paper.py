@@ -9,14 +9,13 @@
 # | | |
 # |---|---|
 # | After it you can | make training pairs from a single image; say why coarser copies are sharper; restore with them; name two ways in which they mislead |
-# | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 02 and 07 |
+# | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 03 and 07 |
 # | Reading | 15 minutes |
 # | Running | 60 seconds and 600 training steps, on two CPU cores |
 
 # %%
 import numpy as np
 from IPython.display import Markdown
-
 from siamdecon import (
     PAPER_2D,
     deconvolve,
@@ -29,7 +28,7 @@ from siamdecon import (
     wiener,
 )
 from siamdecon.lab import (
-    Question,
+    ask,
     checks,
     gallery,
     lines,
@@ -53,7 +52,11 @@ estimate = wiener(noisy, psf)
 third = downsample(estimate, 3, (1, 1))
 part = np.s_[16:112, 16:112]
 gallery(
-    {"measured": noisy[part], "Wiener": estimate[part], "Wiener, 3 times smaller": third[part]},
+    {
+        "measured": noisy[part],
+        "Wiener": estimate[part],
+        "Wiener, 3 times smaller": third[part],
+    },
     limits=(0, 0.7),
     alt="The measurement is blurred grain, its Wiener estimate soft; the small copy has crisp walls.",
 )
@@ -141,8 +144,12 @@ checks.training_pair(training_pair)
 
 # %%
 found = find_noise(noisy, psf)
-print(f"found: Gaussian {found.gaussian:.3f}, impulses {100 * found.salt_and_pepper:.1f} %")
-print(f"true:  Gaussian {PAPER_2D.gaussian:.3f}, impulses {100 * PAPER_2D.salt_and_pepper:.1f} %")
+print(
+    f"found: Gaussian {found.gaussian:.3f}, impulses {100 * found.salt_and_pepper:.1f} %"
+)
+print(
+    f"true:  Gaussian {PAPER_2D.gaussian:.3f}, impulses {100 * PAPER_2D.salt_and_pepper:.1f} %"
+)
 
 # %% tags=["hide-cell"]
 assert abs(found.gaussian - 0.1) < 0.01 and 0.005 < found.salt_and_pepper < 0.03
@@ -180,26 +187,22 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 # chart whose edges look alike at every scale, gains 1.3 dB by them.
 
 # %%
-gain = Question(
-    "Total variation that models the clipping restores the walls, too. By how much does a network "
-    "trained on the image's own coarser copies exceed its PSNR?",
-    [
-        "It is worse: the copies are not the image",
-        "It is better by less than 0.2 dB",
-        "It is better by more than 0.2 dB",
-    ],
-    answer=2,
-    because="The copies have walls and noise of the right kind; total variation assumes only flat areas.",
-)
+gain = ask("10/gain")
 gain
 
 # %%
 results = {
-    "median + Lucy-Richardson": deconvolve(noisy, psf, "richardson_lucy", prefilter="median"),
+    "median + Lucy-Richardson": deconvolve(
+        noisy, psf, "richardson_lucy", prefilter="median"
+    ),
     "total variation": deconvolve(noisy, psf, "total_variation", noise="auto"),
-    "own coarser scales": deconvolve(noisy, psf, "self_scale", steps=100, progress=False),
+    "own coarser scales": deconvolve(
+        noisy, psf, "self_scale", steps=100, progress=False
+    ),
 }
-images = {"Wiener": estimate} | {name: result.image for name, result in results.items()}
+images = {"Wiener": estimate} | {
+    name: result.image for name, result in results.items()
+}
 Markdown(score_table({name: score(clean, image) for name, image in images.items()}))
 
 # %%
@@ -207,7 +210,7 @@ gain.reveal(
     gallery(
         {"clean": clean, **{name: images[name] for name in results}},
         zoom=(150, 150, 96),
-        alt="Clean walls of cells; Lucy-Richardson, soft; total variation, broad bands; own coarser scales, thinner.",
+        alt=gain.alt,
     )
 )
 
@@ -245,7 +248,9 @@ tissue = load_sample("histology")
 section = degrade(tissue, psf, seed=0)
 woven = {
     "Wiener": wiener(section, psf),
-    "own coarser scales": deconvolve(section, psf, "self_scale", steps=100, progress=False).image,
+    "own coarser scales": deconvolve(
+        section, psf, "self_scale", steps=100, progress=False
+    ).image,
 }
 Markdown(score_table({name: score(tissue, image) for name, image in woven.items()}))
 
@@ -257,7 +262,10 @@ gallery(
 )
 
 # %% tags=["hide-cell"]
-lost = score(tissue, woven["Wiener"])["psnr"] - score(tissue, woven["own coarser scales"])["psnr"]
+lost = (
+    score(tissue, woven["Wiener"])["psnr"]
+    - score(tissue, woven["own coarser scales"])["psnr"]
+)
 assert -0.1 < lost < 0.5
 
 # %% [markdown]
@@ -273,7 +281,10 @@ assert -0.1 < lost < 0.5
 # %%
 second = degrade(clean, psf, seed=1)
 bins = 16
-curves = {name: fourier_ring_correlation(clean, image, bins)[1] for name, image in images.items()}
+curves = {
+    name: fourier_ring_correlation(clean, image, bins)[1]
+    for name, image in images.items()
+}
 of_tissue = {n: fourier_ring_correlation(tissue, x, bins)[1] for n, x in woven.items()}
 curves["own coarser scales, tissue"] = of_tissue["own coarser scales"]
 frequency = fourier_ring_correlation(clean, clean, bins)[0]
@@ -297,7 +308,10 @@ own, others = (
     curves["own coarser scales"],
     ("Wiener", "median + Lucy-Richardson", "total variation"),
 )
-coarse, lost = (frequency > 0.1) & (frequency < 0.2), (frequency > 0.15) & (frequency < 0.25)
+coarse, lost = (
+    (frequency > 0.1) & (frequency < 0.2),
+    (frequency > 0.15) & (frequency < 0.25),
+)
 assert own[frequency < 0.25].min() > 0.5
 assert all(curves[name][coarse].mean() < own[coarse].mean() - 0.05 for name in others)
 assert curves["total variation"][coarse].min() < -0.3
@@ -313,7 +327,9 @@ assert max(fitted.values()) < 0.002
 fine = (frequency > 0.15) & (frequency < 0.25)
 power = {name: radial_power(image, bins)[1][fine] for name, image in woven.items()}
 times = (power["own coarser scales"] / power["Wiener"]).min()
-print(f"0.15 to 0.25 cycles per pixel: at least {times:.0f} times the power of Wiener's estimate")
+print(
+    f"0.15 to 0.25 cycles per pixel: at least {times:.0f} times the power of Wiener's estimate"
+)
 
 # %% tags=["hide-cell"]
 assert times > 20

@@ -13,5 +13,5 @@ from siamdecon.lab.explorers import (
 )
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
-from siamdecon.lab.questions import Question, predictions
+from siamdecon.lab.questions import Question, ask, predictions
 from siamdecon.lab.volumes import open_in_napari

@@ -153,7 +153,7 @@ def iterations_explorer() -> Explorer:
 
     Examples
     --------
-    Introduced in notebook 02.
+    Introduced in notebook 03.
 
     >>> explorer = iterations_explorer()
     >>> explorer.set(iterations=5, start="mean", prefilter="median")

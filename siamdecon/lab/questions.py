@@ -3,6 +3,8 @@
 import base64
 import html
 import io
+import tomllib
+from pathlib import Path
 
 import ipywidgets as widgets
 import PIL.Image
@@ -30,6 +32,8 @@ class Question:
         Why it is right.
     picture : IPython.display.Image, optional
         Shown with the question; its alt text must not reveal the answer.
+    alt : str
+        Alt text for the picture that the answer reveals; `reveal` does not read it.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class Question:
         answer: int,
         because: str,
         picture: Image | None = None,
+        alt: str = "",
     ):
         if len(options) < 2:
             raise ValueError(f"options: expected two or more, got {options!r}")
@@ -59,7 +64,7 @@ class Question:
                 f"answer: expected an index below {len(options)}, counted from 0, got {answer!r}"
             )
         self.text, self.options, self.answer, self.because = text, list(options), answer, because
-        self.picture = picture
+        self.picture, self.alt = picture, alt
         self.radio = widgets.RadioButtons(
             options=[(option, index) for index, option in enumerate(options)],
             index=None,
@@ -115,6 +120,31 @@ class Question:
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         return live_or_static(self.view, self._static())
+
+
+def ask(key: str) -> Question:
+    """Ask a question of the course, whose answer stands in questions.toml and not in the notebook.
+
+    Parameters
+    ----------
+    key : str
+        The notebook's number and the question's name, as "03/more".
+
+    Raises
+    ------
+    ValueError
+        If there is no such question.
+
+    Examples
+    --------
+    >>> ask("02/wrap").chosen is None
+    True
+    """
+    course = tomllib.loads(Path(__file__).with_name("questions.toml").read_text("utf-8"))
+    if key not in course:
+        raise ValueError(f"there is no question {key!r}; there are {', '.join(course)}")
+    entry = course[key]
+    return Question(**entry | {"answer": entry["options"].index(entry["answer"])})
 
 
 class Reveal:

@@ -158,7 +158,7 @@ def richardson_lucy(
 
     Examples
     --------
-    Introduced in notebook 02.
+    Introduced in notebook 03.
 
     >>> spot = np.zeros((32, 32)); spot[16, 16] = 1
     >>> k = np.ones((3, 3)) / 9
@@ -245,7 +245,7 @@ def wiener(
 
     Examples
     --------
-    Introduced in notebook 02.
+    Introduced in notebook 03.
 
     >>> ramp = np.linspace(0.2, 0.8, 30) * np.ones((20, 1))
     >>> bool(abs(wiener(ramp, np.ones((3, 3)) / 9) - ramp)[:, 5:-5].max() < 0.01)

@@ -161,7 +161,7 @@ def total_variation(
 
     Examples
     --------
-    Introduced in notebook 02.
+    Introduced in notebook 03.
 
     >>> step = np.repeat([[0.2] * 16 + [0.8] * 16], 32, axis=0)
     >>> estimate = total_variation(step, np.ones((1, 1)), weight=0.001)

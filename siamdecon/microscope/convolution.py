@@ -86,7 +86,7 @@ class PSFConvolution(nn.Module):
 
     Examples
     --------
-    Introduced in notebook 03.
+    Introduced in notebook 02.
 
     >>> g = PSFConvolution(np.ones((1, 3)) / 3, padding="zero")
     >>> g(torch.tensor([[[[0.0, 3.0, 0.0, 3.0]]]])).round(decimals=3)

@@ -19,7 +19,7 @@ from tests.course import DERIVE, ROOT
 
 LAMBDAS = "06_deconvolved_invariance"
 #: Beside 06, the notebooks with controls that run in a minute or less.
-OTHERS = ["01_degradation", "02_lucy_richardson", "10_beyond_the_paper"]
+OTHERS = ["01_degradation", "03_lucy_richardson", "10_beyond_the_paper"]
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 FOLDER = ROOT / "build" / "browser"
 #: A cell is running or waits for its turn, or all have run.

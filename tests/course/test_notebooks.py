@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import types
 from importlib.metadata import version
 
@@ -117,10 +118,27 @@ def test_every_notebook_has_exercises_questions_and_a_summary(source):
     assert len(tasks) >= 2
     assert len(cells(source, "code", "solution")) == len(tasks)
     assert len(cells(source, "markdown", "solution")) >= len(tasks), "solutions say what they mean"
-    assert text.count(" = Question(") >= 1
+    assert text.count(" = ask(") >= 1
     assert ".reveal(" in text
     assert "\n# ## Summary\n" in text and "\npredictions()\n" in text
     assert any("assert " in cell.source for cell in cells(source, "code", "hide-cell"))
+
+
+@COURSE
+def test_no_cell_tells_the_answer_to_its_question(source):
+    asked = re.findall(r' = ask\("(.*?)"\)', source.read_text())
+    assert all(key.startswith(source.stem[:2] + "/") for key in asked)
+    for cell in cells(source, "code"):
+        assert "answer=" not in cell.source and "because=" not in cell.source
+        for key in asked:
+            if re.search(rf"\b{key[3:]}\.reveal\(", cell.source):
+                assert f"alt={key[3:]}.alt" in cell.source
+
+
+def test_every_stored_question_is_asked_once():
+    asked = re.findall(r' = ask\("(.*?)"\)', "".join(s.read_text() for s in SOURCES))
+    stored = tomllib.loads((ROOT / "siamdecon/lab/questions.toml").read_text("utf-8"))
+    assert sorted(asked) == sorted(stored)
 
 
 @COURSE

@@ -1,4 +1,4 @@
-"""Exercises of notebook 02: the update of Lucy and Richardson, and Wiener's gain."""
+"""Exercises of notebook 03: the update of Lucy and Richardson, and Wiener's gain."""
 
 import numpy as np
 from scipy.signal import convolve, correlate

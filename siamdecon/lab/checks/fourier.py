@@ -1,4 +1,4 @@
-"""Exercises of notebook 03: a kernel's transfer function, and convolution by Fourier transform."""
+"""Exercises of notebook 02: a kernel's transfer function, and convolution by Fourier transform."""
 
 import numpy as np
 from scipy.signal import convolve

@@ -1,4 +1,4 @@
-"""Plausible wrong answers to the exercises of notebook 03, and what each must be told."""
+"""Plausible wrong answers to the exercises of notebook 02, and what each must be told."""
 
 import numpy as np
 

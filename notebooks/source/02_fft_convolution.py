@@ -17,10 +17,9 @@ import time
 
 import numpy as np
 import torch
-
 from siamdecon import PSFConvolution, load_sample, paper_psf
 from siamdecon.files import filaments
-from siamdecon.lab import Question, checks, gallery, lines, predictions
+from siamdecon.lab import ask, checks, gallery, lines, predictions
 
 # %% [markdown] tags=["equation:convolution-theorem"]
 # ## A product instead of a sum
@@ -103,16 +102,7 @@ assert np.array_equal(psf, psf[::-1, ::-1])
 # are three points of light; predict the result before you look.
 
 # %%
-wrap = Question(
-    "Three points, two of them near a border. Multiply F(x) and F(k). Where does the light of those two go?",
-    [
-        "It is lost beyond the border",
-        "It comes in again at the opposite border",
-        "It is mirrored back at the border",
-    ],
-    answer=1,
-    because="For the transform, the last column's right neighbour is the first column.",
-)
+wrap = ask("02/wrap")
 wrap
 
 # %%
@@ -123,7 +113,7 @@ wrap.reveal(
     gallery(
         {"circular": wrapped, "dark border (zero)": cut},
         limits=(0, 0.04),
-        alt="Each point becomes a ring; the rings at the border continue at the opposite border, or are cut off.",
+        alt=wrap.alt,
     )
 )
 
@@ -187,13 +177,16 @@ paddings = ("circular", "zero", "replicate", "symmetric", "reflect")
 guesses = {padding: convolve(clean, psf, padding) for padding in paddings}
 frame = np.ones(clean.shape, dtype=bool)
 frame[8:-8, 8:-8] = False
-off = {p: np.sqrt(np.mean((guess - truth)[frame] ** 2)) for p, guess in guesses.items()}
+off = {
+    p: np.sqrt(np.mean((guess - truth)[frame] ** 2)) for p, guess in guesses.items()
+}
 print({padding: round(float(error), 3) for padding, error in off.items()})
 
 # %%
 corner = (slice(0, 96), slice(0, 96))
 gallery(
-    {"truth": truth[corner]} | {p: guesses[p][corner] for p in ("circular", "zero", "replicate")},
+    {"truth": truth[corner]}
+    | {p: guesses[p][corner] for p in ("circular", "zero", "replicate")},
     zoom=(0, 0, 32),
     limits=(0.1, 0.6),
     alt="At the image's corner: zero darkens the frame, circular brings in foreign tissue, replicate looks right.",
@@ -218,16 +211,7 @@ for guess in guesses.values():
 # The paper's 3D kernel is a stack of 17 planes, and the focus lies between two of them: along z it is not symmetric.
 
 # %%
-flip = Question(
-    "One point of light in 3D, blurred by conv3d with the paper's kernel. What comes out?",
-    [
-        "The kernel",
-        "The kernel, flipped",
-        "The point: a correlation undoes the blur",
-    ],
-    answer=1,
-    because="conv3d correlates. Only z shows it: along y and x this kernel is symmetric.",
-)
+flip = ask("02/flip")
 flip
 
 # %%
@@ -241,22 +225,33 @@ blurs = {
     "conv3d": torch.nn.functional.conv3d(point, weight, padding=8),
 }
 part = (0, 0, slice(8, 25), 16, slice(8, 25))
-sections = {name: blurred[part].clamp(min=0).numpy() for name, blurred in blurs.items()}
+sections = {
+    name: blurred[part].clamp(min=0).numpy() for name, blurred in blurs.items()
+}
 sections["|conv3d - kernel|"] = np.abs(sections["conv3d"] - stack[:, 8])
 
 # %%
 flip.reveal(
     gallery(
-        {name: section**0.25 for name, section in {"kernel": stack[:, 8], **sections}.items()},
+        {
+            name: section**0.25
+            for name, section in {"kernel": stack[:, 8], **sections}.items()
+        },
         limits=(0, 0.6),
-        alt="Sections, z down, x across: g gives the kernel, conv3d turns it upside down, and the two differ above and below the middle plane.",
+        alt=flip.alt,
     )
 )
 
 # %% tags=["hide-cell"]
-assert np.abs(blurs["g: convolution"][0, 0, 8:25, 8:25, 8:25].numpy() - stack).max() < 1e-6
 assert (
-    np.abs(blurs["conv3d"][0, 0, 8:25, 8:25, 8:25].numpy() - stack[::-1, ::-1, ::-1]).max() < 1e-6
+    np.abs(blurs["g: convolution"][0, 0, 8:25, 8:25, 8:25].numpy() - stack).max()
+    < 1e-6
+)
+assert (
+    np.abs(
+        blurs["conv3d"][0, 0, 8:25, 8:25, 8:25].numpy() - stack[::-1, ::-1, ::-1]
+    ).max()
+    < 1e-6
 )
 assert np.abs(stack - stack[:, ::-1, ::-1]).max() < 1e-12
 
@@ -277,7 +272,10 @@ for name, volume in {"points": dots, "filaments": filaments((32, 64, 64))}.items
     blurred = g3(x)
     wrong[name] = ((g3.correlate(x) - blurred).norm() / blurred.norm()).item()
 flat = np.linalg.norm(psf - psf[::-1, ::-1]) / np.linalg.norm(psf)
-print({name: f"{share:.0%}" for name, share in wrong.items()}, f"the 2D kernel: {flat:.0%}")
+print(
+    {name: f"{share:.0%}" for name, share in wrong.items()},
+    f"the 2D kernel: {flat:.0%}",
+)
 
 # %% tags=["hide-cell"]
 assert 0.3 < wrong["points"] < 0.38 and 0.09 < wrong["filaments"] < 0.15
@@ -302,13 +300,19 @@ lopsided = stack[:, 8] / stack[:, 8].sum()  # a section along z and x
 x, y = (torch.from_numpy(rng.random((1, 1, 40, 50))) for _ in range(2))
 g = PSFConvolution(lopsided, padding="replicate")
 print(f"<g(x), y>           {(g(x) * y).sum():.6f}")
-for name, back in {"adjoint": g.adjoint, "correlate": g.correlate, "g itself": g}.items():
+for name, back in {
+    "adjoint": g.adjoint,
+    "correlate": g.correlate,
+    "g itself": g,
+}.items():
     print(f"<x, back(y)>        {(x * back(y)).sum():.6f}   with {name}")
 
 # %%
 x.requires_grad_()
 (gradient,) = torch.autograd.grad((g(x) * y).sum(), x)
-print(f"PyTorch's gradient against adjoint: {(gradient - g.adjoint(y)).abs().max():.0e} at most")
+print(
+    f"PyTorch's gradient against adjoint: {(gradient - g.adjoint(y)).abs().max():.0e} at most"
+)
 
 # %% tags=["hide-cell"]
 x = x.detach()
@@ -336,17 +340,7 @@ assert abs((g(x) * y).sum() - (x * g(y)).sum()) > 1e-3
 # and the second does not depend on the kernel. (It does, a little: padding enlarges the grid to $M + N - 1$.)
 
 # %%
-cost = Question(
-    "The kernel grows from 9 to 49 pixels a side, in 2D. By the formula, how do the times grow?",
-    [
-        "Both 5 times",
-        "Direct 5 times, FFT not",
-        "Direct 30 times, FFT not",
-        "Direct 30 times, FFT 5 times",
-    ],
-    answer=2,
-    because="(49 / 9)^2 is 30, and the FFT's cost does not depend on N.",
-)
+cost = ask("02/cost")
 cost
 
 
@@ -399,7 +393,7 @@ cost.reveal(
         xlabel="kernel size N (pixels)",
         ylabel="milliseconds",
         log="y",
-        alt="256 x 256 pixels: the direct time rises steeply, the FFT's stays flat.",
+        alt=cost.alt,
     )
 )
 

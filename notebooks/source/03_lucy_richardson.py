@@ -17,7 +17,6 @@
 import numpy as np
 import torch
 from IPython.display import Markdown
-
 from siamdecon import (
     PSFConvolution,
     deconvolve,
@@ -29,7 +28,7 @@ from siamdecon import (
     wiener,
 )
 from siamdecon.lab import (
-    Question,
+    ask,
     checks,
     gallery,
     iterations_explorer,
@@ -136,7 +135,9 @@ for name, options in {
     "mirrored, cut to [0, 1]": {"clip": True},
 }.items():
     estimate = richardson_lucy(noisy, psf, 50, **{"clip": False, **options})
-    print(f"{name:24} light {estimate.sum() / noisy.sum():.4f}, brightest {estimate.max():.2f}")
+    print(
+        f"{name:24} light {estimate.sum() / noisy.sum():.4f}, brightest {estimate.max():.2f}"
+    )
 
 # %% tags=["hide-cell"]
 replicated = richardson_lucy(noisy, psf, 50, clip=False, padding="replicate")
@@ -149,12 +150,7 @@ assert 0.95 < richardson_lucy(noisy, psf, 50).sum() / noisy.sum() < 0.99
 # So each iteration gives an image that explains the measurement better than the one before.
 
 # %%
-more = Question(
-    "The noisy image scores a PSNR of 17.8 dB. Lucy-Richardson after 2 iterations: 22.3 dB. After 50?",
-    ["About 25 dB", "About 22 dB: it has converged", "Less than the noisy image itself"],
-    answer=2,
-    because="The more likely image also fits the noise, and to do so it needs a far stronger grain.",
-)
+more = ask("03/more")
 more
 
 # %%
@@ -178,12 +174,14 @@ more.reveal(
         xlabel="iteration",
         ylabel="PSNR (dB)",
         log="x",
-        alt="PSNR peaks at 22 dB after 2 iterations, meets the noisy image's 18 dB after 21 and ends at 14.",
+        alt=more.alt,
     )
 )
 
 # %%
-print(f"noisy {start:.2f} dB, best {max(psnr):.2f} at {np.argmax(psnr) + 1}, last {psnr[-1]:.2f}")
+print(
+    f"noisy {start:.2f} dB, best {max(psnr):.2f} at {np.argmax(psnr) + 1}, last {psnr[-1]:.2f}"
+)
 
 # %% tags=["hide-cell"]
 assert np.argmax(psnr) + 1 == 2
@@ -262,15 +260,12 @@ assert peak["image", "none"] < peak["image", "median"] < peak["mean", "none"]
 
 # %%
 flat = np.full_like(noisy, noisy.mean())
-print(f"constant {score(clean, flat)['psnr']:.2f} dB, noisy {score(clean, noisy)['psnr']:.2f} dB")
+print(
+    f"constant {score(clean, flat)['psnr']:.2f} dB, noisy {score(clean, noisy)['psnr']:.2f} dB"
+)
 
 # %%
-begin = Question(
-    "Two iterations from the constant, or two from the noisy image: which has the higher PSNR?",
-    ["From the noisy image, by 4 dB", "They are equal", "From the constant, by 4 dB or more"],
-    answer=2,
-    because="An update can only change detail the kernel passes. Grain is finer, so it stays.",
-)
+begin = ask("03/begin")
 begin
 
 # %%
@@ -281,10 +276,11 @@ begin.reveal(
             "from the constant": starts["mean"],
             "from the noisy image": starts["image"],
             "residual, constant (+ 0.5)": residual(starts["mean"], noisy, psf) + 0.5,
-            "residual, noisy image (+ 0.5)": residual(starts["image"], noisy, psf) + 0.5,
+            "residual, noisy image (+ 0.5)": residual(starts["image"], noisy, psf)
+            + 0.5,
         },
         zoom=(90, 90, 64),
-        alt="Two iterations from the constant are soft and free of grain; from the noisy image, full of it.",
+        alt=begin.alt,
     )
 )
 
@@ -310,7 +306,9 @@ y = torch.from_numpy(noisy)[None, None]
 factor = g.correlate(y / g(y))[0, 0].numpy()
 step = {"noisy image": noisy, "first factor": factor}
 for name, values in step.items():
-    print(f"{name}: neighbours differ by {np.diff(values).std():.3f} (standard deviation)")
+    print(
+        f"{name}: neighbours differ by {np.diff(values).std():.3f} (standard deviation)"
+    )
 
 # %% tags=["hide-cell"]
 assert np.diff(noisy).std() > 7 * np.diff(factor).std()
@@ -351,7 +349,11 @@ lines(
 
 # %% tags=["hide-cell"]
 assert abs(max(filtered) - max(psnr)) < 0.15
-assert filtered[4] > psnr[4] + 0.15 and filtered[9] > psnr[9] + 0.6 and filtered[-1] > psnr[-1] + 3
+assert (
+    filtered[4] > psnr[4] + 0.15
+    and filtered[9] > psnr[9] + 0.6
+    and filtered[-1] > psnr[-1] + 3
+)
 
 # %% [markdown]
 # Here the filter hardly raises the peak. It widens it, so that stopping late costs less.
@@ -393,11 +395,18 @@ frequency = np.fft.fftfreq(256)
 transfer = np.fft.fft2(psf, (256, 256))
 prior = 2 * np.cos(2 * np.pi * frequency) - 2  # F(l) along one axis
 prior = prior[:, None] + prior[None, :]
-inverse, held_back = 1 / np.abs(transfer), np.abs(transfer) / (np.abs(transfer) ** 2 + 2 * prior**2)
+inverse, held_back = (
+    1 / np.abs(transfer),
+    np.abs(transfer) / (np.abs(transfer) ** 2 + 2 * prior**2),
+)
 amplified = {
-    name: np.sqrt(np.mean(a**2)) for name, a in (("inverse", inverse), ("Wiener", held_back))
+    name: np.sqrt(np.mean(a**2))
+    for name, a in (("inverse", inverse), ("Wiener", held_back))
 }
-print("noise is multiplied by", {name: round(float(a), 2) for name, a in amplified.items()})
+print(
+    "noise is multiplied by",
+    {name: round(float(a), 2) for name, a in amplified.items()},
+)
 
 # %%
 lines(
@@ -419,7 +428,9 @@ assert inverse[0, :128].max() > 100 and held_back.max() < 2
 
 # %%
 for balance in (0.2, 0.5, 2, 5, 20):
-    print(f"balance {balance}: {score(clean, wiener(noisy, psf, balance=balance))['psnr']:.2f} dB")
+    print(
+        f"balance {balance}: {score(clean, wiener(noisy, psf, balance=balance))['psnr']:.2f} dB"
+    )
 
 # %% tags=["hide-cell"]
 by_balance = [score(clean, wiener(noisy, psf, balance=b))["psnr"] for b in (0.2, 2, 5)]
@@ -442,7 +453,9 @@ assert by_balance[0] < by_balance[1] - 1 and abs(by_balance[1] - by_balance[2]) 
 
 # %%
 def compete(clean, noisy):
-    candidates = (deconvolve(noisy, psf, "richardson_lucy", iterations=n) for n in range(1, 8))
+    candidates = (
+        deconvolve(noisy, psf, "richardson_lucy", iterations=n) for n in range(1, 8)
+    )
     best = max(candidates, key=lambda result: score(clean, result.image)["psnr"])
     return {
         "Lucy-Richardson, best iteration": best,
@@ -468,14 +481,22 @@ Markdown(score_table({"noisy": score(clean, noisy), **on_tissue}))
 
 # %%
 gallery(
-    {name.split(",")[0]: r.image for name, r in tissue.items() if "clipping" not in name},
+    {
+        name.split(",")[0]: r.image
+        for name, r in tissue.items()
+        if "clipping" not in name
+    },
     zoom=(90, 90, 64),
     alt="Four estimates of the tissue: soft with a little grain, and flat patches for total variation.",
 )
 
 # %%
 gallery(
-    {name.split(",")[0]: r.residual for name, r in tissue.items() if "clipping" not in name},
+    {
+        name.split(",")[0]: r.residual
+        for name, r in tissue.items()
+        if "clipping" not in name
+    },
     limits=(-0.3, 0.3),
     zoom=(90, 90, 64),
     alt="Four residuals: mostly noise and impulses; faint outlines of the glands in total variation's.",
@@ -485,7 +506,10 @@ gallery(
 decibels = {name: row["psnr"] for name, row in on_tissue.items()}
 assert max(decibels.values()) - min(decibels.values()) < 0.5
 assert min(decibels.values()) > start + 3.5
-variation, modelled = decibels["total variation"], decibels["total variation, clipping modelled"]
+variation, modelled = (
+    decibels["total variation"],
+    decibels["total variation, clipping modelled"],
+)
 assert abs(variation - modelled) < 0.1
 
 # %% [markdown]
@@ -493,16 +517,7 @@ assert abs(variation - modelled) < 0.1
 # white. The next image shows nuclei on a dark background, where three pixels in five are nearly black.
 
 # %%
-who = Question(
-    "Nuclei on a black background, same kernel and noise: which method gains most over the others?",
-    [
-        "Lucy-Richardson, which keeps all pixels positive",
-        "Wiener, which has the smoothest prior",
-        "Total variation that models the clipping",
-    ],
-    answer=2,
-    because="The background is flat, and clipping lifts its mean above black. Only this method models both.",
-)
+who = ask("03/who")
 who
 
 # %%
@@ -519,7 +534,7 @@ who.reveal(
         },
         limits=(0, 0.5),
         zoom=(90, 90, 64),
-        alt="Nuclei: the background is grey and grainy (Lucy-Richardson), grey (total variation), or black (clipping modelled).",
+        alt=who.alt,
     )
 )
 
@@ -529,7 +544,11 @@ Markdown(score_table({"noisy": score(nuclei, dark), **on_nuclei}))
 
 # %%
 gallery(
-    {name.split(",")[0]: r.residual for name, r in cells.items() if "clipping" not in name}
+    {
+        name.split(",")[0]: r.residual
+        for name, r in cells.items()
+        if "clipping" not in name
+    }
     | {"clipping modelled": cells["total variation, clipping modelled"].residual},
     limits=(-0.3, 0.3),
     zoom=(90, 90, 64),
@@ -541,11 +560,17 @@ decibels = {name: row["psnr"] for name, row in on_nuclei.items()}
 modelled = decibels.pop("total variation, clipping modelled")
 assert modelled > max(decibels.values()) + 0.4
 assert modelled > decibels["total variation"] + 0.7
-assert decibels["median + Lucy-Richardson, n = 5"] > decibels["Lucy-Richardson, best iteration"] + 1
+assert (
+    decibels["median + Lucy-Richardson, n = 5"]
+    > decibels["Lucy-Richardson, best iteration"] + 1
+)
 ssim = {name: row["ssim"] for name, row in on_nuclei.items()}
 assert max(ssim, key=ssim.get) == "total variation, clipping modelled"
 assert ssim["total variation, clipping modelled"] > 1.8 * ssim["total variation"]
-assert 0.55 < np.mean(nuclei < 0.05) < 0.65 and np.mean((clean < 0.05) | (clean > 0.95)) < 0.01
+assert (
+    0.55 < np.mean(nuclei < 0.05) < 0.65
+    and np.mean((clean < 0.05) | (clean > 0.95)) < 0.01
+)
 
 # %% [markdown]
 # The small rings on the black background are impulses: Lucy-Richardson explains each by light that the
