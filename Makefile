@@ -12,7 +12,8 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SPHINX := $(BIN)/sphinx-build -n -W --keep-going -d build/doctrees
 CHROMIUM ?= /usr/bin/chromium
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-NOTEBOOK ?= notebooks/00_quickstart.ipynb
+OPEN ?= notebooks/README.md
+TORCH ?= auto
 SOLVED := notebooks/solutions/00_quickstart.ipynb
 
 # Threads that wait must sleep (siamdecon/__init__.py), also where a kernel imports torch first.
@@ -33,8 +34,13 @@ help:  ## show this list
 # Installs once: again only when what is to be installed has changed.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	@$(BIN)/python install_torch.py $(TORCH)
 	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[dev]"
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
+	@# The course's list is read, not edited.
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' \
+		> .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 # What the documentation needs comes beside the rest when it is first built.
@@ -47,8 +53,8 @@ $(BENCH): $(STAMP)
 	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[bench]"
 	@touch $@
 
-lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on
-	$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(ARGS)
+lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on; TORCH=cpu or default
+	$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/lab/tree/$(OPEN) $(ARGS)
 
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests

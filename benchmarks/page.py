@@ -19,13 +19,15 @@ FIGURES = DOCS / "benchmarks"
 
 def main() -> Path:
     """Write the page and return its path."""
+    notes = Path(__file__).with_name("notes.md").read_text("utf-8").strip()
     FIGURES.mkdir(exist_ok=True)
     parts = [
         "# Benchmarks",
-        "Derived by `python -m benchmarks.page` from the files in `benchmarks/results/`; edit neither. Times "
-        "in the tables were measured on several days and vary by up to a factor of 1.8; peaks include the "
-        "memory that the process used before. All other times are ratios of times measured in one run, "
-        "side by side.",
+        "Derived by `python -m benchmarks.page` from `benchmarks/notes.md` and the files in "
+        "`benchmarks/results/`. Times in the tables were measured on several days and vary by up to a "
+        "factor of 1.8; peaks include the memory that the process used before. All other times are ratios "
+        "of times measured in one run, side by side.",
+        notes,
     ]
     sections = (
         quality,

@@ -45,7 +45,7 @@ def lab(tmp_path_factory):
     env = {k: v for k, v in os.environ.items() if not k.startswith("SIAMDECON_")}
     env["JUPYTERLAB_SETTINGS_DIR"] = str(settings.parents[1])
     options = f"--no-browser --port={port} --ServerApp.port_retries=0"
-    command = ["make", "lab", f"NOTEBOOK=build/browser/{LAMBDAS}.ipynb", f"ARGS={options}"]
+    command = ["make", "lab", f"OPEN=build/browser/{LAMBDAS}.ipynb", f"ARGS={options}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
     server = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **pipes)
     try:

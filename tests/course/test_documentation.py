@@ -26,17 +26,12 @@ ROWS = {
 #: A row of the README's table by its first words, and the method of the results file.
 README_ROWS = {
     "degraded input": "input",
-    "Lucy-Richardson, n = 2": "lr2",
     "Lucy-Richardson, n = 5": "lr5",
     "median filter": "median_lr5",
-    "Wiener": "wiener",
-    "total variation, robust": "tv",
     "total variation, clipping": "tv_clip",
     "SSI": "ssi",
-    "Noise2Same |": "noise2same_bound",
     "Noise2Self |": "noise2self",
-    "Noise2Same (d), clipping not modelled": "noise2same_d_unmodelled",
-    "Noise2Same (d) |": "noise2same_d_bound",
+    "Noise2Same (d)": "noise2same_d_bound",
     "**own coarser scales**": "self_scale",
 }
 
@@ -86,6 +81,12 @@ def test_the_table_of_the_readme_is_what_was_measured(words, method, rows, measu
     if seconds:
         median = np.median([r["training_s"] for r in rows[method].values()])
         assert abs(int(seconds.removesuffix(" s")) - median) <= 1
+
+
+def test_the_front_page_is_short_and_lists_every_notebook_once():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+    listed = re.findall(r"\((\w+\.ipynb)\) \|", (ROOT / "notebooks/README.md").read_text())
+    assert listed == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize(

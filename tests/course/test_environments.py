@@ -1,8 +1,15 @@
 """pyproject.toml, environment.yml and binder/ ask for the same packages within the same bounds."""
 
+import functools
+import http.server
+import importlib.util
 import re
 import subprocess
+import sys
+import threading
 import tomllib
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,3 +64,85 @@ def test_binder_scripts_run(name, tmp_path):
         command = [script, "bash", "-c", "echo $OMP_NUM_THREADS $OPENBLAS_NUM_THREADS"]
         out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
         assert out.stdout.split() == ["2", "2"]
+
+
+def load_install_torch():
+    spec = importlib.util.spec_from_file_location("install_torch", ROOT / "install_torch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def on_linux(monkeypatch):
+    """The script, on Linux without torch and without a driver."""
+    module = load_install_torch()
+    monkeypatch.setattr(module.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(module, "installed", lambda: False)
+    monkeypatch.setattr(module, "DRIVER", ROOT / "no such file")
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    return module
+
+
+@pytest.fixture
+def index(tmp_path):
+    """An index of wheels that holds one of torch, a CPU build of the pinned version, without content."""
+    folder = tmp_path / "index" / "torch"
+    folder.mkdir(parents=True)
+    name = f"torch-{load_install_torch().PIN}+cpu"
+    about = f"{name}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        metadata = f"Metadata-Version: 2.1\nName: torch\nVersion: {name[6:]}\n"
+        wheel.writestr("torch/__init__.py", "")
+        wheel.writestr(f"{about}/METADATA", metadata + "Requires-Dist: there-is-no-such-package\n")
+        tag = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{about}/WHEEL", tag)
+        wheel.writestr(f"{about}/RECORD", "")
+    kind = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "index")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_without_a_driver_the_cpu_build_is_taken(on_linux, index):
+    assert on_linux.choose("auto", index)[0]
+    assert not on_linux.choose("default", index)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("DRIVER", Path(__file__), "NVIDIA driver"),
+        ("installed", lambda: True, "already"),
+        ("platform", type("", (), {"system": staticmethod(lambda: "Darwin")}), "Darwin"),
+    ],
+)
+def test_where_pips_default_is_right_it_is_left(on_linux, index, monkeypatch, name, value, why):
+    monkeypatch.setattr(on_linux, name, value)
+    cpu, reason = on_linux.choose("auto", index)
+    assert not cpu and why in reason
+
+
+def test_an_index_that_does_not_answer_is_left_alone(on_linux):
+    cpu, reason = on_linux.choose("auto", "http://127.0.0.1:9")
+    assert not cpu and "http://127.0.0.1:9 does not answer" in reason
+    assert on_linux.choose("cpu", "http://127.0.0.1:9")[0]
+
+
+def test_a_wish_that_there_is_not():
+    with pytest.raises(SystemExit, match="expected auto, cpu or default, got 'gpu'"):
+        load_install_torch().choose("gpu", "")
+
+
+def test_the_cpu_build_is_installed_alone_and_in_its_pinned_version(index, tmp_path):
+    """Its dependencies come later, from where pip looks for the rest."""
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    command = [python, ROOT / "install_torch.py", "cpu", index]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("PyTorch: the CPU build")
+    show = [python, "-c", "from importlib.metadata import version as v; print(v('torch'))"]
+    found = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
+    assert found == f"{load_install_torch().PIN}+cpu"
