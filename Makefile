@@ -37,10 +37,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python install_torch.py $(TORCH)
 	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[dev]"
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
-	@# The course's list is read, not edited.
-	@mkdir -p .venv/share/jupyter/lab/settings
-	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' \
-		> .venv/share/jupyter/lab/settings/overrides.json
 	@touch $@
 
 # What the documentation needs comes beside the rest when it is first built.
@@ -54,6 +50,10 @@ $(BENCH): $(STAMP)
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890" are passed on; TORCH=cpu or default
+	@# The list of notebooks is read, not edited.
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}' \
+		> .venv/share/jupyter/lab/settings/overrides.json
 	$(BIN)/jupyter lab $(LAB_OPTIONS) --LabApp.default_url=/lab/tree/$(OPEN) $(ARGS)
 
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest

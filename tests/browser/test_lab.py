@@ -87,6 +87,16 @@ def test_a_notebook_runs_and_its_controls_move(name, lab, watched):
         move_each(box, page)
 
 
+def test_the_course_opens_as_a_list_whose_links_open_notebooks(lab, watched):
+    (FOLDER / "README.md").write_bytes((ROOT / "notebooks" / "README.md").read_bytes())
+    view = watched(lab.split("/lab")[0] + "/")
+    address = lab.replace(f"{LAMBDAS}.ipynb", "README.md")
+    view.page.goto(address.replace("/lab/", f"/lab/workspaces/{uuid.uuid4().hex}/", 1))
+    view.page.locator(".jp-MarkdownViewer a", has_text="06_deconvolved").click()
+    view.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    assert view.outside == []
+
+
 def test_cuts_through_a_volume_move_and_their_text_says_where(lab, watched):
     cell = (
         "import numpy as np\nfrom siamdecon.lab import volume_explorer\n"
