@@ -169,7 +169,9 @@ def _read(path, memmap, scene):
     """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
     if not path.exists() or (path.is_dir() and path.suffix != ".zarr"):
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
-    check_suffix(path, (*SUFFIXES, *FORMATS))
+    check_suffix(
+        path, (*SUFFIXES, ".btf", *FORMATS)
+    )  # .btf: BigTIFF, as ImageJ's plug-ins write it
     if path.suffix.lower() in FORMATS:
         return _read_format(path, scene)
     try:

@@ -43,6 +43,8 @@ def read_tiff(path, memmap=False, scene=None):
     is grey or a list of colours. In ImageJ's files, and where a palette runs smoothly from colour to colour,
     it only displays an intensity, which is the index.
 
+    Pixels are taken as they are stored, whatever the tag of orientation says.
+
     Resolution tags count for print, and are ignored, unless the pixel is smaller than any printer's (5 um).
 
     Parameters
@@ -90,6 +92,11 @@ def read_tiff(path, memmap=False, scene=None):
             mapped = series.keyframe.is_memmappable and (series.dataoffset or planes == 1)
             out = "memmap" if mapped else _scratch(series.shape, series.dtype)
         data, axes = series.asarray(out=out), series.axes
+        if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
+            said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
+            warnings.warn(
+                f"{path.name}: {said}; a kernel must lie as the stored pixels", stacklevel=4
+            )
         if not tif.is_imagej:
             data, axes = _as_seen(data, axes, series.keyframe, memmap)
         described = _described(tif, scene)

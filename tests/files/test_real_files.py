@@ -511,3 +511,18 @@ def test_the_package_that_is_missing_is_named(monkeypatch, tmp_path):
         ValueError, match=r"pip install \"siamdecon\[formats\]\" \(bioio and bioio-czi\)"
     ):
         read_image("a.czi")
+
+
+def test_a_tag_of_orientation_is_said_and_the_stored_pixels_are_kept():
+    """Fiji and most analyses ignore it, too; the kernel belongs to the stored pixels."""
+    seen = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+    bottom_left = (274, "H", 1, 4, True)
+    tifffile.imwrite("a.tif", seen, extratags=[bottom_left], metadata=None)
+    with pytest.warns(UserWarning, match=r"turned or mirrored .*BOTLEFT.* is ignored"):
+        np.testing.assert_array_equal(read_image("a.tif"), seen)
+
+
+def test_a_big_tiff_by_its_own_suffix():
+    seen = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+    tifffile.imwrite("a.btf", seen, bigtiff=True, photometric="minisblack")
+    np.testing.assert_array_equal(read_image("a.btf"), seen)
