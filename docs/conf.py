@@ -16,6 +16,7 @@ def state_of_the_package() -> str:
     root, digest = HERE.parent, hashlib.sha256()
     files = [
         *(root / "siamdecon").rglob("*.py"),
+        *(root / "siamdecon").rglob("*.toml"),
         *(root / "data").iterdir(),
         root / "constraints.txt",
     ]
