@@ -16,7 +16,7 @@ os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 from siamdecon._version import __version__
 from siamdecon.files.images import read_image, write_image
-from siamdecon.files.samples import load_benchmark, load_sample, load_volume
+from siamdecon.files.samples import load_benchmark, load_real, load_sample, load_volume
 from siamdecon.hardware import limit_threads
 from siamdecon.inspection import compare, inspect
 from siamdecon.methods.classical import richardson_lucy, wiener
@@ -53,6 +53,7 @@ __all__ = [
     "fourier_ring_correlation",
     "inspect",
     "load_benchmark",
+    "load_real",
     "load_sample",
     "load_volume",
     "paper_psf",

@@ -119,7 +119,7 @@ def test_public_names():
         wiener total_variation UNet LossWeights TrainingConfig train deconvolve Restoration score
         load_benchmark load_sample read_image write_image
         affine_score deconvolve_file load_volume fourier_ring_correlation radial_power
-        inspect compare psf_from_beads"""
+        inspect compare psf_from_beads load_real"""
     assert {*promised.split(), "__version__"} == set(siamdecon.__all__)
 
 

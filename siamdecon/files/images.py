@@ -31,6 +31,8 @@ class Image:
         um along each axis, in the order of `axes`; None where unknown.
     path : pathlib.Path, optional
         The file that the image was read from.
+    credit : str, optional
+        What it shows, who made it, its licence and its source, where known.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Image:
     axes: str
     voxel_size: tuple[float | None, ...] | None = None
     path: Path | None = None
+    credit: str | None = None
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)

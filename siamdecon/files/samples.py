@@ -1,4 +1,4 @@
-"""Clean images: the bundled samples, the 2D benchmark, the volume of the 3D experiments.
+"""Clean images: the bundled samples, the 2D benchmark, the volume of the 3D experiments. And real ones.
 
 `python -m siamdecon.files.samples` draws the generated ones anew and writes data/manifest.json.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def sample_names():
     >>> sample_names()[:4]
     ('filaments', 'nuclei', 'membranes', 'vesicles')
     """
-    return tuple(_manifest())
+    return tuple(_entries("manifest.json"))
 
 
 def load_sample(name):
@@ -58,10 +59,7 @@ def load_sample(name):
     >>> image.shape, float(image.min()), float(image.max())
     ((384, 384), 0.0, 1.0)
     """
-    manifest = _manifest()
-    if name not in manifest:
-        raise ValueError(f"there is no sample {name!r}; there are {', '.join(manifest)}")
-    entry = manifest[name]
+    entry = _entry("manifest.json", name)
     if "file" not in entry:
         from skimage import color, data  # imported here: slow
 
@@ -112,13 +110,66 @@ def load_benchmark(folder=None, names=None, *, url=BENCHMARK_URL, progress=True)
     """
     registry = _registry()
     names = [names] if isinstance(names, str) else names
-    files = list(registry) if names is None else [_find(name, registry) for name in names]
-    folder = folder or os.environ.get("SIAMDECON_BENCHMARK")
-    if folder:
-        paths = _local(Path(folder), files, registry, partly=names is None)
-    else:
-        paths = _downloaded(files, registry, url, progress)
-    return {Path(path).stem: stretched(read_image(path)) for path in paths}
+    files = None if names is None else [_find(name, registry) for name in names]
+    known = {file: (digest, f"{url.rstrip('/')}/{file}") for file, digest in registry.items()}
+    paths = _paths(known, files, folder, "SIAMDECON_BENCHMARK", progress)
+    return {path.stem: stretched(read_image(path)) for path in paths}
+
+
+def real_names():
+    """List the names that `load_real` knows.
+
+    Examples
+    --------
+    >>> real_names()
+    ('beads', 'grid', 'celegans')
+    """
+    return tuple(_entries("real.json"))
+
+
+def load_real(name, folder=None, *, progress=True):
+    """Load an image from a real microscope, with its authors and licence.
+
+    It is read from `folder`, else from the folder named by the environment variable SIAMDECON_REAL, else
+    downloaded once, from a fixed commit of its authors' repository, and cached. The file is checked against
+    its SHA-256. None of these images is part of this package.
+
+    Parameters
+    ----------
+    name : str
+        "beads", "grid": four beads and a grid of lines from one confocal microscope, shape (z, y, x).
+        "celegans": the gut of a worm, Airyscan, shape (y, x). data/real.json describes each.
+    folder : str or path-like, optional
+        A folder of local copies; it may hold only some.
+    progress : bool
+        Whether a download shows a bar.
+
+    Returns
+    -------
+    Image
+        The pixels in the file's dtype, the voxel size where the file tells it, and in `credit` what it
+        shows, who made it, its licence and its source.
+
+    Raises
+    ------
+    ValueError
+        If there is no such image, or its file does not match the checksum.
+    FileNotFoundError
+        If the folder lacks it.
+    ConnectionError
+        If the download fails, for want of a network or for any other reason.
+
+    Examples
+    --------
+    >>> load_real("bead")
+    Traceback (most recent call last):
+    ValueError: there is no 'bead'; there are beads, grid, celegans
+    """
+    entry = _entry("real.json", name)
+    known = {entry["file"]: (entry["sha256"], entry["url"])}
+    (path,) = _paths(known, list(known), folder, "SIAMDECON_REAL", progress)
+    credit = "{description}; {authors}; {licence}; {source}".format(**entry)
+    return replace(read_image(path), credit=credit)
 
 
 def load_volume(path=None):
@@ -193,7 +244,8 @@ def write_samples(folder=None):
     """
     from pooch import file_hash  # imported here: slow, and few runs need it
 
-    folder, manifest = data_folder() if folder is None else Path(folder), _manifest()
+    folder = data_folder() if folder is None else Path(folder)
+    manifest = _entries("manifest.json")
     for name, entry in manifest.items():
         if "generator" in entry:
             image = getattr(phantoms, name)(entry["shape"], entry["seed"])
@@ -230,10 +282,17 @@ def stretched(image):
     return ((image - image.min()) / np.ptp(image)).astype(np.float32)
 
 
-def _manifest():
-    """Return the entries of data/manifest.json by the name of the sample."""
-    entries = json.loads((data_folder() / "manifest.json").read_text())
+def _entries(file):
+    """Return the entries of a list in data/ by their names."""
+    entries = json.loads((data_folder() / file).read_text())
     return {entry["name"]: entry for entry in entries}
+
+
+def _entry(file, name):
+    entries = _entries(file)
+    if name not in entries:
+        raise ValueError(f"there is no {name!r}; there are {', '.join(entries)}")
+    return entries[name]
 
 
 def _find(name, registry):
@@ -248,33 +307,53 @@ def _find(name, registry):
     return fits[0]
 
 
-def _local(folder, files, registry, partly):
-    present = [file for file in registry if (folder / file).is_file()]
-    files = present if partly else files
-    missing = [file for file in files if file not in present]
+def _paths(known, files, folder, variable, progress):
+    """Return where files are, in a folder or downloaded; all that are there unless some are asked for.
+
+    `known` gives SHA-256 and address of every file, `variable` what names the folder unless `folder` does.
+    """
+    if folder := folder or os.environ.get(variable):
+        return _local(Path(folder), known, files, variable)
+    return _downloaded(known, files or list(known), variable, progress)
+
+
+def _local(folder, known, files, variable):
+    present = [file for file in known if (folder / file).is_file()]
+    missing = [file for file in files or () if file not in present]
+    files = present if files is None else files
     if missing or not files:
         lacks, holds = ", ".join(missing) or "all images", ", ".join(present) or "none"
-        found = f"the benchmark folder {folder} lacks {lacks}; of the benchmark it holds {holds}"
-        mend = "Name another with folder= or SIAMDECON_BENCHMARK, or leave both out to download"
+        found = f"the folder {folder} lacks {lacks}; of these images it holds {holds}"
+        mend = f"Name another with folder= or {variable}, or leave both out to download"
         raise FileNotFoundError(f"{found}. {mend}")
     for file in files:
-        check_sha256(folder / file, registry[file], f"get it anew from {BENCHMARK_URL}")
+        digest, url = known[file]
+        check_sha256(folder / file, digest, f"get it anew from {url}")
     return [folder / file for file in files]
 
 
-def _downloaded(files, registry, url, progress):
+def _downloaded(known, files, variable, progress):
     import pooch  # imported here: slow, and few runs need it
     from tqdm.auto import tqdm
 
-    cache = pooch.create(pooch.os_cache("siamdecon"), url.rstrip("/") + "/", registry=registry)
-    ways = "the argument folder or with the environment variable SIAMDECON_BENCHMARK"
+    digests, urls = ({file: pair[i] for file, pair in known.items()} for i in (0, 1))
+    cache = pooch.create(pooch.os_cache("siamdecon"), "", registry=digests, urls=urls)
+    ways = f"the argument folder or with the environment variable {variable}"
     by_hand = f"Try again, or get the files by hand and name their folder with {ways}"
-    try:
-        return [cache.fetch(file) for file in tqdm(files, disable=not progress)]
-    except ValueError as error:
-        raise ValueError(f"what {url} sent is not the expected file: {error} {by_hand}") from error
-    except OSError as error:
-        raise ConnectionError(f"cannot download from {url}: {error}. {by_hand}") from error
+    server = pooch.HTTPDownloader(timeout=(5, 30))  # seconds: to connect, and between two answers
+    paths = []
+    for file in tqdm(files, disable=not progress):
+        try:
+            paths.append(Path(cache.fetch(file, downloader=server)))
+        except OSError as error:  # first: some of requests' are ValueErrors, too
+            # requests wraps the reason twice
+            reason = getattr(next(iter(error.args), None), "reason", error)
+            found = " ".join(f"cannot download {urls[file]}: {reason}".split())
+            raise ConnectionError(f"{found}. {by_hand}") from error
+        except ValueError as error:
+            found = f"what {urls[file]} sent is not the expected file: {error}"
+            raise ValueError(f"{found} {by_hand}") from error
+    return paths
 
 
 def _registry():

@@ -24,8 +24,10 @@ from siamdecon.files import phantoms, samples
 from siamdecon.files.images import write_image
 from siamdecon.files.samples import (
     load_benchmark,
+    load_real,
     load_sample,
     load_volume,
+    real_names,
     sample_names,
     write_samples,
 )
@@ -58,7 +60,7 @@ def test_samples_are_grey_stretched_and_need_no_network(no_network, name):
 def test_the_manifest_lists_every_sample_and_every_file():
     assert tuple(MANIFEST) == sample_names()
     assert all(f'"{name}"' in load_sample.__doc__ for name in MANIFEST)
-    listed = {*FILES, "manifest.json", "README.md", "benchmark2d.sha256"}
+    listed = {*FILES, "manifest.json", "README.md", "benchmark2d.sha256", "real.json"}
     sweep = "lambdas.zip"  # no sample; tests/lab/test_explorers.py is about it
     files = {path for path in DATA.iterdir() if path.name != sweep}
     assert {path.name for path in files} == listed
@@ -155,6 +157,10 @@ def benchmark(tmp_path, monkeypatch):
 @pytest.fixture
 def server(benchmark, monkeypatch):
     """Serve the folder; give the address and the list of what was asked for."""
+    yield from served(benchmark[0], monkeypatch)
+
+
+def served(folder, monkeypatch):
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -165,7 +171,7 @@ def server(benchmark, monkeypatch):
             pass
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = functools.partial(Handler, directory=benchmark[0])
+    handler = functools.partial(Handler, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
         thread.start()
@@ -286,6 +292,135 @@ def test_the_real_images():
     for name, image in loaded.items():
         width, height = PIL.Image.open(folder / f"{name}.png").size
         assert image.shape == (height, width) and (image.min(), image.max()) == (0, 1)
+
+
+# Real images: a stack made up here, under the name of one.
+
+
+@pytest.fixture
+def beads(tmp_path, monkeypatch):
+    """Write a stack in place of the beads, and serve it; give its file, its pixels and what was asked for."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 200, (3, 8, 9), np.uint8)
+    path = write_image(folder / "beads.tif", pixels, voxel_size=(0.125, 0.0225, 0.0225))
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    monkeypatch.delenv("SIAMDECON_REAL", raising=False)
+    for url, asked in served(folder, monkeypatch):
+        entry = {"name": "beads", "file": path.name, "sha256": sha256(path), "url": url + path.name}
+        words = {"description": "four beads", "authors": "A. Bee", "licence": "CC0", "source": "here"}
+        monkeypatch.setattr(samples, "_entries", lambda file: {"beads": entry | words})
+        yield path, pixels, asked
+
+
+def assert_is_beads(image, pixels):
+    assert image.dtype == pixels.dtype and image.axes == "ZYX"
+    np.testing.assert_array_equal(image, pixels)
+    np.testing.assert_allclose(image.voxel_size, (0.125, 0.0225, 0.0225), rtol=1e-6)
+    assert image.credit == "four beads; A. Bee; CC0; here"
+
+
+def test_a_real_image_is_downloaded_once_and_says_whose_it_is(beads, capsys):
+    _, pixels, asked = beads
+    for _ in range(2):
+        assert_is_beads(load_real("beads", progress=False), pixels)
+    assert asked == ["beads.tif"]
+    assert "%" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_a_copy_of_a_real_image_needs_no_network(beads, no_network, monkeypatch, way):
+    path, pixels, asked = beads
+    folder = str(path.parent if way == "environment" else "elsewhere")
+    monkeypatch.setenv("SIAMDECON_REAL", folder)
+    assert_is_beads(load_real("beads", path.parent if way == "argument" else None), pixels)
+    assert not asked
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"beads\.tif has SHA-256 .*get it anew from http"):
+        load_real("beads", path.parent)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks beads\.tif; .*SIAMDECON_REAL, or leave"):
+        load_real("beads", path.parent)
+
+
+def refused(monkeypatch, beads):
+    def refuse(*args):
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def unknown_host(monkeypatch, beads):
+    def fail(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+
+def timed_out(monkeypatch, beads):
+    def wait(*args):
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket.socket, "connect", wait)
+
+
+def bad_proxy(monkeypatch, beads):
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", "http://:0:proxy")
+
+
+def gone(monkeypatch, beads):
+    beads[0].unlink()
+
+
+def cut_off(monkeypatch, beads):
+    send = http.server.SimpleHTTPRequestHandler.copyfile
+
+    def half(self, source, outputfile):
+        outputfile.write(source.read(20))
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "copyfile", half)
+    assert send is not half
+
+
+@pytest.mark.parametrize("fault", [refused, unknown_host, timed_out, bad_proxy, gone, cut_off])
+def test_without_a_network_the_error_is_one_line_whatever_failed(beads, monkeypatch, fault):
+    fault(monkeypatch, beads)
+    with pytest.raises(ConnectionError, match=r"^cannot download http.*beads\.tif: ") as failed:
+        load_real("beads", progress=False)
+    said = str(failed.value)
+    assert "\n" not in said and said.endswith("SIAMDECON_REAL") and len(said) < 400
+
+
+def test_another_file_in_place_of_a_real_image_is_refused_and_not_kept(beads, tmp_path):
+    path, *_ = beads
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"(?s)not the expected file.*SIAMDECON_REAL"):
+        load_real("beads", progress=False)
+    assert not list((tmp_path / "cache").rglob("*.tif"))
+
+
+def test_real_images_have_a_fixed_commit_authors_and_a_licence():
+    entries = json.loads((DATA / "real.json").read_text())
+    assert tuple(entry["name"] for entry in entries) == real_names()
+    for entry in entries:
+        assert f'"{entry["name"]}"' in load_real.__doc__
+        assert re.fullmatch(r"[0-9a-f]{64}", entry["sha256"])
+        place = r"https://raw\.githubusercontent\.com/(.+?/.+?)/[0-9a-f]{40}/.+/" + re.escape(entry["file"])
+        assert re.fullmatch(place, entry["url"])[1] in entry["source"]
+        assert entry["authors"] and entry["licence"] and entry["description"]
+        assert not (DATA / entry["file"]).exists()
+    with pytest.raises(ValueError, match="there is no 'beds'; there are beads, grid"):
+        load_real("beds")
+
+
+@pytest.mark.skipif(not os.environ.get("SIAMDECON_REAL"), reason="names no folder of images")
+@pytest.mark.parametrize("entry", json.loads((DATA / "real.json").read_text()), ids=real_names())
+def test_the_real_images_of_microscopes(entry):
+    image = load_real(entry["name"])
+    assert image.shape == tuple(entry["shape"]) and image.data.std() > 0
+    assert image.voxel_size == pytest.approx(tuple(entry["voxel_size"]), rel=1e-6)
+    assert all(entry[key] in image.credit for key in ("authors", "licence", "source"))
 
 
 def test_the_volume_is_generated_unless_there_is_a_file(tmp_path, monkeypatch):
