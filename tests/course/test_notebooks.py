@@ -177,6 +177,18 @@ def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeyp
     assert not failed
 
 
+@pytest.mark.skipif(not os.environ.get("SIAMDECON_REAL"), reason="names no folder of images")
+def test_the_notebook_of_real_data_runs_on_the_real_files(derive, monkeypatch):
+    """Without the folder, nbval runs it on simulated ones, or on what it downloads."""
+    monkeypatch.setenv("SIAMDECON_AUTO", "1")
+    (source,) = (source for source in SOURCES if source.stem == "11_real_data")
+    notebook = derive.derive(source, "task")
+    resources = {"metadata": {"path": ROOT / "notebooks"}}
+    NotebookClient(notebook, timeout=600, startup_timeout=180, resources=resources).execute()
+    said = "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", []))
+    assert "the images are real" in said and "CC BY 4.0" in said
+
+
 @pytest.mark.parametrize("on_colab", [True, False])
 def test_colab_gets_the_package_and_keeps_its_torch_and_numpy(derive, on_colab, monkeypatch):
     """Elsewhere the cell does nothing."""

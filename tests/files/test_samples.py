@@ -306,11 +306,13 @@ def beads(tmp_path, monkeypatch):
     path = write_image(folder / "beads.tif", pixels, voxel_size=(0.125, 0.0225, 0.0225))
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.delenv("SIAMDECON_REAL", raising=False)
-    for url, asked in served(folder, monkeypatch):
-        entry = {"name": "beads", "file": path.name, "sha256": sha256(path), "url": url + path.name}
-        words = {"description": "four beads", "authors": "A. Bee", "licence": "CC0", "source": "here"}
-        monkeypatch.setattr(samples, "_entries", lambda file: {"beads": entry | words})
-        yield path, pixels, asked
+    server = served(folder, monkeypatch)
+    url, asked = next(server)
+    entry = {"name": "beads", "file": path.name, "sha256": sha256(path), "url": url + path.name}
+    entry |= {"description": "four beads", "authors": "A. Bee", "licence": "CC0", "source": "here"}
+    monkeypatch.setattr(samples, "_entries", lambda file: {"beads": entry})
+    yield path, pixels, asked
+    next(server, None)
 
 
 def assert_is_beads(image, pixels):
@@ -406,7 +408,9 @@ def test_real_images_have_a_fixed_commit_authors_and_a_licence():
     for entry in entries:
         assert f'"{entry["name"]}"' in load_real.__doc__
         assert re.fullmatch(r"[0-9a-f]{64}", entry["sha256"])
-        place = r"https://raw\.githubusercontent\.com/(.+?/.+?)/[0-9a-f]{40}/.+/" + re.escape(entry["file"])
+        place = r"https://raw\.githubusercontent\.com/(.+?/.+?)/[0-9a-f]{40}/.+/" + re.escape(
+            entry["file"]
+        )
         assert re.fullmatch(place, entry["url"])[1] in entry["source"]
         assert entry["authors"] and entry["licence"] and entry["description"]
         assert not (DATA / entry["file"]).exists()

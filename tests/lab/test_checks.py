@@ -11,6 +11,7 @@ import torch
 from siamdecon import PSFConvolution
 from siamdecon.lab import checks
 from siamdecon.lab.checks import CheckFailed, Exercise
+from siamdecon.microscope import residual
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = {name: e for name, e in vars(checks).items() if isinstance(e, Exercise)}
@@ -39,7 +40,7 @@ WRITTEN = written()
 
 def answer(source: str):
     """Run a cell that defines a function, and return the last one that it defines."""
-    space = {"np": np, "torch": torch, "PSFConvolution": PSFConvolution}
+    space = {"np": np, "torch": torch, "PSFConvolution": PSFConvolution, "residual": residual}
     exec(source, space)
     return [value for name, value in space.items() if callable(value) and name != "__builtins__"][
         -1

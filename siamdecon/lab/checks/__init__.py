@@ -11,6 +11,7 @@ from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
 from siamdecon.lab.checks.quickstart import best_estimate, residual
+from siamdecon.lab.checks.real import choose, two_exposures
 from siamdecon.lab.checks.scales import shrink, training_pair
 from siamdecon.lab.checks.siamese import blind_spot_loss, boundary, hide, invariance
 from siamdecon.lab.checks.volumes import noise2same_loss, stitch
@@ -24,6 +25,7 @@ __all__ = [
     "blind_spot_loss",
     "boundary",
     "camera",
+    "choose",
     "defocus_phase",
     "fft_convolve",
     "hide",
@@ -40,5 +42,6 @@ __all__ = [
     "to_counts",
     "training_pair",
     "transfer_function",
+    "two_exposures",
     "wiener_gain",
 ]

@@ -1,0 +1,57 @@
+"""What takes the place of real images: as large, of the same voxel size, and said."""
+
+import json
+
+import numpy as np
+import pytest
+
+from siamdecon.files import real_names
+from siamdecon.files.samples import data_folder
+from siamdecon.lab import real, real_or_simulated
+
+ENTRIES = json.loads((data_folder() / "real.json").read_text())
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=real_names())
+def test_what_is_simulated_is_like_the_real_one(entry):
+    image, again = (real.simulated(entry["name"]) for _ in range(2))
+    assert image.shape == tuple(entry["shape"])
+    np.testing.assert_allclose(image.voxel_size, entry["voxel_size"], rtol=0.03)
+    np.testing.assert_array_equal(image, again)
+    assert "simulated" in image.credit
+
+
+def test_counts_are_scaled_photons_as_the_real_ones_are():
+    """The variance grows by what a photon adds, as the real grid's does; rounding adds up to 1 / 4."""
+    counts = np.asarray(real.simulated("grid"), float)
+    level = counts.mean(axis=1)
+    variance = np.diff(counts, 2, axis=1).var(axis=1) / 6
+    bright = level > 4
+    assert counts.min() == 1 and bright.sum() > 50
+    expected = 0.11 * (level[bright].mean() - 1) + 1 / 12
+    assert variance[bright].mean() == pytest.approx(expected, rel=0.1)
+
+
+def test_without_a_network_all_are_simulated_and_it_is_said(monkeypatch, capsys):
+    def fail(name, progress):
+        raise ConnectionError("cannot download it")
+
+    monkeypatch.setattr(real, "load_real", fail)
+    images, are_real = real_or_simulated("grid", "celegans")
+    assert list(images) == ["grid", "celegans"] and not are_real
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("cannot download it") and "simulated" in said[1] and len(said) == 4
+
+
+def test_real_ones_say_whose_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(real, "load_real", lambda name, progress: real.simulated(name))
+    images, are_real = real_or_simulated("grid")
+    assert are_real and list(images) == ["grid"]
+    assert capsys.readouterr().out == f"grid: {images['grid'].credit}\n"
+
+
+def test_a_wrong_copy_is_not_passed_over(monkeypatch, tmp_path):
+    """Whoever names a folder wants its files: a missing or another file is an error."""
+    monkeypatch.setenv("SIAMDECON_REAL", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="lacks"):
+        real_or_simulated("grid")
