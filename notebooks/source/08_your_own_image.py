@@ -7,10 +7,12 @@
 #
 # | | |
 # |---|---|
-# | After it you can | read and check a TIFF; get a PSF from its voxel size; choose a method without ground truth; tile without seams; save with metadata, from Python and from the command line |
+# | After it you can | read and check a TIFF; find the fault in an input; choose a method without ground truth; tile without seams; save with metadata, from Python and from the command line |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is |
-# | Reading | 20 minutes |
-# | Running | 40 seconds and 250 training steps, on two CPU cores |
+# | Reading | 22 minutes |
+# | Running | 30 seconds and 130 training steps, on two CPU cores |
+#
+# Of the reading time, exercise 1 takes about 4 minutes and exercise 2 about 5.
 
 # %%
 import json
@@ -22,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from IPython.display import Markdown
+from scipy.ndimage import gaussian_filter
 from siamdecon import (
     Microscope,
     Noise,
@@ -32,13 +35,12 @@ from siamdecon import (
     load_sample,
     read_image,
     score,
-    total_variation,
     write_image,
 )
-from siamdecon.lab import ask, checks, gallery, lines, predictions
+from siamdecon.lab import ask, checks, faulty_inputs, gallery, lines, predictions
 from siamdecon.methods import tier_name
 from siamdecon.microscope import gibson_lanni, noise_level, residual
-from siamdecon.network import blend, predict, steps_taken
+from siamdecon.network import blend, steps_taken
 
 # %% [markdown]
 # ## The file
@@ -49,12 +51,11 @@ from siamdecon.network import blend, predict, steps_taken
 # %%
 folder = Path(tempfile.mkdtemp())
 clean = load_sample("nuclei")[:256, :256]
-optics = Microscope(
-    na=0.8, wavelength=0.6, index=1.33, pixel_size=0.406, defocus=3.045
-)
+optics = {"na": 0.8, "wavelength": 0.6, "index": 1.33, "defocus": 3.045}
+true_psf = gibson_lanni(Microscope(**optics, pixel_size=0.406))
 noise = Noise(poisson=0.004, gaussian=0.05, clip=False)
 for name, seed in {"cells.tif": 0, "cells_again.tif": 1}.items():
-    counts = 300 + 900 * degrade(clean, gibson_lanni(optics), noise, seed)
+    counts = 300 + 900 * degrade(clean, true_psf, noise, seed)
     counts = np.clip(np.rint(counts), 0, 4095).astype(np.uint16)
     write_image(folder / name, counts, voxel_size=(0.406, 0.406))
 
@@ -67,69 +68,21 @@ print("counts from", image.data.min(), "to", image.data.max())
 # `read_image` keeps the pixels as they are, and reads the axes and the voxel size in micrometres from the
 # metadata of ImageJ, Fiji or OME. The result can be used wherever an array can.
 #
-# ### Exercise 1: back to counts
-#
-# Internally, `deconvolve` maps the lowest count to 0 and the highest to 1, and maps the estimate back. To be
-# saved as the camera's `uint16`, it must also be rounded and clipped to 0 to 65535: restored peaks may rise
-# above the highest count, and the dtype has a limit. Write this conversion.
-
-
-# %% tags=["task"]
-def to_counts(estimate, low, high):
-    exact = ...
-    return ...
-
-
-# %% tags=["solution"]
-def to_counts(estimate, low, high):
-    exact = low + estimate * (high - low)
-    return np.clip(np.rint(exact), 0, 65535).astype(np.uint16)
-
-
-# %%
-checks.to_counts(to_counts)
-
-# %% [markdown] tags=["solution"]
-# A cast alone cuts off the fraction, half a count on average, and wraps around at the ends: -1 becomes 65535, a
-# white pixel in a dark area. `result.save(path, dtype="source")` does the same as your function.
-
-# %% [markdown]
 # ## The PSF
 #
-# It can be computed from the optics: aperture, wavelength, immersion, the distance from the focus, and the
-# pixel size, which is in the file. Lengths are in micrometres. A length in nanometres raises an error that
-# names the field:
+# It can be measured with beads (notebook 11), or computed from the optics: aperture, wavelength, immersion, the
+# distance from the focus, and the pixel size, which is in the file. Lengths are in micrometres. A
+# length in nanometres raises an error that names the field:
 
 # %%
 try:
-    Microscope(na=0.8, wavelength=0.6, pixel_size=406)
+    Microscope(**optics, pixel_size=406)
 except ValueError as error:
     print(error)
 
 # %%
 pixel_size = image.voxel_size[-1]  # voxel_size is None where the file does not give it
-psf = gibson_lanni(
-    Microscope(
-        na=0.8, wavelength=0.6, index=1.33, pixel_size=pixel_size, defocus=3.045
-    )
-)
-
-# %% [markdown]
-# Or it can be read from a file, measured with beads: `read_image("psf.tif")`. Subtract the background from a
-# measured kernel; use an odd size with the peak in the middle, so that the image is not shifted.
-
-# %%
-write_image(folder / "psf.tif", psf, overwrite=True)
-from_file = np.asarray(read_image(folder / "psf.tif"), dtype=np.float64)
-middle = tuple(n // 2 for n in from_file.shape)
-centre = [float((from_file.sum(axis=1 - a) * np.arange(17)).sum()) for a in (0, 1)]
-print(f"sum {from_file.sum():.6f}, smallest {from_file.min():.1e}")
-print(f"middle {middle}, centre of gravity ({centre[0]:.3f}, {centre[1]:.3f})")
-
-# %% tags=["hide-cell"]
-assert np.abs(from_file - psf).max() < 1e-8
-assert np.allclose(centre, middle, atol=1e-3)
-assert image.voxel_size == (0.406, 0.406) and image.dtype == np.uint16
+psf = gibson_lanni(Microscope(**optics, pixel_size=pixel_size))
 
 # %% [markdown]
 # ## What the package sees in your file
@@ -142,62 +95,68 @@ seen = inspect(image, psf)
 print(seen)
 
 # %% [markdown]
-# - **image**: the shape, the axes and the voxel size. If the axes are wrong, planes are taken for channels. If the
-#   voxel size is unknown, so is the pixel size that a computed PSF needs.
-# - **range**: these two counts become 0 and 1. The lowest is taken for "no light"; here it lies below the
-#   camera's offset of 300, because noise reaches below the offset.
-# - **noise**: its standard deviation, in counts. Noise of photons grows with the signal, and its variance then tells
-#   what one photon counts. Here the camera's own noise outweighs it, so no number is given.
+# - **image**: if the axes are wrong, planes are taken for channels. If the voxel size is unknown, a computed PSF
+#   needs it from you.
+# - **range**: these two counts become 0 and 1 inside. The lowest is taken for "no light".
+# - **noise**: its standard deviation, in counts. If it grows with the signal, what one photon counts is given, too.
 # - **clipping**: whether the noise is cut off at the lowest or the highest count. What is cut off was not measured.
 # - **defects**: hot or dead pixels. They are left out, so that they do not stretch the range.
 # - **psf**: the kernel's shape and width. Detail much finer than that width is not in the image.
 #
-# What stands in the way of a good result follows in lines that begin with `mind`. Two faulty inputs show it:
-# a kernel that is two pixels off the centre, and a copy of the image that is overexposed, clipped at 700 counts.
+# What stands in the way of a good result follows in lines that begin with `mind`.
+#
+# ### Find the fault (3 minutes)
+#
+# Here are three inputs, each with one fault. Compare what `inspect` says with the sound one above.
 
 # %%
-off_centre = inspect(image, np.roll(psf, 2, axis=1))
-print(*off_centre.findings, sep="\n")
+faulty = faulty_inputs(image, psf)
+for name, (picture, kernel) in faulty.items():
+    print(f"{name}\n{inspect(picture, kernel)}\n")
 
 # %%
-overexposed = np.minimum(image.data, 700)
-print("clipped:", seen.clipping, "and", inspect(overexposed).clipping)
-saturated = [np.mean(counts == counts.max()) for counts in (image.data, overexposed)]
-print(f"pixels at the highest count: {saturated[0]:.2%} and {saturated[1]:.2%}")
-
-# %% tags=["hide-cell"]
-true_noise = 900 * 0.05
-assert saturated[0] < 0.001 < 0.005 < saturated[1]
-assert 0.95 < seen.noise / true_noise < 1.15
-assert not seen.clipping and inspect(overexposed).clipping == "white"
-assert (
-    not seen.findings
-    and "+2.0 pixels off the centre along x" in off_centre.findings[0]
-)
+fault = ask("08/fault")
+fault
 
 # %% [markdown]
-# Many pixels at the highest count mean light that was not measured. No method can recover it: use a shorter
-# exposure.
-#
-# The functions that `deconvolve` calls expect values in $[0, 1]$, and raise an error otherwise:
+# A faulty kernel can be mended by an option. Light that was not measured can't be brought back: use a shorter
+# exposure. (The PSNR uses the clean image, which only this example has.)
+
 
 # %%
-try:
-    total_variation(image.data, psf)
-except ValueError as error:
-    print(error)
+def psnr(picture, kernel, **options):
+    result = deconvolve(picture, kernel, "richardson_lucy", **options)
+    return score(clean, (result.image - 300) / 900)["psnr"]
+
+
+mends = {"A": {"center_psf": True}, "B": {}, "C": {"subtract_psf_background": True}}
+before = {name: psnr(*faulty[name]) for name in faulty}
+after = {name: psnr(*faulty[name], **mends[name]) for name in faulty}
+print(f"sound: {psnr(image, psf):.2f} dB")
+for name, mend in mends.items():
+    how = f"with {', '.join(mend)} {after[name]:.2f} dB" if mend else "not mended"
+    print(f"{name}: {before[name]:.2f} dB, {how}")
+
+# %% tags=["hide-cell"]
+assert 0.95 < seen.noise / (900 * 0.05) < 1.15 and not seen.clipping
+assert not seen.findings and image.voxel_size == (0.406, 0.406)
+found = {name: inspect(*both) for name, both in faulty.items()}
+assert "+2.0 pixels off the centre along x" in found["A"].findings[0]
+assert found["B"].clipping == "white" and not found["B"].findings
+assert found["C"].findings and not found["C"].clipping
+assert all(after[name] > before[name] + 0.5 for name in "AC")
+assert all(abs(after[name] - psnr(image, psf)) < 0.3 for name in "AC")
+assert after["B"] < psnr(image, psf) - 1
 
 # %% [markdown]
 # ## Choosing a method without the truth
 #
-# There are five candidates. Four numbers can be computed without a clean image:
+# There are five candidates. Three numbers can be computed without a clean image:
 #
 # - **own**: the residual's standard deviation, divided by the noise. Above 1, structure is missing.
 #   Below 1, noise has been fitted.
-# - **held out**: the residual of the same estimate against the *second exposure*.
-# - **halves**: for one exposure only. For Gaussian noise of standard deviation $s$ and $z$ drawn with the
-#   same $s$, the noise of $y + z$ and of $y - z$ is independent, each with twice the variance. Restore one,
-#   test on the other.
+# - **held out**: the residual of the same estimate against the *second exposure*. (Notebook 11 makes two
+#   exposures of one.)
 # - **agreement**: the difference between the restorations of the two exposures, divided by the noise.
 
 # %%
@@ -209,11 +168,10 @@ candidates = {
     "total variation": ("total_variation", {}),
 }
 first, second = (
-    np.asarray(read_image(folder / n), dtype=np.float32)
-    for n in ("cells.tif", "cells_again.tif")
+    np.asarray(read_image(folder / name), dtype=np.float32)
+    for name in ("cells.tif", "cells_again.tif")
 )
 level = noise_level(first)
-z = np.random.default_rng(0).normal(scale=level, size=first.shape).astype(np.float32)
 inner = np.s_[16:-16, 16:-16]  # near the border, unmeasured light has an effect
 
 
@@ -224,22 +182,14 @@ def spread(estimate, measured):
 
 restored, table = {}, {}
 for name, (method, options) in candidates.items():
-    one, two, half = (
-        deconvolve(y, psf, method, **options).image for y in (first, second, first + z)
-    )
+    one, two = (deconvolve(y, psf, method, **options).image for y in (first, second))
     restored[name] = one
     agreement = (one - two)[inner].std() / level
-    halves = spread(half, first - z) / np.sqrt(2)  # y - z has twice the variance
-    row = spread(one, first), spread(one, second), halves, agreement
-    table[name] = dict(
-        zip(("own", "held out", "halves", "agreement"), row, strict=True)
-    )
+    table[name] = spread(one, first), spread(one, second), agreement
 
-# %%
-head = "| | own | held out | halves | agreement |\n|---|---|---|---|---|"
+head = "| | own | held out | agreement |\n|---|---|---|---|"
 rows = [
-    f"| {n} | " + " | ".join(f"{v:.3f}" for v in r.values()) + " |"
-    for n, r in table.items()
+    f"| {n} | " + " | ".join(f"{v:.3f}" for v in r) + " |" for n, r in table.items()
 ]
 Markdown("\n".join([head, *rows]))
 
@@ -248,47 +198,81 @@ choice = ask("08/choice")
 choice
 
 # %% [markdown]
-# For this example the clean image is known, so the choice can be judged. The estimates come first, then their
-# residuals.
+# ### Exercise 1: choose by the table (4 minutes)
+#
+# Write the choice as a rule. The arguments are arrays with one number per estimate. Discard the estimates from which
+# structure is missing (own residual above 1.05) and those with invented detail (agreement above 1). Return the index,
+# among all estimates, of the one left that predicts the second exposure best.
+
+
+# %% tags=["task"]
+def pick(own, held_out, agreement):
+    sound = ...
+    return ...
+
+
+# %% tags=["solution"]
+def pick(own, held_out, agreement):
+    sound = (own <= 1.05) & (agreement <= 1)
+    return np.argmin(np.where(sound, held_out, np.inf))
+
+
+# %%
+checks.pick(pick)
+
+# %% [markdown] tags=["solution"]
+# The held-out residual alone does not suffice: grain that the PSF does not pass hardly changes it. The agreement alone
+# does not either: a smooth estimate agrees best. The two limits are a convention; say which you used.
+
+# %%
+picked = list(table)[pick(*np.array(list(table.values())).T)]
+print("picked:", picked)
+
+# %% [markdown]
+# For this example the clean image is known, so the choice can be judged:
 
 # %%
 unit = {n: (e - 300) / 900 for n, e in restored.items()}
-psnr = {n: score(clean, e)["psnr"] for n, e in unit.items()}
+scores = {n: score(clean, e)["psnr"] for n, e in unit.items()}
 choice.reveal(
     gallery(
-        {"clean": clean} | {f"{n}\n{psnr[n]:.1f} dB": e for n, e in unit.items()},
+        {"clean": clean} | {f"{n}\n{scores[n]:.1f} dB": e for n, e in unit.items()},
         zoom=(64, 64, 96),
         alt=choice.alt,
     )
 )
 
+# %% [markdown]
+# The residuals of three of them, smoothed, since what noise hides is what matters:
+
 # %%
 gallery(
-    {n: residual(e, first, psf) for n, e in restored.items()},
-    limits=(-150, 150),
-    zoom=(64, 64, 96),
-    alt="Residuals: outlines of nuclei in that of Wiener at 20, noise in the others.",
+    {
+        n: gaussian_filter(residual(restored[n], first, psf), 2)
+        for n in ("Wiener, 20", "Lucy-Richardson, 50", "total variation")
+    },
+    limits=(-30, 30),
+    alt="Smoothed residuals: nuclei in that of Wiener at 20, nothing at 50 iterations, faint spots for total variation.",
 )
 
 # %% tags=["hide-cell"]
 column = {
-    k: {n: r[k] for n, r in table.items()}
-    for k in ("own", "held out", "halves", "agreement")
+    name: dict(zip(table, values, strict=True))
+    for name, values in zip(
+        ("own", "held out", "agreement"), np.array(list(table.values())).T, strict=True
+    )
 }
-best = max(psnr, key=psnr.get)
-assert best == "total variation" == min(column["held out"], key=column["held out"].get)
-assert best == min(column["halves"], key=column["halves"].get)
-assert column["own"]["Lucy-Richardson, 50"] == min(column["own"].values()) < 0.95
+assert picked == max(scores, key=scores.get) == "total variation"
+assert picked == min(column["held out"], key=column["held out"].get)
+fitted = column["own"]["Lucy-Richardson, 50"]
+assert fitted == min(column["own"].values()) < 0.95
 assert column["own"]["Wiener, 20"] == max(column["own"].values()) > 1.05
 assert column["held out"]["Lucy-Richardson, 50"] < column["held out"]["Wiener, 20"]
-assert psnr["Lucy-Richardson, 50"] < psnr["Wiener, 20"] - 2
-assert (
-    column["agreement"]["Lucy-Richardson, 50"]
-    > 3 * column["agreement"]["total variation"]
-)
+assert scores["Lucy-Richardson, 50"] < scores["Wiener, 20"] - 2
+assert column["agreement"]["Lucy-Richardson, 50"] > 3 * column["agreement"][picked]
 
 # %% [markdown]
-# The held-out columns find the best estimate, by a small margin. They do not rank the rest: 50 iterations look
+# The held-out residual finds the best estimate, by a small margin. It does not rank the rest: 50 iterations look
 # better there than the blurred Wiener estimate, and are far worse. Their grain is fine detail that the PSF does
 # not pass, so it hardly changes the residual. The agreement shows it: their two restorations differ by several
 # times the noise. But agreement does not measure truth either: the blurred estimate agrees best.
@@ -300,37 +284,29 @@ assert (
 # | restorations of two exposures, or two seeds, differ by more than the noise | detail is invented | the same, or ignore that detail |
 # | all of these are good | the estimate is consistent | report it as consistent, not as true |
 #
-# No number in this table detects a PSF that is slightly wrong, or detail that the method always adds.
+# No number in this table detects detail that the method always adds. Notebook 11 shows what a wrong PSF does to it.
 #
 # ### The same in one call
 #
 # `compare` needs no second exposure. It hides one pixel in sixteen, on a grid: each gets the median of its neighbours.
 # Every method restores that image, and its blurred result is compared with the measured values at the hidden
-# pixels. A method that fits noise predicts them badly, and so does one that smooths structure away. `siamdecon compare
-# cells.tif --psf psf.tif -o compared.png` does the same, and `deconvolve(..., method="auto")` takes the choice.
+# pixels. `siamdecon compare cells.tif --psf psf.tif -o compared.png` does the same, and
+# `deconvolve(..., method="auto")` takes the choice.
 
 # %%
-found = compare(
+ranked = compare(
     first, psf, ("wiener", "richardson_lucy", "total_variation"), progress=False
 )
-print(found)
-
-# %%
-gallery(
-    found.residuals,
-    limits=(-150, 150),
-    zoom=(64, 64, 96),
-    alt="Residuals of the three methods: noise, and few outlines.",
-)
+print(ranked)
 
 # %% tags=["hide-cell"]
-assert found.best == "total_variation"
-assert len(found.held_out) == 3 and found.held_out[1].behind(found.held_out[0])[0] > 0
+assert ranked.best == "total_variation" and len(ranked.held_out) == 3
+assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 
 # %% [markdown]
 # Most of the error is noise, which is the same for all, so the differences are small. Each is given with its
-# standard error: a difference below twice that says nothing. The pixels are compared after the blur, so grain that
-# the PSF does not pass is not seen: look at the pictures too, and prefer the simpler of two equals.
+# standard error: a difference below twice that says nothing. Look at the pictures too, and prefer the simpler of
+# two equals.
 #
 # ## Tiles
 #
@@ -345,7 +321,7 @@ assert len(found.held_out) == 3 and found.held_out[1].behind(found.held_out[0])[
 # and the blend of the tiles $t$ with estimates $\hat x_t$ is $\sum_t w_t \hat x_t / \sum_t w_t$.
 
 # %% [markdown]
-# ### Exercise 2: the pyramid
+# ### Exercise 2: the pyramid (5 minutes)
 #
 # Write the weights of a square tile, shape `(size, size)`.
 
@@ -372,74 +348,74 @@ checks.pyramid_weights(pyramid_weights)
 # divided by that tile's weight. Where tiles overlap, one blends into the next without a step.
 
 # %% [markdown]
-# `blend` does this for any function of a tensor. Here the Wiener filter works on tiles of 64 pixels, with
-# and without overlap, and is compared with the Wiener filter of the whole image.
-
+# Your weights in use: the Wiener filter works on tiles of 64 pixels that share 32, and the tiles are put together with
+# your weights. Beside it, tiles without an overlap. Both are compared with the filter of the whole image.
 
 # %%
-def wiener_tile(x):
-    estimate = deconvolve(x[0, 0].numpy(), psf, "wiener", balance=0.3).image
-    return torch.from_numpy(estimate)[None, None]
-
-
-y = torch.from_numpy(first)[None, None]
-tiled = {
-    overlap: blend(wiener_tile, y, 64, overlap)[0, 0].numpy() for overlap in (0, 32)
-}
 whole = restored["Wiener, 0.3"]
 
-# %%
-gallery(
-    {
-        "no overlap": tiled[0] - whole,
-        "overlap 32": tiled[32] - whole,
-    },
-    limits=(-50, 50),
-    alt="Difference from the whole image: a grid of seams without overlap, faint spots with it.",
-)
+
+def wiener(part):
+    return deconvolve(part, psf, "wiener", balance=0.3).image
+
+
+def in_tiles(step, weights):
+    total, weight = np.zeros(first.shape), np.zeros(first.shape)
+    for y, x in np.ndindex((256 - 64) // step + 1, (256 - 64) // step + 1):
+        at = np.s_[y * step : y * step + 64, x * step : x * step + 64]
+        total[at] += weights * wiener(first[at])
+        weight[at] += weights
+    return total / weight
+
+
+tiled = {
+    "no overlap": in_tiles(64, np.ones((64, 64))),
+    "overlap 32, your weights": in_tiles(32, pyramid_weights(64)),
+}
+error = {name: np.abs(of - whole).mean(axis=0) for name, of in tiled.items()}
 
 # %%
-column_error = {
-    f"overlap {n}": np.abs(t - whole).mean(axis=0) for n, t in tiled.items()
-}
 lines(
     np.arange(256),
-    column_error,
+    error,
     xlabel="column (pixels)",
     ylabel="mean difference (counts)",
     alt="Without overlap the difference peaks at columns 64, 128 and 192; with it, it stays low.",
 )
 
 # %% tags=["hide-cell"]
-seams = [column_error["overlap 0"][c - 1 : c + 1].mean() for c in (64, 128, 192)]
-assert min(seams) > 3 * np.median(column_error["overlap 0"])
-assert max(column_error["overlap 32"]) < 0.5 * min(seams)
-assert (tiled[32] - whole).std() < 0.5 * (tiled[0] - whole).std()
+seams = [error["no overlap"][c - 1 : c + 1].mean() for c in (64, 128, 192)]
+assert min(seams) > 3 * np.median(error["no overlap"])
+assert max(error["overlap 32, your weights"]) < 0.5 * min(seams)
+same = blend(
+    lambda x: torch.from_numpy(wiener(x[0, 0].numpy()))[None, None],
+    torch.from_numpy(first)[None, None],
+    64,
+    32,
+)
+assert np.abs(tiled["overlap 32, your weights"] - same[0, 0].numpy()).max() < 0.1
 
 # %% [markdown]
-# For the networks, `deconvolve(..., tile=256)` sets the side of the tiles, with an overlap of 32; by default it is
-# chosen to fit the memory. The training is not tiled: it uses patches anyway. A classical method restores the
-# whole image at once.
+# The package does the same: `deconvolve(..., tile=256)` sets the side of a network's tiles; by default it is
+# chosen to fit the memory. The training is not tiled: it uses patches anyway.
 #
 # ## Saving
 #
-# `save` writes the image with the axes and the voxel size of the source, and beside it a JSON record.
+# `save` writes the image with the axes and the voxel size of the source, and beside it a JSON record. With
+# `dtype="source"` it rounds the estimate to the camera's `uint16` and clips it. A cast alone does neither:
+
+# %%
+values = np.array([-1.0, 299.6, 4000.5, 70000.0])
+print("cast:               ", values.astype(np.int64).astype(np.uint16))
+print("rounded and clipped:", np.clip(np.rint(values), 0, 65535).astype(np.uint16))
 
 # %%
 chosen = deconvolve(image, psf, "total_variation")
 chosen.save(folder / "restored.tif", dtype="source", overwrite=True)
 back = read_image(folder / "restored.tif")
-print(back)
-print(f"largest rounding: {np.abs(back.data - chosen.image).max():.2f} counts")
-
-# %%
 record = json.loads((folder / "restored.json").read_text())
-print(
-    json.dumps(
-        {k: record[k] for k in ("method", "seed", "range", "options")}, indent=1
-    )[:400]
-)
-print("image", record["image"]["sha256_of_pixels"][:12], record["versions"])
+print(back)
+print({key: record[key] for key in ("method", "seed", "range")})
 
 # %% tags=["hide-cell"]
 assert back.voxel_size == image.voxel_size and back.axes == image.axes
@@ -450,37 +426,26 @@ assert record["image"]["shape"] == [256, 256]
 # Without `dtype`, a TIFF stores the estimate as float32. An existing file is not replaced unless
 # `overwrite=True`; this is checked before the restoration starts.
 #
-# ### The same from the command line
-#
-# The pixel size is read from the file. `python -m siamdecon` and `siamdecon` are the same command.
+# The same from the command line, which reads the pixel size from the file:
 
 # %%
-arguments = "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --psf-size 17 --method wiener"
-command = [
-    "-m",
-    "siamdecon",
-    *arguments.split(),
-    "--dtype",
-    "source",
-    "-o",
-    "from_shell.tif",
-    "--overwrite",
-]
-done = subprocess.run(
-    [sys.executable, *command], cwd=folder, capture_output=True, text=True
+arguments = (
+    "cells.tif --na 0.8 --wavelength 0.6 --index 1.33 --defocus 3.045 --psf-size 17 "
+    "--method wiener --dtype source -o from_shell.tif --overwrite"
 )
+command = [sys.executable, "-m", "siamdecon", *arguments.split()]
+done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
 print(done.stdout or done.stderr)
 
 # %% tags=["hide-cell"]
 in_python = deconvolve(image, psf, "wiener").image
 from_shell = read_image(folder / "from_shell.tif")
 assert done.returncode == 0 and from_shell.voxel_size == image.voxel_size
-assert (
-    np.abs(from_shell.data - in_python).max() < 1.01
-)  # rounded, and another process's threads
+# rounded, and another process's threads
+assert np.abs(from_shell.data - in_python).max() < 1.01
 
 # %% [markdown]
-# ## Long training runs: checkpoint and interrupt
+# ## Long training runs
 #
 # With `checkpoint=`, the training is saved every 100 steps, and the same call resumes from there. The notebook's
 # stop button ends it early, and returns the result so far. Here a callback imitates the button at step 110 of 120.
@@ -493,12 +458,8 @@ def stop_button(run):
         raise KeyboardInterrupt
 
 
-small = {
-    "features": 8,
-    "steps": 120,
-    "progress": False,
-    "checkpoint": folder / "training.pt",
-}
+small = {"features": 8, "steps": 120, "progress": False}
+small["checkpoint"] = folder / "training.pt"
 small["checkpoint"].unlink(missing_ok=True)  # where this cell has run before
 partial = deconvolve(image, psf, "noise2same_d", callback=stop_button, **small)
 resumed = deconvolve(image, psf, "noise2same_d", **small)
@@ -506,65 +467,19 @@ for result in (partial, resumed):
     print({k: result.settings[k] for k in ("interrupted", "steps_done")})
 print("steps taken by this notebook:", steps_taken())
 
-# %% [markdown]
-# 110 steps and then 20: the second call resumed from step 100, the last one saved, not from 110.
-#
-# ### Another seed
-#
-# One more training run, with another seed, shows which detail depends on chance. Detail that differs
-# between seeds is not in the measurement.
-
-# %%
-small["checkpoint"] = folder / "training_1.pt"
-small["checkpoint"].unlink(missing_ok=True)
-other_seed = deconvolve(image, psf, "noise2same_d", seed=1, **small)
-difference = (resumed.image - other_seed.image)[inner]
-print(f"seeds differ by {difference.std():.1f} counts, the noise is {level:.1f}")
-print(
-    "PSNR",
-    [
-        f"{score(clean, (r.image - 300) / 900)['psnr']:.2f}"
-        for r in (resumed, other_seed)
-    ],
-)
-
-# %%
-low, high = resumed.settings["range"]
-scaled = (first - low) / (high - low)
-in_tiles = predict(resumed.run, scaled, psf, tile=64) * (high - low) + low
-gallery(
-    {
-        "seed 0": resumed.image - 750,
-        "residual": resumed.residual,
-        "seed 1 - seed 0": other_seed.image - resumed.image,
-        "in tiles - whole": in_tiles - resumed.image,
-    },
-    limits=(-450, 450),
-    alt="An estimate, its residual, the difference between seeds, and, nearly blank, that of tiles.",
-)
-
-# %% [markdown]
-# The seeds differ by a fraction of the noise, but mostly at the outlines of nuclei, and both score below total
-# variation. The residual shows outlines, too: 120 steps with 8 features are too few. Agreement
-# between two results shows that they are stable, not that they are good.
-
 # %% tags=["hide-cell"]
-assert steps_taken() == 250 or tier_name() != "lab"
-assert (
-    max(score(clean, (r.image - 300) / 900)["psnr"] for r in (resumed, other_seed))
-    < psnr[best]
-)
+assert steps_taken() == 130 or tier_name() != "lab"
 assert partial.settings["interrupted"] and partial.settings["steps_done"] == 110
 assert not resumed.settings["interrupted"] and resumed.settings["steps_done"] == 120
 assert len(resumed.history) == 120
-assert 0 < difference.std() < level
-assert (in_tiles - resumed.image)[inner].std() < difference.std()
 
 # %% [markdown]
+# 110 steps and then 20: the second call resumed from step 100, the last one saved, not from 110.
+#
 # ## Summary
 #
 # - `read_image` keeps counts, axes and voxel size; the PSF takes its pixel size from there.
-# - `inspect` the image and the kernel before the restoration: saturated light is lost.
+# - `inspect` the image and the kernel before the restoration: a kernel can be mended, saturated light is lost.
 # - Without the truth: own residual, held-out residual, agreement. Each misses some failures.
 # - Tiles overlap and are blended with pyramid weights; without overlap they leave seams.
 # - `save` keeps the voxel size and writes every setting; the command line does the same.
@@ -575,4 +490,4 @@ predictions()
 # %% tags=["hide-cell"]
 from siamdecon.lab import check_budget
 
-check_budget(training_steps=250)
+check_budget(training_steps=130)

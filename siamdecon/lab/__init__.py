@@ -11,6 +11,7 @@ from siamdecon.lab.explorers import (
     slices_explorer,
     volume_explorer,
 )
+from siamdecon.lab.inputs import faulty_inputs
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
 from siamdecon.lab.questions import Question, ask, predictions

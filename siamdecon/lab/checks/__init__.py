@@ -6,7 +6,7 @@ A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 from siamdecon.lab.checks.classical import lucy_richardson_update, wiener_gain
 from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
-from siamdecon.lab.checks.files import pyramid_weights, to_counts
+from siamdecon.lab.checks.files import pick, pyramid_weights
 from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase
@@ -33,13 +33,13 @@ __all__ = [
     "lucy_richardson_update",
     "noise2same_d_loss",
     "noise2same_loss",
+    "pick",
     "psnr",
     "pyramid_weights",
     "residual",
     "ring_correlation",
     "shrink",
     "stitch",
-    "to_counts",
     "training_pair",
     "transfer_function",
     "two_exposures",

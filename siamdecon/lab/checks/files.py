@@ -1,63 +1,72 @@
-"""Exercises of notebook 08: back to the camera's units, and the weights of a tile."""
-
-import math
+"""Exercises of notebook 08: the choice by a table of residuals, and the weights of a tile."""
 
 import numpy as np
 
 from siamdecon.lab.checks.engine import Exercise
 
-_ESTIMATE = np.array([[-0.3, -0.001, 0.0, 0.2506, 0.4999], [0.5031, 0.7512, 1.0, 1.02, 1.9]])
+#: Own residual, held-out residual and agreement of eight estimates; each likely mistake picks another.
+_TABLE = np.array(
+    [
+        (1.00, 1.50, 0.90),
+        (1.20, 1.01, 0.30),
+        (0.95, 1.04, 0.70),
+        (0.98, 1.03, 0.80),
+        (0.60, 1.005, 3.0),
+        (0.50, 1.20, 0.95),
+        (1.30, 1.00, 2.00),
+        (1.00, 1.10, 0.05),
+    ]
+).T
 
 
-def _to_counts(estimate, low, high):
-    counts = np.empty(estimate.shape)
-    for place, value in np.ndenumerate(estimate):
-        exact = low + float(value) * (high - low)
-        counts[place] = min(65535, max(0, math.floor(exact + 0.5)))
-    return counts
+def _lowest(values, *sieves):
+    """Return the index of the lowest value where all sieves hold."""
+    kept = [i for i in range(len(values)) if all(sieve[i] for sieve in sieves)]
+    return min(kept, key=lambda i: values[i])
 
 
-def _units(estimate, low, high):
-    return low + estimate * (high - low)
+def _sieves(own, agreement):
+    return [value <= 1.05 for value in own], [value <= 1 for value in agreement]
 
 
-def _wrapped(values):
-    return np.mod(values.astype(np.int64), 65536)
-
-
-#: An estimate in [0, 1] as uint16 counts between `low` and `high`: rounded, and clipped to the dtype.
-to_counts = Exercise(
-    "from [0, 1] back to camera counts",
-    _to_counts,
-    ((_ESTIMATE, 107, 4013), (_ESTIMATE, 312, 60013)),
+#: Of the estimates without missing structure and without invented detail, the one that predicts best.
+pick = Exercise(
+    "the choice by the table",
+    lambda own, held_out, agreement: _lowest(held_out, *_sieves(own, agreement)),
+    (tuple(_TABLE), tuple(_TABLE[:, ::-1])),
     {
-        "cut off, not rounded: 3.9 becomes 3, and the image loses half a count on average.": (
-            lambda e, low, high: np.clip(_units(e, low, high), 0, 65535).astype(np.uint16)
+        "nothing was discarded: an estimate without its structure, or with invented detail, is chosen.": (
+            lambda own, held_out, agreement: _lowest(held_out)
         ),
-        "not clipped: a value outside 0 to 65535 wraps around, black turns into white.": (
-            lambda e, low, high: _wrapped(np.rint(_units(e, low, high)))
+        "an estimate with an agreement above 1 is chosen: its detail differs between exposures.": (
+            lambda own, held_out, agreement: _lowest(held_out, _sieves(own, agreement)[0])
         ),
-        "neither rounded nor clipped: values outside 0 to 65535 wrap around.": lambda e, low, high: (
-            _wrapped(_units(e, low, high))
+        "an estimate with an own residual above 1.05 is chosen: structure is missing from it.": (
+            lambda own, held_out, agreement: _lowest(held_out, _sieves(own, agreement)[1])
         ),
-        "clipped to [low, high], that is to [0, 1]: restored peaks may rise above it.": (
-            lambda e, low, high: np.rint(np.clip(_units(e, low, high), low, high))
+        "the index is that among the estimates left; return the one among all.": (
+            lambda own, held_out, agreement: np.argmin(
+                held_out[np.logical_and(*_sieves(own, agreement))]
+            )
         ),
-        "the offset low is missing: 0 must become low.": lambda e, low, high: np.clip(
-            np.rint(e * (high - low)), 0, 65535
+        "the lowest own residual is chosen: it is lowest where most noise has been fitted.": (
+            lambda own, held_out, agreement: np.argmin(own)
         ),
-        "multiplied by high; the span is high - low.": lambda e, low, high: np.clip(
-            np.rint(low + e * high), 0, 65535
+        "the lowest agreement is chosen: the smoothest estimate agrees best, whatever it lacks.": (
+            lambda own, held_out, agreement: np.argmin(agreement)
         ),
-        "spread over the whole range of the dtype: the units of the camera are lost.": (
-            lambda e, low, high: np.clip(np.rint(e * 65535), 0, 65535)
+        "the highest residual is chosen; the best prediction leaves the lowest.": (
+            lambda own, held_out, agreement: np.argmax(
+                np.where(np.logical_and(*_sieves(own, agreement)), held_out, 0)
+            )
         ),
-        "not rounded to whole counts.": lambda e, low, high: np.clip(
-            _units(e, low, high), 0, 65535
+        "that is the residual itself; return the index of the estimate.": (
+            lambda own, held_out, agreement: held_out[_lowest(held_out, *_sieves(own, agreement))]
+        ),
+        "that says which estimates are left; return the index of the best of them.": (
+            lambda own, held_out, agreement: np.logical_and(*_sieves(own, agreement))
         ),
     },
-    rtol=0,
-    atol=1e-9,
 )
 
 

@@ -3,40 +3,40 @@
 import numpy as np
 
 
-def cut_off(estimate, low, high):
-    return np.clip(low + estimate * (high - low), 0, 65535).astype(np.uint16)
+def _sound(own, agreement):
+    return (own <= 1.05) & (agreement <= 1)
 
 
-def wraps_round(estimate, low, high):
-    return np.rint(estimate * (high - low) + low).astype(np.int64).astype(np.uint16)
+def lowest_of_all(own, held_out, agreement):
+    return int(held_out.argmin())
 
 
-def cast_alone(estimate, low, high):
-    return (estimate * (high - low) + low).astype(np.int64).astype(np.uint16)
+def own_alone(own, held_out, agreement):
+    return np.argmin(np.where(own <= 1.05, held_out, 99))
 
 
-def clipped_to_the_range(estimate, low, high):
-    return np.rint((low + estimate * (high - low)).clip(low, high)).astype(np.uint16)
+def agreement_alone(own, held_out, agreement):
+    return np.argmin(np.where(agreement <= 1, held_out, 99))
 
 
-def no_offset(estimate, low, high):
-    return np.clip(np.rint(estimate * (high - low)), 0, 65535).astype(np.uint16)
+def index_in_the_rest(own, held_out, agreement):
+    return held_out[_sound(own, agreement)].argmin()
 
 
-def span_is_high(estimate, low, high):
-    return np.clip(np.rint(estimate * high + low), 0, 65535).astype(np.uint16)
+def least_own(own, held_out, agreement):
+    return own.argmin()
 
 
-def spread_over_the_dtype(estimate, low, high):
-    return np.rint(np.clip(estimate * 65535, 0, 65535)).astype(np.uint16)
+def least_agreement(own, held_out, agreement):
+    return agreement.argmin()
 
 
-def fractions_kept(estimate, low, high):
-    return np.clip(low + estimate * (high - low), 0, 65535)
+def residual_itself(own, held_out, agreement):
+    return held_out[_sound(own, agreement)].min()
 
 
-def flattened(estimate, low, high):
-    return np.clip(np.rint(low + estimate.ravel() * (high - low)), 0, 65535).astype(np.uint16)
+def mask_itself(own, held_out, agreement):
+    return _sound(own, agreement)
 
 
 def _ramp(size):
@@ -75,16 +75,15 @@ def one_axis(size):
 
 
 BANK = {
-    "to_counts": [
-        (cut_off, "cut off, not rounded"),
-        (wraps_round, "black turns into white"),
-        (cast_alone, "neither rounded nor clipped"),
-        (clipped_to_the_range, "that is to [0, 1]"),
-        (no_offset, "offset low is missing"),
-        (span_is_high, "multiplied by high"),
-        (spread_over_the_dtype, "units of the camera are lost"),
-        (fractions_kept, "whole counts"),
-        (flattened, "Wrong shape"),
+    "pick": [
+        (lowest_of_all, "nothing was discarded"),
+        (own_alone, "agreement above 1"),
+        (agreement_alone, "own residual above 1.05"),
+        (index_in_the_rest, "among all"),
+        (least_own, "most noise"),
+        (least_agreement, "smoothest"),
+        (residual_itself, "the residual itself"),
+        (mask_itself, "which estimates are left"),
     ],
     "pyramid_weights": [
         (starts_at_zero, "starts at 0"),
