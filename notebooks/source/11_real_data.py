@@ -335,8 +335,8 @@ gallery(
 )
 
 # %% [markdown]
-# All photons leave less noise than half of them, at the same number of iterations. In depth, the lines end where
-# the measurement only fades; move through the stack:
+# All photons leave less noise than half of them, after the same number of iterations. Move through the stack, and look
+# at the lines in depth, too:
 
 # %%
 volume_explorer({"measured": grid, "restored": restored}, limits=(1, 10))
@@ -381,14 +381,14 @@ assert deep["measured"] < 0.45 < deep["all photons, 30"] < deep["100 iterations"
 assert deep["3 iterations"] < deep["all photons, 30"] - 0.1
 
 # %% [markdown]
-# Two lines that are 0.27 µm apart come apart. But the profile goes on deepening with the iterations, past the
-# number that the second exposure chose: a deeper gap is not yet a truer one. Nor does a profile show the knots along the
-# lines, because it averages along them.
+# Two lines that are 0.27 µm apart are separated. But the gap goes on deepening with the iterations, past the
+# number that the second exposure chose, so a deeper gap is not yet a truer one. And a mean along the lines does not show
+# their knots.
 #
 # ## Find the fault: a wrong pixel size
 #
-# The pixel size of the bead image was typed in by hand, and once it was wrong: by a factor of two, one way or
-# the other. So there are three kernels, one of them right. The grid was restored with each. Their residuals are
+# Where a file does not tell the pixel size, somebody types it in. Suppose that of the beads was wrong by a factor of two, one
+# way or the other. So there are three kernels, one of them right. The grid is restored with each. The residuals are
 # smoothed, so that what noise hides can be seen.
 
 
@@ -476,49 +476,49 @@ lines(
 )
 
 # %% [markdown]
-# Where the curve is level there is only noise. An objective passes nothing above $2\,\mathrm{NA} / \lambda$: with
-# 0.52 µm and an aperture of 1.4 that is 5.4 cycles per µm, and detail is seen up to about there.
-# So the aperture is high. The residuals of four apertures agree:
+# Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a widefield
+# microscope nothing passes above $2\,\mathrm{NA} / \lambda$, which is 5.4 at an aperture of 1.4 and 0.52 µm; a scanning
+# microscope may pass more. So the aperture stays unknown, but the kernel can't be wide. Here are four widths (full width at
+# half maximum, $0.51\, \lambda / \mathrm{NA}$):
 
 # %%
-apertures = {}
+widths = {}
 for na in (0.5, 0.8, 1.2, 1.4):
     optics = Microscope(
         na=na, wavelength=0.52, index=1.518, pixel_size=worm.voxel_size[-1], size=41
     )
-    apertures[na] = deconvolve(
+    widths[f"{0.51 * 0.52 / na:.2f} µm"] = deconvolve(
         worm, gibson_lanni(optics), "richardson_lucy", iterations=20
     )
 inside = np.s_[20:-20, 20:-20]
-for na, of in apertures.items():
-    print(
-        f"NA {na}: residual {gaussian_filter(of.residual, 2)[inside].std():.1f} smoothed"
-    )
+for name, of in widths.items():
+    smooth = gaussian_filter(of.residual, 2)[inside]
+    print(f"{name} wide: smoothed residual {smooth.std():.1f}")
 
 # %%
 gallery(
-    {f"NA {na}": gaussian_filter(of.residual, 1) for na, of in apertures.items()},
+    {name: gaussian_filter(of.residual, 1) for name, of in widths.items()},
     limits=(-100, 100),
-    alt="Smoothed residuals: bright and dark outlines at 0.5, fewer at 0.8, hardly any at 1.2 and 1.4.",
+    alt="Smoothed residuals: strong outlines with the widest kernel, fewer with the next, faint ones with the two narrow kernels.",
 )
 
 # %%
 gallery(
-    {"measured": worm, "NA 0.5": apertures[0.5].image, "NA 1.4": apertures[1.4].image},
+    {"measured": worm, **{n: widths[n].image for n in ("0.53 µm", "0.19 µm")}},
     limits=(300, 6000),
     zoom=(100, 100, 90),
-    alt="The worm's gut: blurred as measured, without its walls at 0.5, with thin dark walls at 1.4.",
+    alt="The worm's gut: blurred as measured, smeared with the wide kernel, with thin dark ribs with the narrow one.",
 )
 
 # %% tags=["hide-cell"]
-smooth = [gaussian_filter(of.residual, 2)[inside].std() for of in apertures.values()]
+smooth = [gaussian_filter(of.residual, 2)[inside].std() for of in widths.values()]
 assert smooth[0] > 2 * smooth[1] > 6 * smooth[2] > 6 * smooth[3]
 beyond = frequency / worm.voxel_size[-1] > 8
 assert np.ptp(np.log10(power[beyond])) < 0.3
 
 # %% [markdown]
-# Apertures of 0.5 and 0.8 are refuted: outlines are left. Of the rest, 1.4 leaves least, but so would any narrower
-# kernel. No test replaces what is missing here: the aperture, noted with the image, or beads.
+# Kernels of 0.53 and 0.33 µm are refuted: outlines are left. Of the rest, the narrowest leaves least, but so would any that is
+# narrower still. No test replaces what is missing here: the optics, noted with the image, or beads.
 #
 # ## Summary
 #

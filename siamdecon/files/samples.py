@@ -346,9 +346,10 @@ def _downloaded(known, files, variable, progress):
         try:
             paths.append(Path(cache.fetch(file, downloader=server)))
         except OSError as error:  # first: some of requests' are ValueErrors, too
-            # requests wraps the reason twice
+            # requests wraps the reason twice, and begins it with the connection
             reason = getattr(next(iter(error.args), None), "reason", error)
-            found = " ".join(f"cannot download {urls[file]}: {reason}".split())
+            said = str((reason.args or (reason,))[-1]).split("): ", 1)[-1]
+            found = " ".join(f"cannot download {urls[file]}: {said}".split())
             raise ConnectionError(f"{found}. {by_hand}") from error
         except ValueError as error:
             found = f"what {urls[file]} sent is not the expected file: {error}"

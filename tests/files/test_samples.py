@@ -376,13 +376,10 @@ def gone(monkeypatch, beads):
 
 
 def cut_off(monkeypatch, beads):
-    send = http.server.SimpleHTTPRequestHandler.copyfile
-
     def half(self, source, outputfile):
         outputfile.write(source.read(20))
 
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "copyfile", half)
-    assert send is not half
 
 
 @pytest.mark.parametrize("fault", [refused, unknown_host, timed_out, bad_proxy, gone, cut_off])
@@ -391,7 +388,8 @@ def test_without_a_network_the_error_is_one_line_whatever_failed(beads, monkeypa
     with pytest.raises(ConnectionError, match=r"^cannot download http.*beads\.tif: ") as failed:
         load_real("beads", progress=False)
     said = str(failed.value)
-    assert "\n" not in said and said.endswith("SIAMDECON_REAL") and len(said) < 400
+    assert "\n" not in said and "object at 0x" not in said and "HTTPConnection" not in said
+    assert said.endswith("SIAMDECON_REAL") and len(said) < 400
 
 
 def test_another_file_in_place_of_a_real_image_is_refused_and_not_kept(beads, tmp_path):

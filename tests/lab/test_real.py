@@ -32,9 +32,12 @@ def test_counts_are_scaled_photons_as_the_real_ones_are():
     assert variance[bright].mean() == pytest.approx(expected, rel=0.1)
 
 
-def test_without_a_network_all_are_simulated_and_it_is_said(monkeypatch, capsys):
+@pytest.mark.parametrize("kind", [ConnectionError, ValueError])
+def test_without_a_network_all_are_simulated_and_it_is_said(monkeypatch, capsys, kind):
     def fail(name, progress):
-        raise ConnectionError("cannot download it")
+        raise kind("cannot download it")
+
+    monkeypatch.delenv("SIAMDECON_REAL", raising=False)
 
     monkeypatch.setattr(real, "load_real", fail)
     images, are_real = real_or_simulated("grid", "celegans")
@@ -54,4 +57,7 @@ def test_a_wrong_copy_is_not_passed_over(monkeypatch, tmp_path):
     """Whoever names a folder wants its files: a missing or another file is an error."""
     monkeypatch.setenv("SIAMDECON_REAL", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="lacks"):
+        real_or_simulated("grid")
+    (tmp_path / ENTRIES[1]["file"]).touch()
+    with pytest.raises(ValueError, match="SHA-256"):
         real_or_simulated("grid")
