@@ -7,10 +7,12 @@ import jupytext
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 
 from siamdecon import PSFConvolution
 from siamdecon.lab import checks
 from siamdecon.lab.checks import CheckFailed, Exercise
+from siamdecon.lab.checks.mutants import mutants
 from siamdecon.microscope import residual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +68,11 @@ def test_the_stub_fails_and_the_solution_passes(name, capsys):
 def test_every_line_of_a_stub_occurs_in_its_solution(name):
     stub, solution, _ = WRITTEN[name]
     kept = solution.splitlines()
+    if "..." not in stub:  # a fault to find: it is in one line
+        lines = stub.splitlines()
+        assert len(lines) == len(kept)
+        assert sum(a != b for a, b in zip(lines, kept, strict=True)) == 1
+        return
     for line in stub.splitlines():
         if "..." in line:
             start = line.split("...")[0].rstrip()
@@ -112,13 +119,71 @@ class TestEngine:
             (lambda x: x[:2], r"Wrong shape: expected \(3,\), got \(2,\)"),
             (lambda x: x * np.nan, "3 are NaN"),
             (lambda x: x**2, "Wrong values: squared"),
-            (lambda x: 3 * x, r"largest difference is 2 at \(2,\), where 4 was expected"),
+            (lambda x: 2 * x + x**3, r"largest difference is 8 at \(2,\), where 4 was expected"),
+            (lambda x: 3 * x, "your result is 1.5 times the right one"),
+            (lambda x: -2 * x, "the sign is reversed"),
+            (lambda x: 2 * x - 1, "-1 is added to the right result, everywhere"),
+            (lambda x: 0 * x, "the result is 0 everywhere"),
+            (lambda x: (2 + 1j) * x, "its real part is right"),
+            (lambda x: (x, 2 * x), "a tuple of 2"),
+            (lambda x: 2 * x[::-1], "upside down"),
+            (lambda x: (2 * x).mean(), "Wrong shape: of the right result, that is its mean"),
+            (
+                lambda x: np.append(2 * x[:2], 0),
+                r"2 of 3 values are right; the first wrong one is at \(2,\)",
+            ),
+            (lambda x: x.clone(), "The arguments are NumPy arrays"),
+            (lambda x: unknown, "Only the arguments and what the notebook has defined"),  # noqa: F821
+            (lambda x: x if x > 1 else 2 * x, "no single truth value"),
+            (lambda x: [1.0, 2.0] * x, "shapes of two arrays do not fit"),
             (lambda x: np.multiply(x, 2, out=x), "in place"),
         ],
     )
     def test_messages(self, wrong, words):
         with pytest.raises(CheckFailed, match=words):
             self.twice(wrong)
+
+    def test_an_unfinished_stub_is_named(self):
+        def half(x):
+            y = ...
+            return 2 * x + y
+
+        def unused(x):
+            y = ...  # noqa: F841
+            return 2 * x
+
+        with pytest.raises(
+            CheckFailed, match=r"Nothing to check yet: `y = \.\.\.` is still to be written"
+        ):
+            self.twice(half)
+        self.twice(unused)
+
+    def test_a_wrong_border_is_named(self):
+        image = np.random.default_rng(0).random((7, 9))
+        blurred = Exercise(
+            "a blur", lambda x: uniform_filter(x, 3, mode="nearest"), ((image,),), {}
+        )
+        with pytest.raises(CheckFailed, match="right inside, wrong within 1 pixel of the border"):
+            blurred(lambda x: uniform_filter(x, 3, mode="constant"))
+
+    def test_exchanged_arguments_are_named(self):
+        arguments = (np.arange(4.0), np.arange(4.0) ** 2)
+        less = Exercise("a difference of squares", lambda a, b: a**2 - 3 * b, (arguments,), {})
+        with pytest.raises(CheckFailed, match="`q` and `p` are exchanged"):
+            less(lambda q, p: p**2 - 3 * q)
+
+    def test_complex_results_are_told_from_their_parts(self):
+        phase = np.linspace(0.1, 2, 5)
+        field = Exercise("a field", lambda x: 2 * np.exp(1j * x), ((phase,),), {})
+        for wrong, words in (
+            (lambda x: 2 * np.cos(x), "its real part"),
+            (lambda x: 2 * np.sin(x), "its imaginary part"),
+            (lambda x: x, "its phase alone"),
+            (lambda x: 2 * np.exp(-1j * x), "its conjugate"),
+            (lambda x: 2j * np.exp(1j * x), "0\\+1j times"),
+        ):
+            with pytest.raises(CheckFailed, match=words):
+                field(wrong)
 
     def test_tensors_and_lists_are_numbers_too(self, capsys):
         self.twice(lambda x: torch.from_numpy(2 * x))
@@ -127,3 +192,47 @@ class TestEngine:
 
     def test_a_notebook_shows_the_message_alone(self):
         assert CheckFailed("hint")._render_traceback_() == ["Not yet. hint"]
+
+
+def weighted(a, b, mask):
+    rest = np.abs(a - b) ** 2 + 3 * (a + 1)
+    return np.sqrt(np.mean(rest[mask], axis=0))
+
+
+class TestMutants:
+    INPUTS = tuple(
+        (*np.random.default_rng(seed).uniform(1, 2, (2, 6)), np.arange(6) % (2 + seed) == 0)
+        for seed in range(2)
+    )
+
+    @pytest.mark.parametrize(
+        ("wrong", "words"),
+        [
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2 + 3 * a + 1)[m])), "parentheses are missing"),
+            (lambda a, b, m: np.sqrt(np.mean(abs(a - b) ** 2 + 3 * (a + 1))), r"`\[mask\]` is missing"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2 + 3 * (a + 1))[~m])), "mask is inverted"),
+            (lambda a, b, m: np.sqrt(np.sum((abs(a - b) ** 2 + 3 * (a + 1))[m])), "`sum` stands where"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2 - 3 * (a + 1))[m] + 20)), "largest difference"),
+            (lambda a, b, m: np.mean(np.sqrt((abs(a - b) ** 2 + 3 * (a + 1))[m])), "in the wrong order"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) + 3 * (a + 1))[m])), "a power is missing"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2 + a + 1)[m])), "factor `3` is missing"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2)[m])), r"term `3 \* \(a \+ 1\)` is missing"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - m) ** 2 + 3 * (a + 1))[m])), "`mask` stands where `b`"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a + b) ** 2 + 3 * (a + 1))[m])), r"\+ where - belongs"),
+            (lambda a, b, m: np.sqrt(np.mean((abs(a - b) ** 2 + 2 * (a + 1))[m])), "numbers is wrong: 2"),
+        ],
+    )  # fmt: skip
+    def test_the_changed_place_is_named(self, wrong, words):
+        exercise = Exercise("a sum", weighted, self.INPUTS, {}, solution=weighted)
+        with pytest.raises(CheckFailed, match=words):
+            exercise(wrong)
+
+    @pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if e.solution])
+    def test_a_solution_is_right_and_a_mutant_that_is_not_gets_a_hint(self, name):
+        exercise = EXERCISES[name]
+        exercise(exercise.solution)
+        for hint, mutant in mutants(exercise.solution):
+            try:
+                exercise(mutant)
+            except CheckFailed as failed:
+                assert "largest difference" not in str(failed), hint

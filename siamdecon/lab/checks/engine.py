@@ -1,10 +1,16 @@
 """How an exercise is checked: against an independent reference, and against known mistakes."""
 
 import copy
-from collections.abc import Callable
+import inspect
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from siamdecon.lab.checks.mutants import mutants
+from siamdecon.lab.checks.relations import advice, place, relation, unfinished
 
 
 class CheckFailed(AssertionError):
@@ -39,6 +45,9 @@ class Exercise:
         Hints, and for each a function that makes the mistake the hint names.
     rtol, atol : float
         Relative and absolute tolerance of a right answer.
+    solution : callable, optional
+        A right answer, defined by `def`. If none of the mistakes fits, small changes of it are compared:
+        a lost pair of parentheses, a missing factor, an exchanged name.
 
     Examples
     --------
@@ -56,6 +65,7 @@ class Exercise:
     mistakes: dict[str, Callable]
     rtol: float = 1e-4
     atol: float = 1e-6
+    solution: Callable | None = None
 
     def __call__(self, answer: Callable) -> None:
         """Check the learner's function."""
@@ -63,36 +73,101 @@ class Exercise:
             raise CheckFailed(
                 f"Expected a function, got {type(answer).__name__}; pass it by name, without calling it."
             )
-        for arguments in self.inputs:
-            self._check(answer, arguments)
-        print(f"{self.name}: right.")
+        expected = [_array(self.oracle(*copy.deepcopy(arguments))) for arguments in self.inputs]
+        got = [self._answered(answer, *pair) for pair in zip(self.inputs, expected, strict=True)]
+        pairs = zip(got, expected, strict=True)
+        wrong = next((i for i, pair in enumerate(pairs) if not self._close(*pair)), None)
+        if wrong is None:
+            print(f"{self.name}: right.")
+            return
+        if left := unfinished(answer):
+            raise CheckFailed(f"Nothing to check yet: {left} is still to be written.")
+        problem = self._problem(got[wrong], expected[wrong])
+        hint = next(self._hints(answer, got, expected, wrong), None)
+        raise CheckFailed(f"{problem.split(':')[0]}: {hint}" if hint else problem)
 
-    def _check(self, answer: Callable, arguments: tuple) -> None:
-        expected = _array(self.oracle(*copy.deepcopy(arguments)))
-        given = copy.deepcopy(arguments)
+    def _answered(self, answer: Callable, arguments: tuple, expected: np.ndarray) -> np.ndarray:
+        """Return what the learner's function makes of one input."""
+        given, left = copy.deepcopy(arguments), unfinished(answer)
         try:
             answered = answer(*given)
         except Exception as error:
-            raise CheckFailed(f"Your function raised {type(error).__name__}: {error}") from error
+            if left:
+                raise CheckFailed(
+                    f"Nothing to check yet: {left} is still to be written."
+                ) from error
+            told = f"Your function raised {type(error).__name__}: {error}"
+            raise CheckFailed(told + advice(error, arguments)) from error
         if answered is None or answered is ...:
-            raise CheckFailed("Nothing to check yet: replace the ... and return the result.")
+            todo = (
+                f"{left} is still to be written"
+                if left
+                else "nothing is returned; return the result"
+            )
+            raise CheckFailed(f"Nothing to check yet: {todo}.")
         try:
             got = _array(answered)
         except (TypeError, ValueError):
+            several = f" of {len(answered)}" if isinstance(answered, tuple | list) else ""
             raise CheckFailed(
-                f"Expected an array of numbers of shape {expected.shape}, got {type(answered).__name__}."
+                f"Expected an array of numbers of shape {expected.shape}, got a "
+                f"{type(answered).__name__}{several}."
             ) from None
+        if isinstance(answered, tuple) and got.shape != expected.shape:
+            raise CheckFailed(
+                f"Wrong shape: you returned a tuple of {len(answered)}, expected one array of shape "
+                f"{expected.shape}; is there a comma too many?"
+            )
         if not all(
             np.array_equal(a, b) for a, b in zip(given, arguments, strict=True) if _is_array(a)
         ):
             raise CheckFailed("Your function changes its input in place; work on a copy.")
-        if self._close(got, expected):
-            return
-        problem = self._problem(got, expected)
-        for hint, mistake in self.mistakes.items():
-            if self._close(got, _array(mistake(*copy.deepcopy(arguments)))):
-                raise CheckFailed(f"{problem.split(':')[0]}: {hint}")
-        raise CheckFailed(problem)
+        return got
+
+    def _hints(self, answer, got: list, expected: list, wrong: int) -> Iterator[str]:
+        """Name the mistake: one that was foreseen, then a known relation to the right result."""
+        yield from (hint for hint, mistake in self.mistakes.items() if self._same(got, mistake))
+        if expected[wrong].ndim:  # of a number, one value alone says little
+            one = got[wrong : wrong + 1], self.inputs[wrong : wrong + 1]
+            yield from (
+                h for h, mistake in self.mistakes.items() if self._same(one[0], mistake, one[1])
+            )
+        names = list(inspect.signature(answer).parameters) if self._named(answer) else []
+        for i, j in itertools.combinations(range(len(names)), 2):
+            order = list(range(len(names)))
+            order[i], order[j] = j, i
+            if self._same(got, lambda *a, order=order: self.oracle(*[a[k] for k in order])):
+                yield f"`{names[i]}` and `{names[j]}` are exchanged."
+        related = relation(got, expected, self._close)
+        if related:
+            yield related
+        for hint, mutant in mutants(self.solution) if self.solution else ():
+            if self._same(got, mutant):
+                yield hint
+        if got[wrong].shape == expected[wrong].shape and np.isfinite(got[wrong]).all():
+            close = np.isclose(got[wrong], expected[wrong], self.rtol, self.atol)
+            where = place(~close)
+            if where:
+                yield where
+
+    def _same(self, got: list, mistake: Callable, inputs: tuple | None = None) -> bool:
+        """Whether a mistake, which may fail, gives the learner's results for all inputs."""
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for result, arguments in zip(got, inputs or self.inputs, strict=True):
+                try:
+                    if not self._close(result, _array(mistake(*copy.deepcopy(arguments)))):
+                        return False
+                except Exception:
+                    return False
+        return True
+
+    def _named(self, answer: Callable) -> bool:
+        """Whether the answer has as many arguments as the check gives it."""
+        try:
+            return len(inspect.signature(answer).parameters) == len(self.inputs[0])
+        except (TypeError, ValueError):
+            return False
 
     def _close(self, a: np.ndarray, b: np.ndarray) -> bool:
         return a.shape == b.shape and np.allclose(a, b, self.rtol, self.atol, equal_nan=True)
@@ -102,13 +177,16 @@ class Exercise:
         if got.shape != expected.shape:
             return f"Wrong shape: expected {expected.shape}, got {got.shape}."
         if not np.isfinite(got).all():
-            return f"Wrong values: {np.count_nonzero(~np.isfinite(got))} are NaN or infinite."
+            return (
+                f"Wrong values: {np.count_nonzero(~np.isfinite(got))} are NaN or infinite; a division by 0, "
+                "or the root or logarithm of a negative number, gives them."
+            )
         difference = np.abs(got - expected)
-        place = tuple(int(i) for i in np.unravel_index(difference.argmax(), got.shape))
-        where = f" at {place}" if place else ""
+        at = tuple(int(i) for i in np.unravel_index(difference.argmax(), got.shape))
+        there = f" at {at}" if at else ""
         return (
-            f"Wrong values: the largest difference is {difference.max():.3g}{where}, "
-            f"where {expected[place]:.4g} was expected."
+            f"Wrong values: the largest difference is {difference.max():.3g}{there}, "
+            f"where {expected[at]:.4g} was expected."
         )
 
 

@@ -13,6 +13,10 @@ def _blur(image):
     return uniform_filter(image, 3, mode="nearest")
 
 
+def _residual_solved(noisy, estimate, g):
+    return noisy - g(estimate)
+
+
 #: measurement - g(estimate).
 residual = Exercise(
     "the residual",
@@ -27,14 +31,22 @@ residual = Exercise(
         "the estimate must be blurred before it is compared: the measurement is blurred too.": (
             lambda y, x, g: y - x
         ),
-        "the sign is reversed; it is the measurement minus the blurred estimate.": (
+        "the difference is the wrong way round; it is the measurement minus the blurred estimate.": (
             lambda y, x, g: g(x) - y
         ),
+        "the estimate is blurred twice; once is what the microscope does.": lambda y, x, g: (
+            y - g(g(x))
+        ),
+        "it is divided by the blurred estimate; a residual is the plain difference.": lambda y, x, g: (
+            (y - g(x)) / g(x)
+        ),
+        "that is a ratio; a residual is a difference.": lambda y, x, g: y / g(x),
         "that blurs the measurement, which is blurred already.": lambda y, x, g: g(y) - x,
         "both are blurred; the measurement already has its blur.": lambda y, x, g: g(y) - g(x),
         "a residual keeps its sign: no square.": lambda y, x, g: (y - g(x)) ** 2,
         "a residual keeps its sign: no absolute value.": lambda y, x, g: np.abs(y - g(x)),
     },
+    solution=_residual_solved,
 )
 
 _CLEAN = _RNG.random((8, 8))
@@ -52,6 +64,12 @@ _CANDIDATES = (
     _CLEAN + _GRID,
 )
 
+
+def _best_solved(clean, candidates):
+    errors = [np.mean((estimate - clean) ** 2) for estimate in candidates]
+    return np.argmin(errors)
+
+
 #: Index of the estimate with the highest PSNR.
 best_estimate = Exercise(
     "the best estimate",
@@ -61,7 +79,12 @@ best_estimate = Exercise(
             -sum((a - b) ** 2 for a, b in zip(candidates[i].flat, clean.flat, strict=True))
         ),
     ),
-    ((_CLEAN, _CANDIDATES),),
+    # in another order, so that no mistake is right by chance
+    (
+        (_CLEAN, _CANDIDATES),
+        (_CLEAN, _CANDIDATES[::-1]),
+        (_CLEAN, _CANDIDATES[2:] + _CANDIDATES[:2]),
+    ),
     {
         "a high PSNR is a small mean square error: take the smallest error, not the largest.": (
             lambda clean, c: int(np.argmax([np.mean((e - clean) ** 2) for e in c]))
@@ -81,5 +104,18 @@ best_estimate = Exercise(
         "that is the error itself; return the index of the estimate.": (
             lambda clean, c: min(np.mean((e - clean) ** 2) for e in c)
         ),
+        "those are all the errors; return the index of the smallest.": lambda clean, c: (
+            [np.mean((e - clean) ** 2) for e in c]
+        ),
+        "that is one too many: Python counts from 0.": lambda clean, c: (
+            int(np.argmin([np.mean((e - clean) ** 2) for e in c])) + 1
+        ),
+        "that is the estimate itself; return its index.": lambda clean, c: min(
+            c, key=lambda e: np.mean((e - clean) ** 2)
+        ),
+        "`mean` is missing: argmin then looks for one pixel among those of all estimates.": (
+            lambda clean, c: int(np.argmin([(e - clean) ** 2 for e in c]))
+        ),
     },
+    solution=_best_solved,
 )
