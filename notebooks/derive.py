@@ -32,6 +32,25 @@ if "google.colab" in sys.modules:
     kept = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy"))
     %pip install --quiet git+{REPOSITORY} {{kept}}"""
 
+# a row of a table is one line
+# ruff: noqa: E501
+SYMBOLS = r"""| symbol | meaning |
+|---|---|
+| $x$ | the measurement: blurred, noisy, the network's input |
+| $y$ | the clean image, which is known in simulations only |
+| $f(x)$, $\hat y$ | an estimate of it: by the network $f$, or by a classical method |
+| $k$, $g$ | the PSF (the kernel), and the convolution with it: $g(\hat y) = \hat y * k$; $\tilde k$ is the flipped kernel, $g^T$ the transpose of $g$ |
+| $F$, $u$ | the Fourier transform, and a spatial frequency; $F(k)$ is the transfer function |
+| $i$, $p$ | indices of pixels |
+| $n$ | the number of an iteration |
+| $J$, $J^c$, $x_{J^c}$ | the masked pixels, all others, and the input with noise at $J$ |
+| $m(\cdot)$ | the mean that the camera measures for a given noise-free value, and $m'$ its derivative; in Eq. 1, $m$ without an argument is the number of pixels |
+| $\alpha$, $\sigma$, $\varepsilon$ | the photon noise's variance per unit of signal, the standard deviation of the other noise, a normal random number |
+| $L$, $\lambda$ | loss terms and their weights; $min = 0$ and $max = 1$ |
+| $r$ | the residual: measurement minus blurred estimate |
+| $D_s$, $c(\cdot)$, $G$ | a copy $s$ times smaller, clipping to [0, 1], a Gaussian |
+"""
+
 
 def links(name: str) -> str:
     """Return links that open a notebook on Colab and on Binder."""
@@ -75,12 +94,8 @@ def notation() -> str:
     """Return the page of notation: each equation, and where it is computed, shown and tested."""
     parts = [
         "# Notation and equations\n",
-        "Made from `notebooks/equations.toml` by `make notebooks`. $x$ is the network's input, the "
-        "measurement ($y$ where a classical method restores $x$ from it), $f$ the network, $g$ the "
-        "convolution with the PSF $k$, $J$ the masked pixels, $m$ the number of all pixels; $min = 0$ "
-        "and $max = 1$. With an argument, $m(\\cdot)$ is the mean that a camera measures for a given "
-        "noise-free value, and $m'$ its derivative; $n(\\cdot)$ adds the noise, $c(\\cdot)$ clips to "
-        "[0, 1], $D_s$ makes a copy $s$ times smaller, $G$ is a Gaussian, $\\hat x$ an estimate.\n",
+        "Made from `notebooks/equations.toml` by `make notebooks`. A symbol means the same in the whole course:\n",
+        SYMBOLS,
     ]
     for entry in equations():
         module, name = entry["function"].split(":")

@@ -211,7 +211,8 @@ def score_table(scores: dict[str, dict[str, float]]) -> str:
     Parameters
     ----------
     scores : dict of str to dict
-        Row titles, and what `siamdecon.score` returned for each.
+        Row titles, and what `siamdecon.score` returned for each; of its values, mutual information (MI and
+        SMI) is left out.
 
     Returns
     -------
@@ -226,7 +227,7 @@ def score_table(scores: dict[str, dict[str, float]]) -> str:
     | a | 20.00 | 0.100 |
     | b | **30.00** | **0.030** |
     """
-    names = list(next(iter(scores.values())))
+    names = [name for name in next(iter(scores.values())) if name not in ("mi", "smi")]
     head = {"psnr": "PSNR (dB)"}
     best = {n: (min if n == "rmse" else max)(row[n] for row in scores.values()) for n in names}
     lines = [

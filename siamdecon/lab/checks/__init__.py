@@ -9,7 +9,7 @@ from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.files import pick, pyramid_weights
 from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
-from siamdecon.lab.checks.optics import camera, defocus_phase
+from siamdecon.lab.checks.optics import camera, defocus_phase, largest_pixel
 from siamdecon.lab.checks.quickstart import best_estimate, residual
 from siamdecon.lab.checks.real import choose, two_exposures
 from siamdecon.lab.checks.scales import shrink, training_pair
@@ -30,6 +30,7 @@ __all__ = [
     "fft_convolve",
     "hide",
     "invariance",
+    "largest_pixel",
     "lucy_richardson_update",
     "noise2same_d_loss",
     "noise2same_loss",

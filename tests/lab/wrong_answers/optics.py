@@ -56,6 +56,135 @@ def in_place(blurred, rnd, alpha, sigma):
     return np.clip(np.rint(blurred * 1024) / 1024, 0, 1)
 
 
+def na_not_squared(rho, z, na, index, wavelength):
+    return np.exp(2j * np.pi / wavelength * z * np.sqrt(index**2 - na * rho**2))
+
+
+def index_not_squared(rho, z, na, index, wavelength):
+    return np.exp(2j * np.pi / wavelength * z * np.sqrt(index - (na * rho) ** 2))
+
+
+def cosine(rho, z, na, index, wavelength):
+    return np.cos(2 * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def imaginary_part(rho, z, na, index, wavelength):
+    return np.sin(2 * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def plus_for_minus(rho, z, na, index, wavelength):
+    return np.exp(2j * np.pi / wavelength * z * np.sqrt(index**2 + (na * rho) ** 2))
+
+
+def root_of_one_term(rho, z, na, index, wavelength):
+    return np.exp(2j * np.pi / wavelength * z * (np.sqrt(index**2) - (na * rho) ** 2))
+
+
+def half_the_phase(rho, z, na, index, wavelength):
+    return np.exp(1j * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def twice_the_field(rho, z, na, index, wavelength):
+    return 2 * np.exp(2j * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def wavelength_multiplied(rho, z, na, index, wavelength):
+    return np.exp(2j * np.pi * wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def real_arithmetic(rho, z, na, index, wavelength):
+    wavenumber = 2 * np.pi / wavelength
+    return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2)).astype(complex).real
+
+
+def one_line_missing(rho, z, na, index, wavelength):
+    wavenumber = ...
+    return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def result_missing(rho, z, na, index, wavelength):
+    wavenumber = 2 * np.pi / wavelength
+    wavenumber * z
+    return ...
+
+
+def with_its_phase(rho, z, na, index, wavelength):
+    phase = 2 * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2)
+    return phase, np.exp(1j * phase)
+
+
+def period(wavelength, na):
+    return wavelength / (2 * na)
+
+
+def no_parentheses(wavelength, na):
+    return wavelength / 4 * na
+
+
+def rayleigh(wavelength, na):
+    return 0.61 * wavelength / na
+
+
+def frequency(wavelength, na):
+    return 2 * na / wavelength
+
+
+def of_the_waves(wavelength, na):
+    return 1 / (na / wavelength)
+
+
+def turned_over(wavelength, na):
+    return 4 * na / wavelength
+
+
+def three_samples(wavelength, na):
+    return wavelength / (2 * na) / 3
+
+
+def order_of_arguments(na, wavelength):
+    return wavelength / (4 * na)
+
+
+def root_of_a_part(blurred, rnd, alpha, sigma):
+    noisy = blurred + (np.sqrt(alpha * blurred) + sigma**2) * rnd
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
+def not_random(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(alpha * blurred + sigma**2)
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
+def clean_signal_lost(blurred, rnd, alpha, sigma):
+    noisy = blurred * (1 + np.sqrt(alpha * blurred + sigma**2) * rnd)
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
+def grey_levels(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
+    return np.clip(np.rint(noisy * 1024), 0, 1024)
+
+
+def divided_first(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
+    return np.clip(np.round(noisy * 1024 / 1024), 0, 1)
+
+
+def clipped_below_alone(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
+    return np.maximum(np.rint(noisy * 1024) / 1024, 0)
+
+
+def alpha_for_sigma(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(sigma * blurred + alpha**2) * rnd
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
+def subtracted(blurred, rnd, alpha, sigma):
+    noisy = blurred - np.sqrt(alpha * blurred + sigma**2) * rnd
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
 BANK = {
     "defocus_phase": [
         (no_root, "root is missing"),
@@ -63,14 +192,42 @@ BANK = {
         (no_imaginary_unit, "imaginary unit"),
         (no_two_pi, "2 pi is missing"),
         (no_index, "refractive index n is missing"),
-        (summed_over_the_pupil, "Wrong shape"),
+        (summed_over_the_pupil, "that is its sum"),
+        (na_not_squared, "(NA rho)^2, in parentheses"),
+        (index_not_squared, "index must be squared"),
+        (cosine, "cosine of the phase"),
+        (imaginary_part, "that is its imaginary part"),
+        (plus_for_minus, "there is + where - belongs"),
+        (root_of_one_term, "covers only a part"),
+        (half_the_phase, "factor `2` is missing"),
+        (twice_the_field, "your result is 2 times the right one"),
+        (wavelength_multiplied, "divides by the wavelength"),
+        (one_line_missing, "`wavenumber = ...` is still to be written"),
+        (result_missing, "`return ...` is still to be written"),
+        (with_its_phase, "a tuple of 2"),
+    ],
+    "largest_pixel": [
+        (period, "for two samples"),
+        (no_parentheses, "4 * na belongs in the denominator"),
+        (rayleigh, "Rayleigh's distance between"),
+        (frequency, "that is the highest frequency"),
+        (of_the_waves, "twice those of the waves"),
+        (turned_over, "that is a frequency"),
+        (three_samples, "your result is 0.6667 times"),
+        (order_of_arguments, "`na` and `wavelength` are exchanged"),
     ],
     "camera": [
         (unclipped, "clipping is missing"),
-        (unrounded, "rounding to 1024 levels"),
+        (unrounded, "rounding to steps"),
         (variance_for_deviation, "standard deviation, the root"),
         (sigma_for_variance, "sigma is a standard deviation"),
-        (deviations_added, "variances add"),
+        (deviations_added, "two standard deviations are added"),
+        (root_of_a_part, "covers only a part of alpha"),
         (in_place, "in place"),
+        (not_random, "`rnd` is missing"),
+        (clean_signal_lost, "noise is multiplied"),
+        (divided_first, "rounded to whole numbers"),
+        (alpha_for_sigma, "`alpha` and `sigma` are exchanged"),
+        (subtracted, "there is - where + belongs"),
     ],
 }
