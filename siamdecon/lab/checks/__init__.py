@@ -7,7 +7,7 @@ from siamdecon.lab.checks.classical import lucy_richardson_update, wiener_gain
 from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.files import pick, pyramid_weights
-from siamdecon.lab.checks.fourier import fft_convolve, transfer_function
+from siamdecon.lab.checks.fourier import fft_convolve, transfer_function, transpose
 from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase, largest_pixel
 from siamdecon.lab.checks.quickstart import best_estimate, residual
@@ -43,6 +43,7 @@ __all__ = [
     "stitch",
     "training_pair",
     "transfer_function",
+    "transpose",
     "two_exposures",
     "wiener_gain",
 ]

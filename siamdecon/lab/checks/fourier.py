@@ -1,4 +1,4 @@
-"""Exercises of notebook 02: a kernel's transfer function, and convolution by Fourier transform."""
+"""Exercises of notebook 02: a transfer function, convolution by Fourier transform, its transpose."""
 
 import numpy as np
 from scipy.signal import convolve
@@ -35,6 +35,14 @@ def _right(kernel, shape):
     return np.fft.fft2(_grid(kernel, shape, tuple(-n for n in _half(kernel))))
 
 
+def _transfer_solved(kernel, shape):
+    rows, columns = kernel.shape
+    grid = np.zeros(shape)
+    grid[:rows, :columns] = kernel
+    grid = np.roll(grid, (-(rows // 2), -(columns // 2)), axis=(0, 1))
+    return np.fft.fft2(grid)
+
+
 #: F(k) of a kernel whose centre lies at index 0 of a grid.
 transfer_function = Exercise(
     "the transfer function of a kernel",
@@ -58,6 +66,15 @@ transfer_function = Exercise(
         "only one axis was moved; the centre has two coordinates.": lambda k, shape: np.fft.fft2(
             _grid(k, shape, (-(k.shape[0] // 2), 0))
         ),
+        "`axis` is missing: without it, roll counts through all rows as if they were one.": (
+            lambda k, shape: np.fft.fft2(np.roll(_grid(k, shape, (0, 0)), -(k.shape[0] // 2)))
+        ),
+        "only the columns were moved; the centre has two coordinates.": lambda k, shape: (
+            np.fft.fft2(_grid(k, shape, (0, -(k.shape[1] // 2))))
+        ),
+        "the kernel was moved by its whole size; its centre is at half of it.": lambda k, shape: (
+            np.fft.fft2(_grid(k, shape, tuple(-n for n in k.shape)))
+        ),
         "the centre is off by one: for an odd size it is at size // 2.": lambda k, shape: (
             np.fft.fft2(_grid(k, shape, tuple(-(n // 2) - 1 for n in k.shape)))
         ),
@@ -79,7 +96,15 @@ transfer_function = Exercise(
         "the kernel was divided by its sum; take it as it is.": lambda k, shape: _right(
             k / k.sum(), shape
         ),
+        "that is |F(k)|^2; F(k) is complex.": lambda k, shape: np.abs(_right(k, shape)) ** 2,
+        "that is the inverse transform; fft2 goes from the kernel to its frequencies.": (
+            lambda k, shape: np.conj(_right(k, shape)) / np.prod(shape)
+        ),
+        "only one axis was transformed: fft2, not fft.": lambda k, shape: np.fft.fft(
+            _grid(k, shape, tuple(-n for n in _half(k)))
+        ),
     },
+    solution=_transfer_solved,
 )
 
 
@@ -98,6 +123,14 @@ def _cut(full, x, top, left):
 def _circular(x, k, shape):
     transform = np.fft.fft2(x, shape) * np.fft.fft2(k, shape)
     return np.fft.ifft2(transform).real
+
+
+def _convolve_solved(image, kernel):
+    shape = np.add(image.shape, kernel.shape) - 1
+    spectrum = np.fft.rfft2(image, shape) * np.fft.rfft2(kernel, shape)
+    full = np.fft.irfft2(spectrum, shape)
+    top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
+    return full[top : top + image.shape[0], left : left + image.shape[1]]
 
 
 #: The image convolved with the kernel, same size, dark beyond the border.
@@ -135,5 +168,53 @@ fft_convolve = Exercise(
             *_half(k),
         ),
         "the kernel was divided by its sum; take it as it is.": lambda x, k: _same(x, k / k.sum()),
+        "the grid has as many pixels as the image; that of the full result has M + N - 1.": (
+            lambda x, k: _circular(x, k, x.shape)[_half(k)[0] :, _half(k)[1] :]
+        ),
+        "the crop ends too early: it has the image's size, from the top and left on.": lambda x, k: (
+            _full(x, k)[_half(k)[0] : x.shape[0], _half(k)[1] : x.shape[1]]
+        ),
     },
+    solution=_convolve_solved,
+)
+
+
+def _transpose(image, kernel, convolve):
+    """Write the convolution as a matrix, and multiply by its transpose."""
+    columns = [convolve(row.reshape(image.shape), kernel).ravel() for row in np.eye(image.size)]
+    return np.reshape([column @ image.ravel() for column in columns], image.shape)
+
+
+def _transpose_solved(image, kernel, convolve):
+    return convolve(image, kernel[::-1, ::-1])
+
+
+#: The transpose of the convolution with zeros beyond the border: that with the flipped kernel.
+transpose = Exercise(
+    "the transpose of a convolution",
+    _transpose,
+    ((_kernel((6, 7), 4), _kernel((3, 3)), _same), (_kernel((5, 8), 5), _kernel((5, 3), 6), _same)),
+    {
+        "that is the convolution itself, equal to its transpose only if the kernel is symmetric: what must "
+        "change for a kernel that is not?": lambda x, k, convolve: convolve(x, k),
+        "only the rows of the kernel are flipped; its columns must be, too.": lambda x, k, convolve: (
+            convolve(x, k[::-1])
+        ),
+        "only the columns of the kernel are flipped; its rows must be, too.": lambda x, k, convolve: (
+            convolve(x, k[:, ::-1])
+        ),
+        "rows and columns are exchanged; the transpose of the operator flips the kernel.": (
+            lambda x, k, convolve: convolve(x, k.T)
+        ),
+        "the image is flipped instead of the kernel.": lambda x, k, convolve: convolve(
+            x[::-1, ::-1], k
+        ),
+        "image and kernel are both flipped, which only turns the convolution round.": (
+            lambda x, k, convolve: convolve(x[::-1, ::-1], k[::-1, ::-1])
+        ),
+        "it is applied twice: flip the kernel and convolve once.": lambda x, k, convolve: convolve(
+            convolve(x, k[::-1, ::-1]), k[::-1, ::-1]
+        ),
+    },
+    solution=_transpose_solved,
 )

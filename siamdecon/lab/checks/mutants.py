@@ -17,7 +17,8 @@ _MISTAKEN = {
     "<": [ast.LtE, ast.Gt], "<=": [ast.Lt, ast.GtE], ">": [ast.GtE, ast.Lt], ">=": [ast.Gt, ast.LtE],
     "==": [ast.NotEq], "!=": [ast.Eq],
     "mean": ["sum", "median"], "sum": ["mean"], "argmin": ["argmax"], "argmax": ["argmin"],
-    "min": ["max"], "max": ["min"], "maximum": ["minimum"], "minimum": ["maximum"], "round": ["floor", "ceil"],
+    "min": ["max"], "max": ["min"], "maximum": ["minimum"], "minimum": ["maximum"],
+    "round": ["floor", "ceil"],
     "fft2": ["ifft2", "fft"], "ifft2": ["fft2", "ifft"], "log": ["log10"], "log10": ["log"],
     "conj": ["real"], "std": ["var"], "var": ["std"],
 }  # fmt: skip
