@@ -1,23 +1,24 @@
 # %% [markdown]
 # # Lucy-Richardson and other classical methods
 #
-# The classical method for restoring a blurred, noisy image repeats a short update: divide the measurement
-# by the blurred estimate, and correct the estimate by that ratio. This notebook derives the update, shows
-# how it first sharpens and then ruins an image, and compares it with a median filter, a Wiener filter and
-# total variation.
+# The classical method for restoring a blurred, noisy image repeats a short update. In this notebook you
+# write the update, see how it first sharpens and then ruins an image, decide when to stop, and ask what
+# its assumption about the noise costs. A Wiener filter and total variation are compared at the end.
 #
 # | | |
 # |---|---|
-# | After it you can | derive and write the update; say why it must be stopped, and when; choose its start; name the other classical methods and what each assumes |
-# | Before it | Python and NumPy; what a convolution is, and a Fourier transform |
-# | Reading | 20 minutes |
-# | Running | 20 seconds and 0 training steps, on two CPU cores |
+# | After it you can | derive and write the update; say why it must be stopped, and when; say which noise a method assumes; name the other classical methods and what each assumes |
+# | Before it | Python and NumPy; convolution and its transpose (notebook 02), photon noise (notebook 01) |
+# | Reading | 25 minutes |
+# | Running | 40 seconds and 0 training steps, on two CPU cores |
 
 # %%
 import numpy as np
 import torch
 from IPython.display import Markdown
 from siamdecon import (
+    PAPER_2D,
+    Noise,
     PSFConvolution,
     deconvolve,
     degrade,
@@ -25,7 +26,6 @@ from siamdecon import (
     paper_psf,
     richardson_lucy,
     score,
-    wiener,
 )
 from siamdecon.lab import (
     ask,
@@ -36,53 +36,64 @@ from siamdecon.lab import (
     predictions,
     score_table,
 )
-from siamdecon.microscope import blur, residual
+from siamdecon.microscope import blur
 
 # %% [markdown]
 # The image is a part of a stained tissue section, 256 x 256 pixels. `degrade` blurs it with the paper's
-# kernel and adds the paper's noise.
+# kernel and adds the paper's noise. `forward` is the convolution $g$, `back` its transpose, both with the image
+# mirrored at its border.
 
 # %%
 psf = paper_psf(2)
 clean = load_sample("histology")[128:384, 128:384]
-noisy = degrade(clean, psf, seed=0)
+noisy = degrade(clean, psf, seed=0).astype(float)
+g = PSFConvolution(psf, padding="symmetric")
+
+
+def forward(image):
+    return g(torch.from_numpy(image)[None, None])[0, 0].numpy()
+
+
+def back(image):
+    return g.correlate(torch.from_numpy(image)[None, None])[0, 0].numpy()
+
+
 gallery(
     {"clean": clean, "noisy: the only input": noisy},
     alt="A part of a tissue section, and the same part blurred and grainy.",
 )
 
-# %% [markdown] tags=["equation:lucy-richardson"]
+# %% [markdown]
 # ## The update
 #
-# Let $x$ be an estimate of the clean image and $y$ the measurement. If each pixel $i$ counted photons, its
-# count would be Poisson distributed around the blurred estimate $(k * x)_i$, and up to a constant the
+# Let $x$ be the measurement and $\hat y$ an estimate of the specimen. If each pixel $i$ counted photons, its
+# count would follow a Poisson distribution around the blurred estimate $g(\hat y)_i$, and up to a constant the
 # logarithm of the likelihood would be
 #
-# $$\log L(x) = \sum_i y_i \log (k * x)_i - (k * x)_i.$$
+# $$\ell(\hat y) = \sum_i x_i \log g(\hat y)_i - g(\hat y)_i.$$
 #
-# Its derivative with respect to $x$ is $\tilde k * \frac{y}{k * x} - \tilde k * 1$, with $\tilde k$ the flipped kernel:
-# it collects what $k$ spreads out. The kernel sums to 1, so $\tilde k * 1 = 1$. At the most
-# likely image the derivative is 0 wherever $x$ is not, so that $x = x \cdot \tilde k * \frac{y}{k * x}$.
-# Lucy and Richardson use this equation as an update:
+# Its derivative with respect to the pixels of $\hat y$ is
+# $g^T\!\left(\frac{x}{g(\hat y)}\right) - 1$: the ratio of measured to expected light, sent back by the
+# transpose. (The transpose of 1 is 1, since the kernel sums to 1.) The derivative is 0 at the most likely
+# image, except where that image is 0.
 #
-# $$x_{i+1} = x_i \cdot \left( \tilde k * \frac{y}{k * x_i} \right).$$
-
-# %% [markdown]
-# ### Exercise 1: one update
+# ### Exercise 1: the update (5 minutes)
 #
-# Write the update for arrays `x` and `y`. `blur(image)` convolves with $k$, `correlate(image)` with $\tilde k$.
+# Lucy and Richardson multiply each pixel of the estimate by a factor. The factor is 1 where the derivative
+# is 0, and above 1 where a brighter pixel makes the measurement more likely. Write one update. `blur` is
+# the convolution, `correlate` its transpose.
 
 
 # %% tags=["task"]
-def lucy_richardson_update(x, y, blur, correlate):
+def lucy_richardson_update(estimate, measured, blur, correlate):
     ratio = ...
     return ...
 
 
 # %% tags=["solution"]
-def lucy_richardson_update(x, y, blur, correlate):
-    ratio = y / blur(x)
-    return x * correlate(ratio)
+def lucy_richardson_update(estimate, measured, blur, correlate):
+    ratio = measured / blur(estimate)
+    return estimate * correlate(ratio)
 
 
 # %%
@@ -92,57 +103,42 @@ checks.lucy_richardson_update(lucy_richardson_update)
 # Where the measurement is brighter than expected, the ratio is above 1, and every pixel that could have
 # sent that light becomes brighter. There is no step size to choose, and nothing is ever subtracted.
 
-# %% [markdown]
-# ### Properties of the update
+# %% [markdown] tags=["equation:lucy-richardson"]
+# With $n$ for the iteration and $\tilde k$ for the flipped kernel, your function is
 #
-# Three facts follow from the formula. A positive estimate stays positive, since all factors are positive.
-# After one update the total light equals that of the measurement, since
-# $\sum x \cdot \tilde k * \frac{y}{k * x} = \sum (k * x) \cdot \frac{y}{k * x} = \sum y$. And the
-# likelihood rises, which takes a longer proof. The next cell checks all three, in double precision, with
-# the image mirrored at its border.
+# $$\hat y_{n+1} = \hat y_n \cdot \left( \tilde k * \frac{x}{k * \hat y_n} \right).$$
+#
+# It restores the image from here on. It starts from a constant: the mean of the measurement.
+
 
 # %%
-g = PSFConvolution(psf, padding="symmetric")
-y = torch.from_numpy(noisy)[None, None].double()  # (1, 1, y, x)
-x = torch.full_like(y, y.mean().item())
-smallest, light, likelihood = [], [], []
-for _ in range(50):
-    x = x * g.correlate(y / g(x))
-    smallest.append(x.min().item())
-    light.append((x.sum() / y.sum()).item())
-    likelihood.append((y * g(x).log() - g(x)).mean().item())
-for i in (1, 5, 50):
-    print(f"{i:2}: smallest {smallest[i - 1]:.4f}, light {light[i - 1]:.6f}", end=", ")
-    print(f"log-likelihood per pixel {likelihood[i - 1]:.5f}")
+def iterate(update, measured, iterations, start=None):
+    estimate = np.full_like(measured, measured.mean()) if start is None else start
+    estimates = []
+    for _ in range(iterations):
+        estimate = update(estimate, measured, forward, back)
+        estimates.append(estimate)
+    return estimates
+
+
+estimates = iterate(lucy_richardson_update, noisy, 50)
+likelihood = [(noisy * np.log(g_y) - g_y).mean() for g_y in map(forward, estimates)]
+for n in (1, 5, 50):
+    estimate = estimates[n - 1]
+    print(f"{n:2}: smallest {estimate.min():.4f}", end=", ")
+    print(f"light {estimate.sum() / noisy.sum():.6f} of the measurement's", end=", ")
+    print(f"log-likelihood per pixel {likelihood[n - 1]:.5f}")
 
 # %% tags=["hide-cell"]
-assert min(smallest) > 0
-assert np.abs(np.array(light) - 1).max() < 1e-9
+assert min(e.min() for e in estimates) > 0
+assert max(abs(e.sum() / noisy.sum() - 1) for e in estimates) < 1e-9
 assert np.all(np.diff(likelihood) > 0)
 package = richardson_lucy(noisy, psf, 50, clip=False)
-assert np.abs(x[0, 0].numpy() - package).max() < 0.01 * package.max()
+assert np.abs(estimates[-1] - package).max() < 0.01 * package.max()
 
 # %% [markdown]
-# The total light is kept exactly only if `correlate` is the transpose of `blur`, border included. This
-# holds for this kernel and this border. Repeating the edge pixel breaks it a little, and clipping the
-# result to $[0, 1]$, as every method here does at the end, breaks it more, because the brightest pixels
-# have grown past 1.
-
-# %%
-for name, options in {
-    "mirrored": {},
-    "edge pixel repeated": {"padding": "replicate"},
-    "mirrored, cut to [0, 1]": {"clip": True},
-}.items():
-    estimate = richardson_lucy(noisy, psf, 50, **{"clip": False, **options})
-    print(
-        f"{name:24} light {estimate.sum() / noisy.sum():.4f}, brightest {estimate.max():.2f}"
-    )
-
-# %% tags=["hide-cell"]
-replicated = richardson_lucy(noisy, psf, 50, clip=False, padding="replicate")
-assert 0.0005 < abs(replicated.sum() / noisy.sum() - 1) < 0.01
-assert 0.95 < richardson_lucy(noisy, psf, 50).sum() / noisy.sum() < 0.99
+# Three facts follow from the formula: a positive estimate stays positive, since all factors are positive; its
+# total light is that of the measurement; and the likelihood rises with every iteration.
 
 # %% [markdown]
 # ## More iterations are not always better
@@ -154,22 +150,11 @@ more = ask("03/more")
 more
 
 # %%
-psnr, left = [], []
-
-
-def keep(i, estimate):
-    psnr.append(score(clean, estimate)["psnr"])
-    left.append(residual(estimate, noisy, psf).std())
-
-
-richardson_lucy(noisy, psf, 50, callback=keep)
+psnr = [score(clean, estimate)["psnr"] for estimate in estimates]
 start = score(clean, noisy)["psnr"]
-
-# %%
-iteration = np.arange(1, 51)
 more.reveal(
     lines(
-        iteration,
+        np.arange(1, 51),
         {"Lucy-Richardson": psnr, "the noisy image": np.full(50, start)},
         xlabel="iteration",
         ylabel="PSNR (dB)",
@@ -178,55 +163,58 @@ more.reveal(
     )
 )
 
-# %%
-print(
-    f"noisy {start:.2f} dB, best {max(psnr):.2f} at {np.argmax(psnr) + 1}, last {psnr[-1]:.2f}"
-)
-
 # %% tags=["hide-cell"]
 assert np.argmax(psnr) + 1 == 2
 assert psnr[1] > start + 4 and psnr[-1] < start - 3
 assert abs(psnr[1] - 22.3) < 0.1 and abs(start - 17.8) < 0.1
 
 # %%
-shown = (2, 10, 50)
-estimates = {f"{n} iterations": richardson_lucy(noisy, psf, n) for n in shown}
 gallery(
-    {"clean": clean, **estimates},
+    {"clean": clean} | {f"{n} iterations": estimates[n - 1] for n in (2, 10, 50)},
     zoom=(90, 90, 64),
-    alt="After 2 iterations soft, after 10 sharper with grain, after 50 white and black speckle.",
-)
-
-# %%
-gallery(
-    {name: residual(estimate, noisy, psf) for name, estimate in estimates.items()},
-    limits=(-0.3, 0.3),
-    zoom=(90, 90, 64),
-    alt="Three residuals that look alike: grain, and after 50 iterations a faint imprint of the bright tissue.",
+    alt="2 iterations: soft. 10: sharper, with grain. 50: white and black speckle.",
 )
 
 # %% [markdown]
-# The three residuals look alike, though the estimates do not: the kernel smooths the speckle away, so it
-# does not show in the residual. Such a problem is called *ill-posed*. (The faint imprint after 50
-# iterations is the light that clipping at 1 removed from the bright parts.)
+# The kernel smooths the speckle away, so it hardly shows in the blurred estimate: images that differ
+# widely explain the measurement almost equally well. Such a problem is called *ill-posed*.
 #
-# ### When to stop
+# ### Exercise 2: when to stop (4 minutes)
 #
-# The best iteration was found with the clean image, which is not available in practice. The size of the
-# residual gives a rule without it: the residual of the true image is exactly the noise. An estimate with a
-# smaller residual has begun to fit the noise, so stop at the first iteration whose residual is no larger
-# than the noise (Morozov's discrepancy principle). The noise level must be known; here we added the noise.
+# The best iteration was found with the clean image, which is not available in practice. The residual
+# $x - g(\hat y)$ gives a rule without it. The residual of the true image is exactly the noise; an estimate with a
+# smaller residual has begun to fit the noise. Write a function that takes the sizes of the residuals
+# (their standard deviations, a list, the first one after iteration 1) and that of the noise, and returns the number of
+# the iteration to stop at: the first whose residual is no larger than the noise.
+
+
+# %% tags=["task"]
+def stop(sizes, noise):
+    return ...
+
+
+# %% tags=["solution"]
+def stop(sizes, noise):
+    return int(np.argmax(np.array(sizes) <= noise)) + 1
+
+
+# %%
+checks.stop(stop)
+
+# %% [markdown] tags=["solution"]
+# This is Morozov's discrepancy principle. The noise level must be known; here we added the noise. Notebook 08
+# estimates it from an image.
 
 # %%
 noise = (noisy - blur(clean, psf)).std()
-stop = int(np.argmax(np.array(left) <= noise)) + 1
+sizes = [(noisy - forward(estimate)).std() for estimate in estimates]
 for n in (1, 2, 3, 5, 10, 50):
-    print(f"{n:2}: residual {left[n - 1]:.4f}, PSNR {psnr[n - 1]:.2f} dB")
-print(f"noise {noise:.4f}: stop at {stop}")
+    print(f"{n:2}: residual {sizes[n - 1]:.4f}, PSNR {psnr[n - 1]:.2f} dB")
+print(f"noise {noise:.4f}: stop at {stop(sizes, noise)}")
 
 # %% tags=["hide-cell"]
-assert np.all(np.diff(left) < 0)
-assert stop == 3 and max(psnr) - psnr[stop - 1] < 0.2
+assert np.all(np.diff(sizes) < 0)
+assert stop(sizes, noise) == 3 and max(psnr) - psnr[2] < 0.2
 
 # %% [markdown]
 # ### Explorer: start, filter and iterations
@@ -248,36 +236,26 @@ for start_at in ("mean", "image"):
         assert f"iteration 50 from the {start_at}" in explorer.frame.text
         assert f"{curve[-1]:.2f} dB" in explorer.frame.text
 assert np.allclose(explorer.frame.curves["here"][-1], curve[-1])
-explorer.set(start="mean", prefilter="none", iterations=2)
-assert f"{psnr[1]:.2f} dB" in explorer.frame.text
 assert peak["image", "none"] < peak["image", "median"] < peak["mean", "none"]
 
 # %% [markdown]
-# ## The start matters
+# ### The start matters
 #
-# The paper starts from a constant image, the mean of the measurement. That looks like a waste: the
+# The paper, too, starts from a constant image, the mean of the measurement. That looks like a waste: the
 # measurement itself is much nearer to the truth.
-
-# %%
-flat = np.full_like(noisy, noisy.mean())
-print(
-    f"constant {score(clean, flat)['psnr']:.2f} dB, noisy {score(clean, noisy)['psnr']:.2f} dB"
-)
 
 # %%
 begin = ask("03/begin")
 begin
 
 # %%
-starts = {s: richardson_lucy(noisy, psf, 2, start=s) for s in ("mean", "image")}
+from_noisy = iterate(lucy_richardson_update, noisy, 5, start=np.maximum(noisy, 1e-3))
 begin.reveal(
     gallery(
         {
-            "from the constant": starts["mean"],
-            "from the noisy image": starts["image"],
-            "residual, constant (+ 0.5)": residual(starts["mean"], noisy, psf) + 0.5,
-            "residual, noisy image (+ 0.5)": residual(starts["image"], noisy, psf)
-            + 0.5,
+            "2 from the constant": estimates[1],
+            "2 from the noisy image": from_noisy[1],
+            "5 from the noisy image": from_noisy[4],
         },
         zoom=(90, 90, 64),
         alt=begin.alt,
@@ -286,251 +264,209 @@ begin.reveal(
 
 # %%
 for n in (2, 5):
-    for s in starts:
-        restored = score(clean, richardson_lucy(noisy, psf, n, start=s))["psnr"]
-        print(f"{n} iterations from the {s}: {restored:.2f} dB")
+    gap = psnr[n - 1] - score(clean, from_noisy[n - 1])["psnr"]
+    print(f"{n} iterations from the constant: {gap:.1f} dB higher")
 
 # %% tags=["hide-cell"]
-loss = {n: score(clean, richardson_lucy(noisy, psf, n))["psnr"] for n in (2, 5)}
-for n in loss:
-    loss[n] -= score(clean, richardson_lucy(noisy, psf, n, start="image"))["psnr"]
-assert 4.2 < loss[2] < 5.2 and 4.2 < loss[5] < 5.2
-assert score(clean, flat)["psnr"] < start - 3
+gaps = [psnr[n - 1] - score(clean, from_noisy[n - 1])["psnr"] for n in (2, 5)]
+assert all(4.2 < gap < 5.2 for gap in gaps)
+assert score(clean, np.full_like(clean, noisy.mean()))["psnr"] < start - 3
 
 # %% [markdown]
-# An update multiplies the estimate by a blurred image, $\tilde k * \mathrm{ratio}$. It is nearly the same
-# for neighbouring pixels, so it can't remove grain, in which neighbours differ.
+# The kernel removes fine detail, and the update multiplies by a blurred image, so it cannot remove grain,
+# which is finer than the kernel. Starting from the constant, grain has to build up first, and
+# stopping early prevents this. The constant is a *prior*: without evidence, the image is smooth.
+
+# %% [markdown]
+# ## Which noise does it assume?
+#
+# The update follows from Poisson noise. What is the noise here made of? Each part is added alone, and
+# its variance measured.
 
 # %%
-y = torch.from_numpy(noisy)[None, None]
-factor = g.correlate(y / g(y))[0, 0].numpy()
-step = {"noisy image": noisy, "first factor": factor}
-for name, values in step.items():
+parts = {
+    "photon noise": Noise(poisson=PAPER_2D.poisson, clip=False),
+    "Gaussian": Noise(gaussian=PAPER_2D.gaussian, clip=False),
+    "impulses": Noise(salt_and_pepper=PAPER_2D.salt_and_pepper, clip=False),
+    "rounding": Noise(bits=PAPER_2D.bits, clip=False),
+}
+expected = blur(clean, psf)
+variance = {
+    name: np.var(degrade(clean, psf, part) - expected) for name, part in parts.items()
+}
+for name, value in variance.items():
     print(
-        f"{name}: neighbours differ by {np.diff(values).std():.3f} (standard deviation)"
+        f"{name:12} {value:.7f}, {value / sum(variance.values()):.1%} of the variance"
     )
 
-# %% tags=["hide-cell"]
-assert np.diff(noisy).std() > 7 * np.diff(factor).std()
-
 # %% [markdown]
-# Starting from the constant, grain has to build up first, and stopping early prevents this. The constant
-# is not a neutral choice but a *prior*: without evidence, the image is smooth.
-
-# %% [markdown]
-# ## Classical baselines
+# Most of it is Gaussian and equally strong everywhere; photon noise is at most 9 % even in a white pixel. For
+# Gaussian noise the log-likelihood is $-\sum_i (x_i - g(\hat y)_i)^2 / (2 \sigma^2)$ up to a constant, and its derivative is
+# $g^T(x - g(\hat y)) / \sigma^2$: the *difference* is sent back, not the ratio. The ratio gives a difference in a dark pixel
+# more weight than the same difference in a bright one, as is right for photon noise alone.
 #
-# A new method is worth its cost only if it beats the simple ones at their best. Three of them:
+# ### Exercise 3: find the fault (4 minutes)
 #
-# **A median filter first.** Each pixel becomes the median of its 3 x 3 neighbours. This removes the 1 % of
-# impulses, which Lucy-Richardson treats as signal, and a good part of the grain.
-
-# %%
-filtered = []
-richardson_lucy(
-    noisy,
-    psf,
-    50,
-    prefilter="median",
-    callback=lambda i, estimate: filtered.append(score(clean, estimate)["psnr"]),
-)
-lines(
-    iteration,
-    {
-        "median filter first": filtered,
-        "Lucy-Richardson": psnr,
-        "the noisy image": np.full(50, start),
-    },
-    xlabel="iteration",
-    ylabel="PSNR (dB)",
-    log="x",
-    alt="With the median filter the peak is as high, and the fall after it far slower.",
-)
-
-# %% tags=["hide-cell"]
-assert abs(max(filtered) - max(psnr)) < 0.15
-assert (
-    filtered[4] > psnr[4] + 0.15
-    and filtered[9] > psnr[9] + 0.6
-    and filtered[-1] > psnr[-1] + 3
-)
-
-# %% [markdown]
-# Here the filter hardly raises the peak. It widens it, so that stopping late costs less.
-
-# %% [markdown] tags=["equation:wiener"]
-# **Wiener's filter** needs no iterations. It looks for the $x$ that minimises
-# $\sum (k * x - y)^2 + \beta \sum (l * x)^2$, with $l$ the Laplacian: close to the data, and smooth. In
-# Fourier space a convolution is a product, so each frequency can be solved by itself:
-#
-# $$F(\hat x) = \frac{\overline{F(k)}}{|F(k)|^2 + \beta\, |F(l)|^2}\; F(y)$$
-
-# %% [markdown]
-# ### Exercise 2: the gain
-#
-# Write this fraction without $F(y)$. `transfer` is $F(k)$, `prior` is $F(l)$, both complex arrays; `balance` is $\beta$.
+# Landweber's method takes a step along this derivative (its length $\sigma^2$ is safe, since $|F(k)| \le 1$) and sets negative
+# pixels to 0. The residual should shrink. Run the two cells, find what is wrong, and mend it.
 
 
 # %% tags=["task"]
-def wiener_gain(transfer, prior, balance):
-    power = ...
-    return ...
+def landweber_update(estimate, measured, blur, correlate):
+    step = correlate(blur(estimate) - measured)
+    return np.maximum(estimate + step, 0)
 
 
 # %% tags=["solution"]
-def wiener_gain(transfer, prior, balance):
-    power = np.abs(transfer) ** 2 + balance * np.abs(prior) ** 2
-    return np.conj(transfer) / power
+def landweber_update(estimate, measured, blur, correlate):
+    step = correlate(measured - blur(estimate))
+    return np.maximum(estimate + step, 0)
 
 
 # %%
-checks.wiener_gain(wiener_gain)
+for n, estimate in enumerate(iterate(landweber_update, noisy, 3), 1):
+    print(f"iteration {n}: residual {(noisy - forward(estimate)).std():.3f}")
+
+# %%
+checks.landweber_update(landweber_update)
 
 # %% [markdown] tags=["solution"]
-# Where the kernel passes much, the fraction is about $1 / F(k)$ and undoes the blur. Where it passes little,
-# $F(k)$ in the numerator makes the fraction small, and the frequency is damped instead of amplified.
+# With the difference the wrong way round, each step goes downhill, and the estimate moves away from the
+# measurement. A residual that grows is the first thing to look for.
+
+# %% [markdown]
+# Both updates are yours, and both know nothing but the kernel. How far does each come, over three seeds of the
+# noise? Beside the tissue: nuclei on a dark background, where the two likelihoods differ most.
 
 # %%
-frequency = np.fft.fftfreq(256)
-transfer = np.fft.fft2(psf, (256, 256))
-prior = 2 * np.cos(2 * np.pi * frequency) - 2  # F(l) along one axis
-prior = prior[:, None] + prior[None, :]
-inverse, held_back = (
-    1 / np.abs(transfer),
-    np.abs(transfer) / (np.abs(transfer) ** 2 + 2 * prior**2),
-)
-amplified = {
-    name: np.sqrt(np.mean(a**2))
-    for name, a in (("inverse", inverse), ("Wiener", held_back))
+nuclei = load_sample("nuclei")[64:320, 64:320]
+updates = {"Lucy-Richardson": lucy_richardson_update, "Landweber": landweber_update}
+reached = {}
+for name, image in {"tissue": clean, "nuclei": nuclei}.items():
+    for seed in range(3):
+        measured = degrade(image, psf, seed=seed).astype(float)
+        for title, update in updates.items():
+            found = [score(image, e)["psnr"] for e in iterate(update, measured, 25)]
+            reached.setdefault((name, title), []).append((max(found), found[-1]))
+for (name, title), values in reached.items():
+    best, last = np.transpose(values)
+    print(f"{name}, {title}: best {best.mean():.2f} dB ({best.min():.2f} to", end=" ")
+    print(f"{best.max():.2f}), after 25 iterations {last.mean():.2f} dB")
+
+# %% tags=["hide-cell"]
+means = {key: np.mean(values, axis=0) for key, values in reached.items()}
+cost = {
+    name: means[name, "Landweber"] - means[name, "Lucy-Richardson"]
+    for name in ("tissue", "nuclei")
 }
-print(
-    "noise is multiplied by",
-    {name: round(float(a), 2) for name, a in amplified.items()},
-)
-
-# %%
-lines(
-    frequency[:128],
-    {"inverse filter": inverse[0, :128], "Wiener": held_back[0, :128]},
-    xlabel="spatial frequency (cycles per pixel)",
-    ylabel="gain",
-    log="y",
-    alt="The inverse filter's gain rises to a thousand and more; Wiener's stays below 2 and falls off.",
-)
-
-# %% tags=["hide-cell"]
-assert amplified["inverse"] > 100 and amplified["Wiener"] < 0.5
-assert inverse[0, :128].max() > 100 and held_back.max() < 2
+assert np.abs(cost["tissue"]).max() < 0.06
+assert 0.06 < cost["nuclei"][0] < 0.2 and cost["nuclei"][1] > 1
+assert max(np.ptp(values, axis=0).max() for values in reached.values()) < 0.2
+white = PAPER_2D.gaussian**2 / (PAPER_2D.poisson + PAPER_2D.gaussian**2)
+assert round(white, 2) == 0.91
+total = sum(variance.values())
+assert 0.8 < variance["Gaussian"] / total < 0.9 and variance["impulses"] < 0.12 * total
+assert variance["photon noise"] < 0.06 * total
 
 # %% [markdown]
-# The balance $\beta$ must be chosen, as the number of iterations must. The package's default of 2 was chosen
-# once, for the paper's noise.
-
-# %%
-for balance in (0.2, 0.5, 2, 5, 20):
-    print(
-        f"balance {balance}: {score(clean, wiener(noisy, psf, balance=balance))['psnr']:.2f} dB"
-    )
-
-# %% tags=["hide-cell"]
-by_balance = [score(clean, wiener(noisy, psf, balance=b))["psnr"] for b in (0.2, 2, 5)]
-assert by_balance[0] < by_balance[1] - 1 and abs(by_balance[1] - by_balance[2]) < 0.3
+# The wrong likelihood costs little if the iterations are stopped in time: nothing on the tissue, 0.1 dB on the nuclei.
+# Stopping early decides more than the likelihood does. Without it the cost grows: on the nuclei,
+# Lucy-Richardson ends 1.4 dB lower after 25 iterations, because it gives the noise of dark pixels the most weight.
 
 # %% [markdown]
-# **Total variation** assumes that an image is flat nearly everywhere, with sharp edges. It minimises
+# ## Other classical methods
 #
-# $$\overline{h\left(m(k * x) - y\right)} + \lambda\, \overline{|\nabla x|}$$
+# A new method is worth its cost only if it beats the simple ones at their best. Three of them:
 #
-# by gradient descent, with $h$ quadratic for small arguments and linear for large ones, so that an impulse
-# counts no more than any other outlier. $m$ is the mean that the camera reports for a noise-free value. A
-# camera that clips at 0 reports more than 0 for a black pixel, on average. `noise="auto"` estimates this
-# from the image; without it, $m$ is the identity.
+# **A median filter first.** Each pixel becomes the median of its 3 x 3 neighbours. This removes most of the
+# impulses, which Lucy-Richardson treats as signal, and a part of the grain.
+
+# %% [markdown] tags=["equation:wiener"]
+# **Wiener's filter** needs no iterations. It looks for the $\hat y$ that minimises
+# $\sum (k * \hat y - x)^2 + \beta \sum (l * \hat y)^2$, with $l$ the Laplacian: close to the data, and smooth. In
+# Fourier space a convolution is a product, so each frequency is solved by itself:
 #
-# ### The table
+# $$F(\hat y) = \frac{\overline{F(k)}}{|F(k)|^2 + \beta\, |F(l)|^2}\; F(x)$$
 #
-# Lucy-Richardson stops at its best iteration, chosen with the clean image. The others use their defaults.
-
-
-# %%
-def compete(clean, noisy):
-    candidates = (
-        deconvolve(noisy, psf, "richardson_lucy", iterations=n) for n in range(1, 8)
-    )
-    best = max(candidates, key=lambda result: score(clean, result.image)["psnr"])
-    return {
-        "Lucy-Richardson, best iteration": best,
-        "median + Lucy-Richardson, n = 5": deconvolve(
-            noisy, psf, "richardson_lucy", iterations=5, prefilter="median"
-        ),
-        "Wiener": deconvolve(noisy, psf, "wiener"),
-        "total variation": deconvolve(noisy, psf, "total_variation", limits=(0, 1)),
-        "total variation, clipping modelled": deconvolve(
-            noisy,
-            psf,
-            "total_variation",
-            noise="auto",
-            limits=(0, 1),  # where this camera cuts
-        ),
-    }
-
-
-# %%
-tissue = compete(clean, noisy)
-on_tissue = {name: score(clean, result.image) for name, result in tissue.items()}
-Markdown(score_table({"noisy": score(clean, noisy), **on_tissue}))
-
-# %%
-gallery(
-    {
-        name.split(",")[0]: r.image
-        for name, r in tissue.items()
-        if "clipping" not in name
-    },
-    zoom=(90, 90, 64),
-    alt="Four estimates of the tissue: soft with a little grain, and flat patches for total variation.",
-)
-
-# %%
-gallery(
-    {
-        name.split(",")[0]: r.residual
-        for name, r in tissue.items()
-        if "clipping" not in name
-    },
-    limits=(-0.3, 0.3),
-    zoom=(90, 90, 64),
-    alt="Four residuals: mostly noise and impulses; faint outlines of the glands in total variation's.",
-)
-
-# %% tags=["hide-cell"]
-decibels = {name: row["psnr"] for name, row in on_tissue.items()}
-assert max(decibels.values()) - min(decibels.values()) < 0.5
-assert min(decibels.values()) > start + 3.5
-variation, modelled = (
-    decibels["total variation"],
-    decibels["total variation, clipping modelled"],
-)
-assert abs(variation - modelled) < 0.1
+# Where the kernel passes much, this is about $F(x) / F(k)$ and undoes the blur. Where it passes little, the
+# fraction is small, and noise is not amplified. The package's $\beta = 2$ was chosen once, for the paper's noise.
 
 # %% [markdown]
-# On this image all five lie within half a decibel, and modelling the clipping changes nothing: hardly a pixel is black or
-# white. The next image shows nuclei on a dark background, where three pixels in five are nearly black.
+# **Total variation** assumes that an image is flat nearly everywhere, with sharp edges. It minimises the mean of
+# $h(m(g(\hat y)) - x) + \lambda |\nabla \hat y|$, with $h$ quadratic for small differences and linear for large ones, so that an
+# impulse counts no more than any other outlier. $m$ is the mean that the camera reports (notebook 01): a camera
+# that clips at 0 reports more than 0 for a black pixel, on average. `noise="auto"` estimates this from the
+# image; without it, $m$ is the identity.
 
 # %%
 who = ask("03/who")
 who
 
+
 # %%
-nuclei = load_sample("nuclei")[64:320, 64:320]
-dark = degrade(nuclei, psf, seed=0)
-cells = compete(nuclei, dark)
+def compete(image, noisy):
+    candidates = [
+        deconvolve(noisy, psf, "richardson_lucy", iterations=n) for n in range(1, 8)
+    ]
+    found = {
+        "Lucy-Richardson, best iteration": max(
+            candidates, key=lambda result: score(image, result.image)["psnr"]
+        )
+    }
+    for name, method, options in (
+        (
+            "median + Lucy-Richardson, n = 5",
+            "richardson_lucy",
+            {"iterations": 5, "prefilter": "median"},
+        ),
+        ("Wiener", "wiener", {}),
+        ("total variation", "total_variation", {"limits": (0, 1)}),
+        (
+            "total variation, clipping modelled",
+            "total_variation",
+            {"limits": (0, 1), "noise": "auto"},
+        ),
+    ):
+        found[name] = deconvolve(noisy, psf, method, **options)
+    return {name: result.image for name, result in found.items()}
+
+
+# %%
+def table(image):
+    runs = []
+    for seed in range(3):
+        noisy = degrade(image, psf, seed=seed)
+        images = {"noisy": noisy} | compete(image, noisy)
+        runs.append({name: score(image, e) for name, e in images.items()})
+    means = {
+        name: {m: np.mean([run[name][m] for run in runs]) for m in ("psnr", "ssim")}
+        for name in runs[0]
+    }
+    spread = max(np.ptp([run[name]["psnr"] for run in runs]) for name in runs[0])
+    return means, spread, images
+
+
+on_tissue, spread, _ = table(clean)
+print(f"Tissue: means over three seeds of the noise; largest spread {spread:.2f} dB")
+Markdown(score_table(on_tissue))
+
+# %% [markdown]
+# PSNR measures the error pixel by pixel. SSIM (structural similarity, at most 1) compares means, contrasts
+# and patterns in small windows: grain in a flat area lowers it a lot.
+
+# %%
+on_nuclei, spread, images = table(nuclei)
+print(f"Nuclei: means over three seeds of the noise; largest spread {spread:.2f} dB")
+Markdown(score_table(on_nuclei))
+
+# %%
 who.reveal(
     gallery(
         {
             "clean": nuclei,
-            "Lucy-Richardson": cells["Lucy-Richardson, best iteration"].image,
-            "total variation": cells["total variation"].image,
-            "clipping modelled": cells["total variation, clipping modelled"].image,
+            "Lucy-Richardson": images["Lucy-Richardson, best iteration"],
+            "total variation": images["total variation"],
+            "clipping modelled": images["total variation, clipping modelled"],
         },
         limits=(0, 0.5),
         zoom=(90, 90, 64),
@@ -538,44 +474,30 @@ who.reveal(
     )
 )
 
-# %%
-on_nuclei = {name: score(nuclei, result.image) for name, result in cells.items()}
-Markdown(score_table({"noisy": score(nuclei, dark), **on_nuclei}))
-
-# %%
-gallery(
-    {
-        name.split(",")[0]: r.residual
-        for name, r in cells.items()
-        if "clipping" not in name
-    }
-    | {"clipping modelled": cells["total variation, clipping modelled"].residual},
-    limits=(-0.3, 0.3),
-    zoom=(90, 90, 64),
-    alt="Five residuals: noise that is one-sided on the black background, with faint outlines of the nuclei.",
-)
-
 # %% tags=["hide-cell"]
+decibels = {name: row["psnr"] for name, row in on_tissue.items()}
+unrestored = decibels.pop("noisy")
+assert max(decibels.values()) - min(decibels.values()) < 0.5
+assert min(decibels.values()) > unrestored + 3.5
+modelled = decibels["total variation, clipping modelled"]
+assert abs(decibels["total variation"] - modelled) < 0.1
 decibels = {name: row["psnr"] for name, row in on_nuclei.items()}
 modelled = decibels.pop("total variation, clipping modelled")
 assert modelled > max(decibels.values()) + 0.4
 assert modelled > decibels["total variation"] + 0.7
-assert (
-    decibels["median + Lucy-Richardson, n = 5"]
-    > decibels["Lucy-Richardson, best iteration"] + 1
-)
+median = decibels["median + Lucy-Richardson, n = 5"]
+assert median > decibels["Lucy-Richardson, best iteration"] + 1
 ssim = {name: row["ssim"] for name, row in on_nuclei.items()}
 assert max(ssim, key=ssim.get) == "total variation, clipping modelled"
 assert ssim["total variation, clipping modelled"] > 1.8 * ssim["total variation"]
-assert (
-    0.55 < np.mean(nuclei < 0.05) < 0.65
-    and np.mean((clean < 0.05) | (clean > 0.95)) < 0.01
-)
+assert np.mean((clean < 0.05) | (clean > 0.95)) < 0.01
+assert 0.55 < np.mean(nuclei < 0.05) < 0.65
 
 # %% [markdown]
-# The small rings on the black background are impulses: Lucy-Richardson explains each by light that the
-# kernel could have spread there. The median filter removes impulses first, which gains more than 1 dB here.
-# Modelling the clipping improves total variation by nearly 1 dB and doubles its SSIM.
+# On the tissue all five lie within half a decibel, and modelling the clipping changes nothing: hardly a pixel is
+# black or white. Of the nuclei's image, three pixels in five are nearly black. There the median filter, which
+# removes impulses first, gains more than 1 dB over Lucy-Richardson alone, and modelling the clipping gains
+# nearly 1 dB and doubles the SSIM of total variation.
 #
 # The best method depends on the image, and on what the method models. A table with one image, or without
 # these baselines, proves little.
@@ -583,9 +505,12 @@ assert (
 # %% [markdown]
 # ## Summary
 #
-# - `richardson_lucy(image, psf, iterations)`: multiply by the ratio, convolved with the flipped kernel.
+# - Lucy-Richardson multiplies by the ratio of measured to expected light, sent back by the transpose:
+#   `richardson_lucy(image, psf, iterations)`.
 # - The likelihood rises with every iteration; the PSNR peaks early. Early stopping is the regularisation,
 #   and the size of the residual says when to stop.
+# - It assumes Poisson noise. On the paper's noise, which is mainly Gaussian, this costs 0.1 dB or less if it is stopped
+#   in time, and more than 1 dB on dark images if it is not.
 # - Start from the constant: the grain of a noisy start stays.
 # - Baselines: a median filter first, `wiener`, `total_variation`, with `noise="auto"` where the camera clips.
 

@@ -3,7 +3,7 @@
 A notebook passes the function that the learner wrote: `checks.camera(camera)`.
 """
 
-from siamdecon.lab.checks.classical import lucy_richardson_update, wiener_gain
+from siamdecon.lab.checks.classical import landweber_update, lucy_richardson_update, stop
 from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.files import pick, pyramid_weights
@@ -30,6 +30,7 @@ __all__ = [
     "fft_convolve",
     "hide",
     "invariance",
+    "landweber_update",
     "largest_pixel",
     "lucy_richardson_update",
     "noise2same_d_loss",
@@ -41,9 +42,9 @@ __all__ = [
     "ring_correlation",
     "shrink",
     "stitch",
+    "stop",
     "training_pair",
     "transfer_function",
     "transpose",
     "two_exposures",
-    "wiener_gain",
 ]

@@ -1,19 +1,20 @@
-"""Exercises of notebook 03: the update of Lucy and Richardson, and Wiener's gain."""
+"""Exercises of notebook 03: the updates of Lucy-Richardson and Landweber, and when to stop."""
 
 import numpy as np
-from scipy.signal import convolve, correlate
+from scipy import ndimage
 
 from siamdecon.lab.checks.engine import Exercise
 
 _KERNEL = np.array([[0.0, 0.1, 0.0], [0.3, 0.2, 0.1], [0.25, 0.0, 0.05]])  # asymmetric on purpose
 
 
+# with wrapped borders the transpose of 1 is 1 exactly, so an update that divides by it is right too
 def _blur(x):
-    return convolve(x, _KERNEL, mode="same", method="direct")
+    return ndimage.convolve(x, _KERNEL, mode="wrap")
 
 
 def _correlate(y):
-    return correlate(y, _KERNEL, mode="same", method="direct")
+    return ndimage.correlate(y, _KERNEL, mode="wrap")
 
 
 def _update(x, y, blur, correlate):
@@ -33,7 +34,12 @@ def _images(seed, shape):
     return rng.uniform(0.1, 1, shape), rng.uniform(0, 1, shape)
 
 
-#: x * correlate(y / blur(x)).
+def _solved(estimate, measured, blur, correlate):
+    ratio = measured / blur(estimate)
+    return estimate * correlate(ratio)
+
+
+#: estimate * correlate(measured / blur(estimate)).
 lucy_richardson_update = Exercise(
     "an update of Lucy and Richardson",
     _update,
@@ -42,104 +48,158 @@ lucy_richardson_update = Exercise(
         "the ratio was passed to blur; it goes back through the flipped kernel: correlate.": (
             lambda x, y, blur, correlate: x * blur(y / blur(x))
         ),
-        "the ratio is upside down: measured over expected, y / blur(x).": (
+        "the estimate was blurred by correlate; the expected measurement is blur(estimate).": (
+            lambda x, y, blur, correlate: x * correlate(y / correlate(x))
+        ),
+        "blur and correlate are exchanged: blur the estimate, then send the ratio back by correlate.": (
+            lambda x, y, blur, correlate: x * blur(y / correlate(x))
+        ),
+        "the ratio is upside down: measured over expected, measured / blur(estimate).": (
             lambda x, y, blur, correlate: x * correlate(blur(x) / y)
         ),
-        "the correction is added; it is a factor that multiplies x.": (
+        "the correction is added; it is a factor that multiplies the estimate.": (
             lambda x, y, blur, correlate: x + correlate(y / blur(x))
         ),
-        "that is the factor alone; multiply the old estimate x by it.": (
+        "the derivative is a difference from 1; the factor is correlate(ratio) itself, without the - 1.": (
+            lambda x, y, blur, correlate: x * (correlate(y / blur(x)) - 1)
+        ),
+        "that is a step along the derivative; the update multiplies the estimate by a factor.": (
+            lambda x, y, blur, correlate: x + correlate(y / blur(x)) - 1
+        ),
+        "that is the factor alone; multiply the old estimate by it.": (
             lambda x, y, blur, correlate: correlate(y / blur(x))
         ),
-        "y was compared with x itself; blur x first, then the two can be compared.": (
-            lambda x, y, blur, correlate: x * correlate(y / x)
-        ),
+        "the measurement was compared with the estimate itself; blur it first, then the two can be "
+        "compared.": (lambda x, y, blur, correlate: x * correlate(y / x)),
         "the ratio was not sent back: correlate spreads each pixel's ratio to where its light came from.": (
             lambda x, y, blur, correlate: x * y / blur(x)
         ),
         "numerator and denominator were sent back apart; that is the rule for Gaussian noise.": (
             lambda x, y, blur, correlate: x * correlate(y) / correlate(blur(x))
         ),
-        "the factor multiplies the measurement y; it corrects the estimate x.": (
+        "the estimate was multiplied before it was sent back; only the ratio goes through correlate.": (
+            lambda x, y, blur, correlate: correlate(x * y / blur(x))
+        ),
+        "the factor is squared; multiply by it once.": lambda x, y, blur, correlate: (
+            x * correlate(y / blur(x)) ** 2
+        ),
+        "the factor multiplies the measurement; it corrects the estimate.": (
             lambda x, y, blur, correlate: y * correlate(y / blur(x))
         ),
-        "that takes the difference y - blur(x); the Poisson likelihood leads to the ratio.": (
+        "that takes the difference measured - blur(estimate); the Poisson likelihood leads to the ratio.": (
             lambda x, y, blur, correlate: x * correlate(y - blur(x))
         ),
         "that is a step along the gradient, a difference; the fixed point multiplies by the ratio.": (
             lambda x, y, blur, correlate: x + correlate(y - blur(x))
         ),
     },
+    solution=_solved,
 )
 
 
-def _spectra():
-    rng = np.random.default_rng(2)
-    transfer = rng.normal(size=(4, 5)) + 1j * rng.normal(size=(4, 5))
-    prior = rng.normal(size=(4, 5)) + 1j * rng.normal(size=(4, 5))
-    transfer[0, 0], prior[0, 0] = 1, 0  # a kernel keeps the mean, a Laplacian removes it
-    transfer[2, 3] = 0
-    return transfer, prior
+def _stepped(x, y, blur, correlate):
+    """Write the blur as a matrix, and go against the gradient of half the squared residual."""
+    matrix = np.stack([blur(row.reshape(x.shape)).ravel() for row in np.eye(x.size)], axis=1)
+    gradient = np.empty(x.size)
+    for j in range(x.size):
+        gradient[j] = sum((matrix[:, j] * (matrix @ x.ravel() - y.ravel())).tolist())
+    return np.reshape([max(0.0, v) for v in x.ravel() - gradient], x.shape)
 
 
-def _gain(transfer, prior, balance):
-    """Solve the least-squares problem of each frequency in real unknowns, two equations for each term."""
-    gain = np.empty(transfer.shape, dtype=complex)
-    for place, h in np.ndenumerate(transfer):
-        root = balance**0.5 * prior[place]
-        # |h g - 1|^2 + |root g|^2, least in the real and the imaginary part of g
-        rows = [
-            [h.real, -h.imag],
-            [h.imag, h.real],
-            [root.real, -root.imag],
-            [root.imag, root.real],
-        ]
-        real, imaginary = np.linalg.lstsq(np.array(rows), np.array([1.0, 0, 0, 0]), rcond=None)[0]
-        gain[place] = real + 1j * imaginary
-    return gain
+def _step_solved(estimate, measured, blur, correlate):
+    step = correlate(measured - blur(estimate))
+    return np.maximum(estimate + step, 0)
 
 
-#: conj(F(k)) / (|F(k)|^2 + balance |F(l)|^2), complex.
-wiener_gain = Exercise(
-    "the gain of Wiener's filter",
-    _gain,
-    ((*_spectra(), 2.0), (*_spectra(), 0.3)),
+def _bright(seed, shape):
+    estimate, measured = _images(seed, shape)
+    return estimate, 2 * measured - 1  # some pixels of the right answer are cut at 0
+
+
+#: The estimate plus correlate(measured - blur(estimate)), cut at 0.
+landweber_update = Exercise(
+    "an update of Landweber",
+    _stepped,
+    ((*_bright(2, (5, 6)), _blur, _correlate), (*_bright(3, (4, 4)), _blur, _correlate)),
     {
-        "the complex conjugate is missing in the numerator: phases are rotated twice, not back.": (
-            lambda t, p, b: t / (abs(t) ** 2 + b * abs(p) ** 2)
+        "each step still goes downhill: look at the sign of the difference that is sent back.": (
+            lambda x, y, blur, correlate: np.maximum(x + correlate(blur(x) - y), 0)
         ),
-        "the square of |F(k)| is missing in the denominator.": lambda t, p, b: (
-            t.conj() / (abs(t) + b * abs(p) ** 2)
+        "the difference is sent back by blur; the transpose is correlate.": (
+            lambda x, y, blur, correlate: np.maximum(x + blur(y - blur(x)), 0)
         ),
-        "the square of the prior |F(l)| is missing.": lambda t, p, b: (
-            t.conj() / (abs(t) ** 2 + b * abs(p))
+        "negative pixels are left; there is no negative light.": (
+            lambda x, y, blur, correlate: x + correlate(y - blur(x))
         ),
-        "both squares are missing in the denominator.": lambda t, p, b: (
-            t.conj() / (abs(t) + b * abs(p))
+        "the difference is not sent back: correlate is missing.": (
+            lambda x, y, blur, correlate: np.maximum(x + y - blur(x), 0)
         ),
-        "F(k)^2 is complex; the denominator needs the real number |F(k)|^2.": lambda t, p, b: (
-            t.conj() / (t**2 + b * abs(p) ** 2)
+        "the estimate was not blurred before it was compared.": (
+            lambda x, y, blur, correlate: np.maximum(x + correlate(y - x), 0)
         ),
-        "F(l)^2 is complex; the denominator needs the real number |F(l)|^2.": lambda t, p, b: (
-            t.conj() / (abs(t) ** 2 + b * p**2)
+        "that is the step alone; add it to the estimate.": (
+            lambda x, y, blur, correlate: np.maximum(correlate(y - blur(x)), 0)
         ),
-        "the balance is missing: it weights the prior.": lambda t, p, b: (
-            t.conj() / (abs(t) ** 2 + abs(p) ** 2)
+        "the step multiplies; a step along a derivative is added.": (
+            lambda x, y, blur, correlate: np.maximum(x * correlate(y - blur(x)), 0)
         ),
-        "the balance is squared with the prior; it belongs outside the square.": lambda t, p, b: (
-            t.conj() / (abs(t) ** 2 + abs(b * p) ** 2)
+        "that sends back the ratio, which is Lucy-Richardson; a Gaussian likelihood has the difference.": (
+            lambda x, y, blur, correlate: np.maximum(x * correlate(y / blur(x)), 0)
         ),
-        "the prior is missing: a bare constant damps all frequencies alike.": lambda t, p, b: (
-            t.conj() / (abs(t) ** 2 + b)
+        "the step is cut at 0, so the estimate only grows; cut the sum.": (
+            lambda x, y, blur, correlate: x + np.maximum(correlate(y - blur(x)), 0)
         ),
-        "the numerator is 1; it should be conj(F(k)), which is small where the kernel passes little.": (
-            lambda t, p, b: 1 / (abs(t) ** 2 + b * abs(p) ** 2)
-        ),
-        "that is gain times F(k): the kernel and the filter together.": lambda t, p, b: (
-            abs(t) ** 2 / (abs(t) ** 2 + b * abs(p) ** 2)
-        ),
-        "the balance weights F(k); it should weight the prior.": lambda t, p, b: (
-            t.conj() / (b * abs(t) ** 2 + abs(p) ** 2)
+        "the absolute value is taken; set negative pixels to 0.": (
+            lambda x, y, blur, correlate: np.abs(x + correlate(y - blur(x)))
         ),
     },
+    solution=_step_solved,
+)
+
+_SIZES = [0.30, 0.20, 0.15, 0.10, 0.08, 0.075, 0.07]
+
+
+def _first(sizes, noise):
+    n = 1
+    while sizes[n - 1] > noise:
+        n += 1
+    return n
+
+
+def _stop_solved(sizes, noise):
+    return int(np.argmax(np.array(sizes) <= noise)) + 1
+
+
+#: The number of the first iteration whose residual is no larger than the noise.
+stop = Exercise(
+    "when to stop",
+    _first,
+    ((_SIZES, 0.13), (_SIZES, 0.20), (_SIZES, 0.074), (_SIZES, 0.4)),
+    {
+        "that is one too early: the list counts from 0, iterations from 1.": lambda s, noise: (
+            _first(s, noise) - 1
+        ),
+        "that is the iteration with the nearest residual; it may still be larger than the noise.": (
+            lambda s, noise: int(np.argmin(np.abs(np.array(s) - noise))) + 1
+        ),
+        "that is the index of the nearest residual; take the first that is no larger, and count from 1.": (
+            lambda s, noise: int(np.argmin(np.abs(np.array(s) - noise)))
+        ),
+        "that counts the residuals that are no larger than the noise; return the number of the first.": (
+            lambda s, noise: sum(v <= noise for v in s)
+        ),
+        "that is the last iteration of all, which fits the noise most.": lambda s, noise: (
+            int(np.argmin(s)) + 1
+        ),
+        "that is the residual itself; return the number of its iteration.": lambda s, noise: s[
+            _first(s, noise) - 1
+        ],
+        "that is the list of all such iterations; return the first.": lambda s, noise: (
+            [i + 1 for i, v in enumerate(s) if v <= noise]
+        ),
+        "one residual is exactly as large as the noise, and that is enough: <=, not <.": (
+            lambda s, noise: int(np.argmax(np.array(s) < noise)) + 1
+        ),
+    },
+    solution=_stop_solved,
 )

@@ -56,66 +56,194 @@ def overwritten(x, y, blur, correlate):
     return x
 
 
-def no_conjugate(transfer, prior, balance):
-    return transfer / (np.abs(transfer) ** 2 + balance * np.abs(prior) ** 2)
+def blur_and_correlate_exchanged(x, y, blur, correlate):
+    ratio = y / correlate(x)
+    return x * blur(ratio)
 
 
-def no_square(transfer, prior, balance):
-    return np.conj(transfer) / (np.abs(transfer) + balance * np.abs(prior) ** 2)
+def correlated_forth_and_back(x, y, blur, correlate):
+    ratio = y / correlate(x)
+    return x * correlate(ratio)
 
 
-def no_square_of_the_prior(transfer, prior, balance):
-    return np.conj(transfer) / (np.abs(transfer) ** 2 + balance * np.abs(prior))
+def derivative_for_factor(x, y, blur, correlate):
+    ratio = y / blur(x)
+    return x * (correlate(ratio) - 1)
 
 
-def complex_square(transfer, prior, balance):
-    return np.conj(transfer) / (transfer**2 + balance * np.abs(prior) ** 2)
+def derivative_added(x, y, blur, correlate):
+    ratio = y / blur(x)
+    return x + correlate(ratio) - 1
 
 
-def no_balance(transfer, prior, balance):
-    return np.conj(transfer) / (np.abs(transfer) ** 2 + np.abs(prior) ** 2)
+def all_sent_back(x, y, blur, correlate):
+    ratio = y / blur(x)
+    return correlate(x * ratio)
 
 
-def constant_prior(transfer, prior, balance):
-    return np.conj(transfer) / (np.abs(transfer) ** 2 + balance)
+def arguments_exchanged(y, x, blur, correlate):
+    ratio = y / blur(x)
+    return x * correlate(ratio)
 
 
-def plain_inverse(transfer, prior, balance):
-    return 1 / (np.abs(transfer) ** 2 + balance * np.abs(prior) ** 2)
+def squared_factor(x, y, blur, correlate):
+    ratio = y / blur(x)
+    return x * correlate(ratio) ** 2
 
 
-def through_kernel_and_filter(transfer, prior, balance):
-    gain = np.conj(transfer) / (np.abs(transfer) ** 2 + balance * np.abs(prior) ** 2)
-    return gain * transfer
+def half_written(x, y, blur, correlate):
+    ratio = y / blur(x)  # noqa: F841
+    return ...
 
 
-def one_row(transfer, prior, balance):
-    return (np.conj(transfer) / (np.abs(transfer) ** 2 + balance * np.abs(prior) ** 2))[0]
+def ratio_missing(x, y, blur, correlate):
+    ratio = ...
+    return x * correlate(ratio)
+
+
+def divided(x, y, blur, correlate):
+    ratio = y / blur(x)
+    return x / correlate(ratio)
+
+
+def tuple_of_factors(x, y, blur, correlate):
+    ratio = (y / blur(x),)
+    return x, correlate(ratio[0])
+
+
+def downhill(estimate, measured, blur, correlate):
+    step = correlate(blur(estimate) - measured)
+    return np.maximum(estimate + step, 0)
+
+
+def by_blur(estimate, measured, blur, correlate):
+    step = blur(measured - blur(estimate))
+    return np.maximum(estimate + step, 0)
+
+
+def negative_left(estimate, measured, blur, correlate):
+    return estimate + correlate(measured - blur(estimate))
+
+
+def not_back(estimate, measured, blur, correlate):
+    return np.maximum(estimate + (measured - blur(estimate)), 0)
+
+
+def unblurred(estimate, measured, blur, correlate):
+    return np.maximum(estimate + correlate(measured - estimate), 0)
+
+
+def step_alone(estimate, measured, blur, correlate):
+    step = correlate(measured - blur(estimate))
+    return np.maximum(step, 0)
+
+
+def grows_only(estimate, measured, blur, correlate):
+    step = correlate(measured - blur(estimate))
+    return estimate + np.maximum(step, 0)
+
+
+def folded(estimate, measured, blur, correlate):
+    return abs(estimate + correlate(measured - blur(estimate)))
+
+
+def richardson(estimate, measured, blur, correlate):
+    return np.maximum(estimate * correlate(measured / blur(estimate)), 0)
+
+
+def minus_twice(estimate, measured, blur, correlate):
+    step = correlate(blur(estimate) - measured)
+    return -np.maximum(estimate - step, 0)
+
+
+def minimum(estimate, measured, blur, correlate):
+    step = correlate(measured - blur(estimate))
+    return np.minimum(estimate + step, 0)
+
+
+def from_zero(sizes, noise):
+    return int(np.argmax(np.array(sizes) <= noise))
+
+
+def nearest(sizes, noise):
+    return int(np.argmin(np.abs(np.array(sizes) - noise))) + 1
+
+
+def nearest_from_zero(sizes, noise):
+    return int(np.abs(np.array(sizes) - noise).argmin())
+
+
+def how_many(sizes, noise):
+    return len([s for s in sizes if s <= noise])
+
+
+def the_last(sizes, noise):
+    return int(np.argmin(sizes)) + 1
+
+
+def the_residual(sizes, noise):
+    return next(s for s in sizes if s <= noise)
+
+
+def all_of_them(sizes, noise):
+    return np.nonzero(np.array(sizes) <= noise)[0] + 1
+
+
+def strictly(sizes, noise):
+    return next(n for n, s in enumerate(sizes, 1) if s < noise)
+
+
+def list_compared(sizes, noise):
+    return np.argmax(sizes <= noise) + 1
 
 
 BANK = {
     "lucy_richardson_update": [
-        (blurred_back, "through the flipped kernel"),
+        (blurred_back, "the ratio was passed to blur"),
         (upside_down, "upside down"),
         (added, "correction is added"),
         (factor_alone, "factor alone"),
-        (not_blurred, "compared with x itself"),
+        (not_blurred, "compared with the estimate itself"),
         (not_sent_back, "not sent back"),
         (sent_back_apart, "sent back apart"),
         (measurement_corrected, "multiplies the measurement"),
         (gradient_step, "step along the gradient"),
         (mean_factor, "Wrong shape"),
         (overwritten, "in place"),
+        (blur_and_correlate_exchanged, "blur and correlate are exchanged"),
+        (correlated_forth_and_back, "was blurred by correlate"),
+        (derivative_for_factor, "without the - 1"),
+        (derivative_added, "step along the derivative"),
+        (all_sent_back, "only the ratio goes through"),
+        (arguments_exchanged, "`y` and `x` are exchanged"),
+        (squared_factor, "factor is squared"),
+        (half_written, "`return ...` is still to be written"),
+        (ratio_missing, "`ratio = ...` is still to be written"),
+        (divided, "there is / where * belongs"),
+        (tuple_of_factors, "a tuple of 2"),
     ],
-    "wiener_gain": [
-        (no_conjugate, "conjugate is missing"),
-        (no_square, "square of |F(k)| is missing"),
-        (no_square_of_the_prior, "square of the prior"),
-        (complex_square, "F(k)^2 is complex"),
-        (no_balance, "balance is missing"),
-        (constant_prior, "bare constant"),
-        (plain_inverse, "numerator is 1"),
-        (through_kernel_and_filter, "gain times F(k)"),
-        (one_row, "Wrong shape"),
+    "landweber_update": [
+        (downhill, "goes downhill"),
+        (by_blur, "sent back by blur"),
+        (negative_left, "negative pixels are left"),
+        (not_back, "difference is not sent back"),
+        (unblurred, "was not blurred before"),
+        (step_alone, "step alone"),
+        (grows_only, "only grows"),
+        (folded, "absolute value"),
+        (richardson, "which is Lucy-Richardson"),
+        (minus_twice, "the sign is reversed"),
+        (minimum, "`minimum` stands where"),
+    ],
+    "stop": [
+        (from_zero, "one too early"),
+        (nearest, "iteration with the nearest residual"),
+        (nearest_from_zero, "index of the nearest residual"),
+        (how_many, "counts the residuals"),
+        (the_last, "last iteration of all"),
+        (the_residual, "the residual itself"),
+        (all_of_them, "list of all such iterations"),
+        (strictly, "<=, not <"),
+        (list_compared, "A list is no array"),
     ],
 }
