@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
+from scipy.signal import correlate, fftconvolve
 
 from siamdecon import PSFConvolution
 from siamdecon.lab import checks
@@ -106,6 +107,65 @@ def test_each_mistake_differs_from_the_right_answer(name):
         assert hint in str(failed.value), f"another hint comes first: {failed.value}"
 
 
+def _as_waves(kernel, shape):
+    y, x = (np.arange(n) - n // 2 for n in kernel.shape)
+    u, v = (np.fft.fftfreq(n) for n in shape)
+    return np.exp(-2j * np.pi * np.outer(u, y)) @ kernel @ np.exp(-2j * np.pi * np.outer(x, v))
+
+
+def _by_torch(image, kernel):
+    image, weight = (torch.tensor(a.copy())[None, None] for a in (image, kernel[::-1, ::-1]))
+    pad = [n // 2 for n in kernel.shape]
+    return torch.nn.functional.conv2d(image, weight, padding=pad)[0, 0]
+
+
+#: Right answers that are written otherwise than the solutions.
+OTHERWISE = {
+    "lucy_richardson_update": [
+        lambda e, m, b, c: e * c(m / b(e)) / c(np.ones_like(e)),  # exact with zeros beyond the border
+        lambda e, m, b, c: e * c(m / np.maximum(b(e), 1e-12)),
+        lambda e, m, b, c: e + e * (c(m / b(e)) - 1),
+    ],
+    "landweber_update": [
+        lambda e, m, b, c: (e - c(b(e) - m)).clip(0),
+        lambda e, m, b, c: np.where(e + c(m) - c(b(e)) > 0, e + c(m) - c(b(e)), 0),
+    ],
+    "stop": [
+        lambda s, n: next(i for i, v in enumerate(s, 1) if not v > n),
+        lambda s, n: 1 + sum(np.array(s) > n),
+    ],
+    "camera": [
+        lambda b, r, a, s: np.rint(np.clip(b + r * (s**2 + a * b) ** 0.5, 0, 1) * 1024) / 1024,
+        lambda b, r, a, s: (1024 * (b + np.hypot(np.sqrt(a * b), s) * r)).round().clip(0, 1024) / 1024,
+    ],
+    "largest_pixel": [lambda w, na: 0.5 / (2 * na / w), lambda w, na: w / na / 4],
+    "defocus_phase": [
+        lambda r, z, na, n, w: np.exp(1j * z * ((2 * np.pi / w) ** 2 * (n**2 - na**2 * r**2)) ** 0.5),
+    ],
+    "transfer_function": [_as_waves],
+    "fft_convolve": [
+        lambda x, k: fftconvolve(x, k, mode="same"),
+        _by_torch,
+    ],
+    "transpose": [
+        lambda x, k, c: c(x, np.flip(k)),
+        lambda x, k, c: c(x[::-1, ::-1], k)[::-1, ::-1],
+        lambda x, k, c: correlate(x, k, mode="same"),
+    ],
+    "residual": [lambda y, x, g: -(g(x) - y), lambda y, x, g: torch.from_numpy(y - g(x))],
+    "best_estimate": [
+        lambda clean, c: int(np.argmax([-np.linalg.norm(e - clean) for e in c])),
+        lambda clean, c: min(range(len(c)), key=lambda i: ((c[i] - clean) ** 2).sum()),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_an_answer_that_is_written_otherwise_is_right(name):
+    for answer in OTHERWISE[name]:
+        EXERCISES[name](answer)
+
+
 class TestEngine:
     twice = Exercise("twice x", lambda x: 2 * x, ((np.arange(3.0),),), {"squared": lambda x: x**2})
 
@@ -117,7 +177,7 @@ class TestEngine:
             (lambda x: ..., "Nothing to check yet"),
             (lambda x: x / None, "Your function raised TypeError"),
             (lambda x: "six", "Expected an array of numbers"),
-            (lambda x: x[:2], r"Wrong shape: expected \(3,\), got \(2,\)"),
+            (lambda x: x[:2], r"expected an array of shape \(3,\), got an array of shape \(2,\)"),
             (lambda x: x * np.nan, "3 are NaN"),
             (lambda x: x**2, "Wrong values: squared"),
             (lambda x: 2 * x + x**3, r"largest difference is 8 at \(2,\), where 4 was expected"),
@@ -232,6 +292,8 @@ class TestMutants:
     def test_a_solution_is_right_and_a_mutant_that_is_not_gets_a_hint(self, name):
         exercise = EXERCISES[name]
         exercise(exercise.solution)
+        if np.asarray(exercise.oracle(*exercise.inputs[0])).dtype.kind == "i":
+            return  # an index may be right or wrong by chance
         for hint, mutant in mutants(exercise.solution):
             try:
                 with np.errstate(all="ignore"):

@@ -31,7 +31,7 @@ def _update(x, y, blur, correlate):
 
 def _images(seed, shape):
     rng = np.random.default_rng(seed)
-    return rng.uniform(0.1, 1, shape), rng.uniform(0, 1, shape)
+    return rng.uniform(0.1, 1, shape), rng.uniform(0, 2, shape)  # some right answers exceed 1
 
 
 def _solved(estimate, measured, blur, correlate):
@@ -113,7 +113,7 @@ def _step_solved(estimate, measured, blur, correlate):
 
 def _bright(seed, shape):
     estimate, measured = _images(seed, shape)
-    return estimate, 2 * measured - 1  # some pixels of the right answer are cut at 0
+    return estimate, 2 * measured - 1.5  # some pixels of the right answer are cut at 0
 
 
 #: The estimate plus correlate(measured - blur(estimate)), cut at 0.
@@ -184,6 +184,9 @@ stop = Exercise(
         ),
         "that is the index of the nearest residual; take the first that is no larger, and count from 1.": (
             lambda s, noise: int(np.argmin(np.abs(np.array(s) - noise)))
+        ),
+        "that looks for a residual larger than the noise: the comparison is the wrong way round.": (
+            lambda s, noise: int(np.argmax(np.array(s) > noise)) + 1
         ),
         "that counts the residuals that are no larger than the noise; return the number of the first.": (
             lambda s, noise: sum(v <= noise for v in s)

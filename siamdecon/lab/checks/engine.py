@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siamdecon.lab.checks.mutants import mutants
-from siamdecon.lab.checks.relations import advice, place, relation, unfinished
+from siamdecon.lab.checks.relations import advice, place, relation, relation_to, unfinished
 
 
 class CheckFailed(AssertionError):
@@ -127,34 +127,41 @@ class Exercise:
     def _hints(self, answer, got: list, expected: list, wrong: int) -> Iterator[str]:
         """Name the mistake: one that was foreseen, then a known relation to the right result."""
         yield from (hint for hint, mistake in self.mistakes.items() if self._same(got, mistake))
-        if expected[wrong].ndim:  # of a number, one value alone says little
-            one = got[wrong : wrong + 1], self.inputs[wrong : wrong + 1]
-            yield from (
-                h for h, mistake in self.mistakes.items() if self._same(one[0], mistake, one[1])
-            )
         names = list(inspect.signature(answer).parameters) if self._named(answer) else []
-        for i, j in itertools.combinations(range(len(names)), 2):
-            order = list(range(len(names)))
-            order[i], order[j] = j, i
-            if self._same(got, lambda *a, order=order: self.oracle(*[a[k] for k in order])):
-                yield f"`{names[i]}` and `{names[j]}` are exchanged."
-        related = relation(got, expected, self._close)
-        if related:
+        one = all(g.size == 1 for g in got)  # of a number or two, the same may come by chance
+        for right in filter(None, (self.oracle, None if one else self.solution)):
+            for i, j in itertools.combinations(range(len(names)), 2):
+                order = list(range(len(names)))
+                order[i], order[j] = j, i
+                if self._same(got, lambda *a, f=right, order=order: f(*[a[k] for k in order])):
+                    yield f"`{names[i]}` and `{names[j]}` are exchanged."
+        if related := relation(got, expected, self._close):
             yield related
-        for hint, mutant in mutants(self.solution) if self.solution else ():
-            if self._same(got, mutant):
-                yield hint
+        if not all(
+            g.size == 1 and g == got[0] for g in got
+        ):  # of equal numbers each may be by chance
+            for hint, mutant in mutants(self.solution) if self.solution else ():
+                if self._same(got, mutant):
+                    yield hint
+        arrays = {
+            name: [_array(arguments[i]) for arguments in self.inputs]
+            for i, name in enumerate(names)
+            if all(
+                _is_array(a[i]) and a[i].shape == e.shape != ()
+                for a, e in zip(self.inputs, expected, strict=True)
+            )
+        }
+        if related := relation_to(arrays, got, expected, self._close):
+            yield related
         if got[wrong].shape == expected[wrong].shape and np.isfinite(got[wrong]).all():
-            close = np.isclose(got[wrong], expected[wrong], self.rtol, self.atol)
-            where = place(~close)
-            if where:
+            if where := place(~np.isclose(got[wrong], expected[wrong], self.rtol, self.atol)):
                 yield where
 
-    def _same(self, got: list, mistake: Callable, inputs: tuple | None = None) -> bool:
+    def _same(self, got: list, mistake: Callable) -> bool:
         """Whether a mistake, which may fail, gives the learner's results for all inputs."""
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            for result, arguments in zip(got, inputs or self.inputs, strict=True):
+            for result, arguments in zip(got, self.inputs, strict=True):
                 try:
                     if not self._close(result, _array(mistake(*copy.deepcopy(arguments)))):
                         return False
@@ -175,7 +182,10 @@ class Exercise:
     @staticmethod
     def _problem(got: np.ndarray, expected: np.ndarray) -> str:
         if got.shape != expected.shape:
-            return f"Wrong shape: expected {expected.shape}, got {got.shape}."
+            shapes = [
+                f"an array of shape {a.shape}" if a.ndim else "one number" for a in (expected, got)
+            ]
+            return f"Wrong shape: expected {shapes[0]}, got {shapes[1]}."
         if not np.isfinite(got).all():
             return (
                 f"Wrong values: {np.count_nonzero(~np.isfinite(got))} are NaN or infinite; a division by 0, "

@@ -66,6 +66,14 @@ transfer_function = Exercise(
         "only one axis was moved; the centre has two coordinates.": lambda k, shape: np.fft.fft2(
             _grid(k, shape, (-(k.shape[0] // 2), 0))
         ),
+        "the kernel was moved within itself; put it on the grid first, so that it wraps around the grid.": (
+            lambda k, shape: np.fft.fft2(
+                np.roll(k, tuple(-n for n in _half(k)), axis=(0, 1)), shape
+            )
+        ),
+        "it was moved by half the grid, as fftshift does; move it by half the kernel.": lambda k, shape: (
+            np.fft.fft2(np.fft.fftshift(_grid(k, shape, (0, 0))))
+        ),
         "`axis` is missing: without it, roll counts through all rows as if they were one.": (
             lambda k, shape: np.fft.fft2(np.roll(_grid(k, shape, (0, 0)), -(k.shape[0] // 2)))
         ),

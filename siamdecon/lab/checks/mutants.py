@@ -39,7 +39,25 @@ def mutants(function: Callable) -> tuple[tuple[str, Callable], ...]:
     >>> dict(mutants(residual.solution))["`g` is missing."](noisy=3, estimate=2, g=None)
     1
     """
-    return tuple(_mutants(textwrap.dedent(inspect.getsource(function)), function.__globals__))
+    source = textwrap.dedent(inspect.getsource(function))
+    forms = dict.fromkeys((ast.unparse(ast.parse(source)), _inlined(source)))
+    return tuple(mutant for form in forms for mutant in _mutants(form, function.__globals__))
+
+
+def _inlined(source: str) -> str:
+    """Return a function with each value that is used once in the place of its name."""
+    tree = ast.parse(source)
+    body = tree.body[0].body
+    for step in body[:-1]:
+        if isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name):
+            name = step.targets[0].id
+            uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name]
+            if len(uses) == 2:  # one of them is the assignment
+                body.remove(step)
+                tree = _Put(uses[1] if uses[0] is step.targets[0] else uses[0], step.value).visit(
+                    tree
+                )
+    return ast.unparse(tree)
 
 
 def _mutants(source: str, names: dict) -> Iterator[tuple[str, Callable]]:
@@ -54,11 +72,20 @@ def _mutants(source: str, names: dict) -> Iterator[tuple[str, Callable]]:
         for a, b in _groups(text)
         for hint in [f"parentheses are missing: {text[a : b + 1]} belongs together."]
     ]
-    for index, node in enumerate(ast.walk(tree)):
-        for hint, new in _changes(node, own):
+    numbers = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+    for number in {n for n in numbers if type(n) is int and numbers.count(n) > 1}:
+        for near in (number - 1, number + 1):
             copied = copy.deepcopy(tree)
-            target = list(ast.walk(copied))[index]
-            changed.append((hint, ast.unparse(_Put(target, new).visit(copied))))
+            for node in ast.walk(copied):
+                if isinstance(node, ast.Constant) and node.value == number:
+                    node.value = near
+            changed.append((f"{near} stands where {number} belongs.", ast.unparse(copied)))
+    for changes in (_changes, _additions):  # what is lost or wrong comes before what is too much
+        for index, node in enumerate(ast.walk(tree)):
+            for hint, new in changes(node, own):
+                copied = copy.deepcopy(tree)
+                target = list(ast.walk(copied))[index]
+                changed.append((hint, ast.unparse(_Put(target, new).visit(copied))))
     for hint, new in changed:
         if new and ast.unparse(ast.parse(new)) != text:
             space = dict(names)
@@ -136,6 +163,20 @@ def _changes(node: ast.AST, own: set[str]) -> Iterator[tuple[str, ast.AST]]:
     elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.ctx, ast.Load):
         hint = f"the two parts of ({ast.unparse(node)[1:-1]}) are exchanged."
         yield hint, ast.Tuple(node.elts[::-1], ast.Load())
+
+
+def _additions(node: ast.AST, own: set[str]) -> Iterator[tuple[str, ast.AST]]:
+    """Yield hints and a value with what does not belong to it."""
+    loaded = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in own
+    if not (loaded or isinstance(node, ast.BinOp | ast.Call)):
+        return
+    name = ast.unparse(node)
+    yield f"`{name}` is squared; it should not be.", ast.BinOp(node, ast.Pow(), ast.Constant(2))
+    yield f"the sign of `{name}` is wrong.", ast.UnaryOp(ast.USub(), node)
+    yield f"`{name}` is doubled; it should not be.", ast.BinOp(ast.Constant(2), ast.Mult(), node)
+    yield f"`{name}` is halved; it should not be.", ast.BinOp(node, ast.Div(), ast.Constant(2))
+    absolute = ast.Call(ast.Name("abs", ast.Load()), [node], [])
+    yield f"the absolute value of `{name}` is taken; it should not be.", absolute
 
 
 def _of_operation(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:

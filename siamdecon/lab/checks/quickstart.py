@@ -57,10 +57,11 @@ _GRID = np.zeros((8, 8))
 _GRID[::2, ::2] = 0.12  # a quarter of them a little wrong: the smallest mean square
 _CANDIDATES = (
     _CLEAN + 0.15 * _SIGNS,  # errors that cancel in a plain mean
-    _CLEAN + 0.10,
+    _CLEAN + 0.10 + 0.01 * _SIGNS,
     _CLEAN + _SPOT,
-    _CLEAN - 0.20,
-    _CLEAN + 0.40,
+    _CLEAN - 0.20 + 0.01 * _SIGNS,
+    _CLEAN + 0.40 + 0.01 * _SIGNS,
+    _CLEAN + 0.25,  # the smallest variance, and the largest correlation
     _CLEAN + _GRID,
 )
 
@@ -100,6 +101,9 @@ best_estimate = Exercise(
         ),
         "that is the smallest signed mean, from an estimate that is too dark; square the errors.": (
             lambda clean, c: int(np.argmin([np.mean(e - clean) for e in c]))
+        ),
+        "a constant offset counts for nothing in a variance or a correlation; take the mean square.": (
+            lambda clean, c: int(np.argmin([np.var(e - clean) for e in c]))
         ),
         "that is the error itself; return the index of the estimate.": (
             lambda clean, c: min(np.mean((e - clean) ** 2) for e in c)

@@ -25,6 +25,7 @@ _MADE = {
     "values outside [0, 1] are cut.": lambda a: np.clip(a.real, 0, 1),
     "it is rounded to whole numbers.": lambda a: np.round(a),
     "the numbers after the point are cut off.": lambda a: np.trunc(a.real),
+    "it is rounded; leave all digits.": lambda a: np.round(a, 2),
     "rows and columns are exchanged.": np.transpose,
     "it is turned upside down.": lambda a: np.flip(a, 0),
     "left and right are exchanged.": lambda a: np.flip(a, -1),
@@ -39,9 +40,23 @@ _MADE = {
     "it is divided by the number of values: a mean where a sum belongs.": lambda a: a / a.size,
     "that is its mean: one number, where an array was expected.": np.mean,
     "that is its sum: one number, where an array was expected.": np.sum,
+    "that is its standard deviation: one number, where an array was expected.": np.std,
+    "that is its largest value: one number, where an array was expected.": np.max,
     "that is its first row alone.": lambda a: a[0],
     "it has one axis only: the others were lost by ravel or flatten.": np.ravel,
     "it has an axis of length 1 too many.": lambda a: a[None],
+}
+
+
+#: What is made of the right result and one of the arguments, and how it is told.
+_MADE_WITH = {
+    "that is `{}` itself, unchanged.": lambda e, a: a + 0 * e,
+    "`{}` is added to the right result.": lambda e, a: e + a,
+    "`{}` is subtracted from the right result.": lambda e, a: e - a,
+    "the right result is subtracted from `{}`.": lambda e, a: a - e,
+    "the right result is multiplied by `{}`, once too often.": lambda e, a: e * a,
+    "the right result is divided by `{}`: that factor is missing, or too much.": lambda e, a: e / a,
+    "that is the mean of `{}` and the right result.": lambda e, a: (e + a) / 2,
 }
 
 
@@ -57,10 +72,14 @@ def relation(got: Arrays, expected: Arrays, close: Callable) -> str | None:
     'of the right result, that is its root; no root is needed here.'
     """
     if all(e.size == 1 and _whole(e) for e in expected):  # an index: any number is related to it
+        if not all(g.size == 1 and _whole(g) for g in got):
+            return "expected one whole number, an index or a count."
         return None
     with np.errstate(all="ignore"):
         if not any(np.any(g) for g in got):
             return "the result is 0 everywhere."
+        if len(got) > 1 and all(g.ndim == 0 and g == got[0] for g in got):
+            return "the result does not depend on the arguments."
         if any(map(np.iscomplexobj, got)) and _all_close(
             [g.real for g in got], expected, np.array, close
         ):
@@ -71,6 +90,26 @@ def relation(got: Arrays, expected: Arrays, close: Callable) -> str | None:
         if [g.shape for g in got] != [e.shape for e in expected]:
             return None
         return _factor(got, expected, close)
+
+
+def relation_to(
+    arguments: dict[str, Arrays], got: Arrays, expected: Arrays, close: Callable
+) -> str | None:
+    """Name what relates all results to the right ones and to one of the arguments.
+
+    Examples
+    --------
+    >>> x, y = [np.arange(4.0)], [np.arange(4.0) ** 2]
+    >>> relation_to({"x": x}, [y[0] - x[0]], y, np.allclose)
+    '`x` is subtracted from the right result.'
+    """
+    with np.errstate(all="ignore"):
+        for name, values in arguments.items():
+            for hint, make in _MADE_WITH.items():
+                made = [make(e, a) for e, a in zip(expected, values, strict=True)]
+                if all(m.shape == g.shape and close(g, m) for g, m in zip(got, made, strict=True)):
+                    return hint.format(name)
+    return None
 
 
 def _all_close(got: Arrays, expected: Arrays, make: Callable, close: Callable) -> bool:
@@ -88,6 +127,15 @@ def _factor(got: Arrays, expected: Arrays, close: Callable) -> str | None:
     factor = np.vdot(b, a) / np.vdot(b, b)
     # of few numbers the ratio may be the same by chance: only a simple one counts
     few = a.size == len(got) < 4
+    if not few and len(got) > 1:
+        each = [np.vdot(e, g) / np.vdot(e, e) for g, e in zip(got, expected, strict=True)]
+        if not np.allclose(each, factor) and all(
+            abs(f) > 1e-6 and close(g, f * e) for f, g, e in zip(each, got, expected, strict=True)
+        ):
+            numbers = " and ".join(map(_number, each))
+            return (
+                f"your result is the right one times a number that depends on the input: {numbers}."
+            )
     simple = any(
         np.isclose(12 * factor / unit, np.round(12 * factor / unit), 1e-4) for unit in (1, np.pi)
     )
@@ -184,6 +232,10 @@ def advice(error: Exception, arguments: tuple) -> str:
     """
     tensors = [hasattr(a, "detach") for a in arguments if hasattr(a, "shape")]
     text = str(error)
+    if isinstance(error, NameError) and getattr(error, "name", "") in ("i", "j"):
+        return " Python's imaginary unit is 1j."
+    if "converted to Python scalars" in text:
+        return " float(), int() and the functions of `math` take one number; use NumPy's, such as np.exp."
     if isinstance(error, NameError):
         return " Only the arguments and what the notebook has defined above are known here."
     if "truth value" in text or "Boolean value of" in text:

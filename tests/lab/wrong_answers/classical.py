@@ -101,6 +101,14 @@ def ratio_missing(x, y, blur, correlate):
     return x * correlate(ratio)
 
 
+def half_way(x, y, blur, correlate):
+    return (x + x * correlate(y / blur(x))) / 2
+
+
+def from_one(x, y, blur, correlate):
+    return x * (1 - correlate(y / blur(x)))
+
+
 def divided(x, y, blur, correlate):
     ratio = y / blur(x)
     return x / correlate(ratio)
@@ -161,6 +169,22 @@ def minimum(estimate, measured, blur, correlate):
     return np.minimum(estimate + step, 0)
 
 
+def half_a_step(estimate, measured, blur, correlate):
+    return np.maximum(estimate + 0.5 * correlate(measured - blur(estimate)), 0)
+
+
+def clipped_to_white(estimate, measured, blur, correlate):
+    return np.clip(estimate + correlate(measured - blur(estimate)), 0, 1)
+
+
+def larger(sizes, noise):
+    return int(np.argmax(np.array(sizes) > noise)) + 1
+
+
+def as_a_mask(sizes, noise):
+    return np.array(sizes) <= noise
+
+
 def from_zero(sizes, noise):
     return int(np.argmax(np.array(sizes) <= noise))
 
@@ -217,6 +241,8 @@ BANK = {
         (all_sent_back, "only the ratio goes through"),
         (arguments_exchanged, "`y` and `x` are exchanged"),
         (squared_factor, "factor is squared"),
+        (half_way, "that is the mean of `x` and the right result"),
+        (from_one, "the right result is subtracted from `x`"),
         (half_written, "`return ...` is still to be written"),
         (ratio_missing, "`ratio = ...` is still to be written"),
         (divided, "there is / where * belongs"),
@@ -233,6 +259,8 @@ BANK = {
         (folded, "absolute value"),
         (richardson, "which is Lucy-Richardson"),
         (minus_twice, "the sign is reversed"),
+        (half_a_step, "is halved"),
+        (clipped_to_white, "values outside [0, 1] are cut"),
         (minimum, "`minimum` stands where"),
     ],
     "stop": [
@@ -244,6 +272,8 @@ BANK = {
         (the_residual, "the residual itself"),
         (all_of_them, "list of all such iterations"),
         (strictly, "<=, not <"),
+        (larger, "wrong way round"),
+        (as_a_mask, "expected one whole number"),
         (list_compared, "A list is no array"),
     ],
 }

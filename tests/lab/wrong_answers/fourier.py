@@ -156,6 +156,23 @@ def rolled_by_the_size(k, shape):
     return np.fft.fft2(np.roll(grid, (-rows, -columns), axis=(0, 1)))
 
 
+def rolled_before(k, shape):
+    return np.fft.fft2(np.fft.ifftshift(k), shape)
+
+
+def shifted_grid(k, shape):
+    grid = np.zeros(shape)
+    grid[: k.shape[0], : k.shape[1]] = k
+    return np.fft.fft2(np.fft.fftshift(grid))
+
+
+def orthonormal(k, shape):
+    grid = np.zeros(shape)
+    grid[: k.shape[0], : k.shape[1]] = k
+    grid = np.roll(grid, (-(k.shape[0] // 2), -(k.shape[1] // 2)), axis=(0, 1))
+    return np.fft.fft2(grid, norm="ortho")
+
+
 def roll_without_fft(k, shape):
     rows, columns = k.shape
     grid = np.zeros(shape)
@@ -275,6 +292,9 @@ BANK = {
         (not_transformed, "not its Fourier transform"),
         (rolled_once, "`axis` is missing"),
         (rolled_by_the_size, "moved by its whole size"),
+        (rolled_before, "moved within itself"),
+        (shifted_grid, "as fftshift does; move"),
+        (orthonormal, "a number that depends on the input"),
         (roll_without_fft, "`grid = ...` is still to be written"),
         (for_torch, "The arguments are NumPy arrays"),
     ],

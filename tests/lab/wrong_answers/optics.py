@@ -1,5 +1,7 @@
 """Plausible wrong answers to the exercises of notebook 01, and what each must be told."""
 
+import math
+
 import numpy as np
 
 
@@ -92,11 +94,6 @@ def wavelength_multiplied(rho, z, na, index, wavelength):
     return np.exp(2j * np.pi * wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
 
 
-def real_arithmetic(rho, z, na, index, wavelength):
-    wavenumber = 2 * np.pi / wavelength
-    return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2)).astype(complex).real
-
-
 def one_line_missing(rho, z, na, index, wavelength):
     wavenumber = ...
     return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2))
@@ -106,6 +103,14 @@ def result_missing(rho, z, na, index, wavelength):
     wavenumber = 2 * np.pi / wavelength
     wavenumber * z
     return ...
+
+
+def one_number(rho, z, na, index, wavelength):
+    return math.exp(2 * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def mathematical(rho, z, na, index, wavelength):
+    return np.exp(i * 2 * np.pi / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))  # noqa: F821
 
 
 def with_its_phase(rho, z, na, index, wavelength):
@@ -141,6 +146,14 @@ def three_samples(wavelength, na):
     return wavelength / (2 * na) / 3
 
 
+def the_papers(wavelength, na):
+    return 0.1875
+
+
+def squared_aperture(wavelength, na):
+    return wavelength / (4 * na**2)
+
+
 def order_of_arguments(na, wavelength):
     return wavelength / (4 * na)
 
@@ -170,13 +183,18 @@ def divided_first(blurred, rnd, alpha, sigma):
     return np.clip(np.round(noisy * 1024 / 1024), 0, 1)
 
 
-def clipped_below_alone(blurred, rnd, alpha, sigma):
-    noisy = blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
-    return np.maximum(np.rint(noisy * 1024) / 1024, 0)
-
-
 def alpha_for_sigma(blurred, rnd, alpha, sigma):
     noisy = blurred + np.sqrt(sigma * blurred + alpha**2) * rnd
+    return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
+
+
+def largest_grey_value(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
+    return np.clip(np.rint(noisy * 1023) / 1023, 0, 1)
+
+
+def hypotenuse(blurred, rnd, alpha, sigma):
+    noisy = blurred + np.hypot(alpha * blurred, sigma) * rnd
     return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
 
 
@@ -204,6 +222,8 @@ BANK = {
         (wavelength_multiplied, "divides by the wavelength"),
         (one_line_missing, "`wavenumber = ...` is still to be written"),
         (result_missing, "`return ...` is still to be written"),
+        (one_number, "functions of `math` take one number"),
+        (mathematical, "imaginary unit is 1j"),
         (with_its_phase, "a tuple of 2"),
     ],
     "largest_pixel": [
@@ -214,6 +234,8 @@ BANK = {
         (of_the_waves, "twice those of the waves"),
         (turned_over, "that is a frequency"),
         (three_samples, "your result is 0.6667 times"),
+        (the_papers, "does not depend on the arguments"),
+        (squared_aperture, "`na` is squared"),
         (order_of_arguments, "`na` and `wavelength` are exchanged"),
     ],
     "camera": [
@@ -228,6 +250,9 @@ BANK = {
         (clean_signal_lost, "noise is multiplied"),
         (divided_first, "rounded to whole numbers"),
         (alpha_for_sigma, "`alpha` and `sigma` are exchanged"),
+        (grey_levels, "your result is 1024 times"),
+        (largest_grey_value, "1023 stands where 1024 belongs"),
+        (hypotenuse, "`alpha * blurred` is squared"),
         (subtracted, "there is - where + belongs"),
     ],
 }
