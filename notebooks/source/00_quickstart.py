@@ -237,7 +237,7 @@ gallery(
     },
     limits=(-0.1, 0.1),
     zoom=(180, 180, 128),
-    alt="Smoothed residuals: noise, and traces of tissue in all but the Wiener filter's.",
+    alt="Smoothed residuals: traces of tissue in all but the Wiener filter's.",
 )
 
 # %%
