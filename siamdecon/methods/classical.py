@@ -116,10 +116,10 @@ def richardson_lucy(
 ) -> np.ndarray:
     r"""Restore by the multiplicative updates of Lucy and Richardson.
 
-    .. math:: x_{i+1} = x_i \cdot \tilde k * \frac{y}{k * x_i}
+    .. math:: \hat y_{n+1} = \hat y_n \cdot \left( \tilde k * \frac{x}{k * \hat y_n} \right)
 
-    with k~ the flipped kernel. Each iteration sharpens and amplifies the noise: stopping early is the
-    only regularisation, and a median filter before the first iteration a large help.
+    with x the image and k~ the flipped kernel. Each iteration sharpens and amplifies the noise: stopping
+    early is the only regularisation, and a median filter before the first iteration a large help.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def wiener(
 ) -> np.ndarray:
     r"""Restore by one division in Fourier space, held back where the kernel passes little.
 
-    .. math:: \hat x = \frac{\overline{F(k)}}{|F(k)|^2 + \beta |F(l)|^2}\, F(y)
+    .. math:: F(\hat y) = \frac{\overline{F(k)}}{|F(k)|^2 + \beta |F(l)|^2}\, F(x)
 
     with l the discrete Laplacian: the prior is that the image is smooth. The image is continued by its
     mirror image, so that opposite borders do not meet.

@@ -120,8 +120,8 @@ def total_variation(
 ) -> np.ndarray:
     r"""Restore the image with the least total variation that explains the data robustly.
 
-    .. math:: \hat x = \arg\min_{x \in [0, 1]} \; \overline{h_\delta(m(k * x) - y)}
-              + \lambda\, \overline{\sqrt{|\nabla x|^2 + \epsilon^2}}
+    .. math:: \hat y = \arg\min_{\hat y \in [0, 1]} \; \overline{h_\delta(m(k * \hat y) - x)}
+              + \lambda\, \overline{\sqrt{|\nabla \hat y|^2 + \epsilon^2}}
 
     with h the Huber function, quadratic up to delta and linear beyond, so that an impulse pulls no
     harder than any outlier.

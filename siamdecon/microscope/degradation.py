@@ -64,10 +64,10 @@ def residual(estimate, noisy, psf, noise: Noise | None = None) -> np.ndarray:
 def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
     r"""Blur a clean image and add noise, as in the paper's experiments.
 
-    .. math:: y = x * k + \sqrt{\alpha\,(x * k) + \sigma^2}\; n, \quad n \sim N(0, 1)
+    .. math:: x = y * k + \sqrt{\alpha\,(y * k) + \sigma^2}\;\varepsilon, \quad \varepsilon \sim N(0, 1)
 
-    then a fraction p of the pixels is replaced by uniform values, and the result is quantised and
-    clipped (Section 3).
+    with y the clean image; then a fraction p of the pixels is replaced by uniform values, and the result
+    is quantised and clipped (Section 3).
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class Noise:
         normal noise of standard deviation s around mu, clipped to [0, 1], with Phi and phi the
         normal distribution and density at a = -mu / s, b = (1 - mu) / s,
 
-        .. math:: E[y] = \mu\,(\Phi(b) - \Phi(a)) + s\,(\phi(a) - \phi(b)) + 1 - \Phi(b)
+        .. math:: m(\mu) = \mu\,(\Phi(b) - \Phi(a)) + s\,(\phi(a) - \phi(b)) + 1 - \Phi(b)
 
         Where there is no clipping above or below, b or -a is infinite.
 

@@ -89,6 +89,12 @@ lucy_richardson_update = Exercise(
         "that takes the difference measured - blur(estimate); the Poisson likelihood leads to the ratio.": (
             lambda x, y, blur, correlate: x * correlate(y - blur(x))
         ),
+        "the estimate times a difference is added; the Poisson likelihood leads to a factor, a ratio.": (
+            lambda x, y, blur, correlate: x + x * correlate(y - blur(x))
+        ),
+        "the factor multiplies the blurred estimate; it corrects the estimate itself.": (
+            lambda x, y, blur, correlate: blur(x) * correlate(y / blur(x))
+        ),
         "that is a step along the gradient, a difference; the fixed point multiplies by the ratio.": (
             lambda x, y, blur, correlate: x + correlate(y - blur(x))
         ),

@@ -86,6 +86,12 @@ transfer_function = Exercise(
         "the centre is off by one: for an odd size it is at size // 2.": lambda k, shape: (
             np.fft.fft2(_grid(k, shape, tuple(-(n // 2) - 1 for n in k.shape)))
         ),
+        "the centre is off by one the other way: for an odd size it is at size // 2.": lambda k, shape: (
+            np.fft.fft2(_grid(k, shape, tuple(1 - n // 2 for n in k.shape)))
+        ),
+        "that is the half of the spectrum that rfft2 keeps; take fft2.": lambda k, shape: (
+            np.fft.rfft2(_grid(k, shape, tuple(-n for n in _half(k))))
+        ),
         "that is the conjugate, the transfer function of the flipped kernel: a correlation.": (
             lambda k, shape: np.conj(_right(k, shape))
         ),

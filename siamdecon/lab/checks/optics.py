@@ -148,6 +148,7 @@ camera = Exercise(
         "rounding to steps of 1/1024 is missing.": lambda b, r, a, s: np.clip(
             b + np.sqrt(a * b + s**2) * r, 0, 1
         ),
+        "rounding and clipping are both missing.": lambda b, r, a, s: b + np.sqrt(a * b + s**2) * r,
         "that scales by the variance; noise is scaled by its standard deviation, the root.": (
             lambda b, r, a, s: np.clip(_quantised(b + (a * b + s**2) * r), 0, 1)
         ),

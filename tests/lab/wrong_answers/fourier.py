@@ -282,7 +282,7 @@ BANK = {
         (modulus, "that is |F(k)|;"),
         (spectrum_shifted, "spectrum was shifted"),
         (normalised, "divided by its sum"),
-        (half_spectrum, "Wrong shape"),
+        (half_spectrum, "half of the spectrum"),
         (squared_modulus, "that is |F(k)|^2"),
         (real_part, "that is the real part"),
         (rows_alone, "only one axis was moved"),

@@ -193,6 +193,10 @@ def largest_grey_value(blurred, rnd, alpha, sigma):
     return np.clip(np.rint(noisy * 1023) / 1023, 0, 1)
 
 
+def an_ideal_camera(blurred, rnd, alpha, sigma):
+    return blurred + np.sqrt(alpha * blurred + sigma**2) * rnd
+
+
 def hypotenuse(blurred, rnd, alpha, sigma):
     noisy = blurred + np.hypot(alpha * blurred, sigma) * rnd
     return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
@@ -252,6 +256,7 @@ BANK = {
         (alpha_for_sigma, "`alpha` and `sigma` are exchanged"),
         (grey_levels, "your result is 1024 times"),
         (largest_grey_value, "1023 stands where 1024 belongs"),
+        (an_ideal_camera, "both missing"),
         (hypotenuse, "`alpha * blurred` is squared"),
         (subtracted, "there is - where + belongs"),
     ],
