@@ -137,8 +137,9 @@ package = richardson_lucy(noisy, psf, 50, clip=False)
 assert np.abs(estimates[-1] - package).max() < 0.01 * package.max()
 
 # %% [markdown]
-# Three facts follow from the formula: a positive estimate stays positive, since all factors are positive; its
-# total light is that of the measurement; and the likelihood rises with every iteration.
+# A positive estimate stays positive, since all factors are positive. Its total light is that of the measurement, since
+# $\sum \hat y \cdot g^T(x / g(\hat y)) = \sum g(\hat y) \cdot x / g(\hat y) = \sum x$. And the likelihood rises with every
+# iteration, which takes a longer proof.
 
 # %% [markdown]
 # ## More iterations are not always better
