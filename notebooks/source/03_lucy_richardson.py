@@ -171,7 +171,7 @@ assert abs(psnr[1] - 22.3) < 0.1 and abs(start - 17.8) < 0.1
 
 # %%
 gallery(
-    {"clean": clean} | {f"{n} iterations": estimates[n - 1] for n in (2, 10, 50)},
+    {f"{n} iterations": estimates[n - 1] for n in (2, 10, 50)},
     zoom=(90, 90, 64),
     alt="2 iterations: soft. 10: sharper, with grain. 50: white and black speckle.",
 )
