@@ -5,13 +5,16 @@ cells tagged "solution", and the solved one in notebooks/solutions/, without tho
 Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
 `--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
-docs/notation.md is derived from notebooks/equations.toml.
+docs/notation.md is derived from notebooks/equations.toml, and siamdecon/lab/exercises.json, the checks that
+each notebook calls, from the sources.
 """
 
 import argparse
 import base64
 import hashlib
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -64,6 +67,16 @@ def targets(source: Path) -> dict[Path, str]:
     # the course's own tests run in the solved form; a learner may change a number and go on
     kinds = {HERE / name: ("solution", "hide-cell"), HERE / "solutions" / name: ("task",)}
     return {path: nbformat.writes(derive(source, *drop)) + "\n" for path, drop in kinds.items()}
+
+
+def exercises() -> str:
+    """Return what `siamdecon.lab.exercises.json` holds: the checks of each notebook, in its order."""
+    found = {}
+    for source in SOURCES:
+        cells = [c.source for c in derive(source, "task").cells if c.cell_type == "code"]
+        called = re.findall(r"^checks\.(\w+)\(", "\n".join(cells), re.M)
+        found[source.stem] = list(dict.fromkeys(called))
+    return json.dumps(found, indent=1) + "\n"
 
 
 def equations() -> list[dict]:
@@ -129,6 +142,7 @@ def main() -> None:
             path.write_text(text)
             print(path.relative_to(HERE.parent))
     (HERE.parent / "docs" / "notation.md").write_text(notation())
+    (HERE.parent / "siamdecon" / "lab" / "exercises.json").write_text(exercises())
 
 
 if __name__ == "__main__":
