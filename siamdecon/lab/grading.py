@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from siamdecon.expect import expect_counts
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.lab.checks.anew import drawn_anew
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
-from siamdecon.lab.course import NOTEBOOKS
+from siamdecon.lab.course import NOTEBOOKS, QUESTIONS
+from siamdecon.lab.kept import SUFFIX, read_answers
 from siamdecon.lab.submission import LARGEST_FILE, replayed, work
 
 COPIED = 2**20  # bytes of a file beside a notebook, up to which an exercise may read it
@@ -40,6 +41,37 @@ class Verdict:
 
     right: bool | None
     hint: str = ""
+
+
+ABSENT = Verdict(None, "Not handed in.")
+
+
+@dataclass
+class Submission:
+    """What a learner has handed in: the folder, if there is one, the notebooks, and the answers' files."""
+
+    root: Path | None
+    notebooks: list[Path] = field(default_factory=list)
+    answers: list[Path] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Take a file, if it is a notebook or holds answers; no links, which may point anywhere."""
+        kind = (".ipynb", self.notebooks), (SUFFIX, self.answers)
+        for suffix, files in kind:
+            if path.name.endswith(suffix) and path.is_file() and not path.is_symlink():
+                files.append(path)
+
+    def said(self) -> tuple[dict[str, str], str]:
+        """Return the answers by the questions' keys, and which files can't be read."""
+        said, broken = {}, []
+        for path in self.answers:
+            try:
+                if path.stat().st_size > COPIED:
+                    raise ValueError(f"{path.name}: expected less than {COPIED} bytes")
+                said |= read_answers(path)
+            except (ValueError, OSError) as error:
+                broken.append(str(error))
+        return said, "; ".join(broken)
 
 
 @dataclass(frozen=True)
@@ -86,26 +118,22 @@ class Grader:
     def in_force(self) -> dict[str, bool]:
         """Whether this machine's kernel takes the network away, and limits memory."""
         task = {"limits": self._limits | {"namespace": True}}
-        said, _ = _in_a_process(task, Path(os.devnull), self.seconds)
+        said, _ = _in_a_process(task, None, self.seconds)
         return {name: bool(said and said.get(name)) for name in ("network", "memory")}
 
     @property
     def _limits(self) -> dict:
         return {"seconds": self.seconds, "memory": self.memory * 2**20}
 
-    def learner(self, notebooks: list[Path], root: Path) -> dict[str, Verdict]:
+    def learner(self, submission: Submission) -> dict[str, Verdict]:
         """Return the verdicts on a learner's exercises; those that no notebook has are left out.
 
-        Parameters
-        ----------
-        notebooks : list of Path
-        root : Path
-            The learner's folder, whose small files an exercise may read, or a notebook that stands alone.
+        Under an empty name, what else is to be said.
         """
         limits = self._limits | {"namespace": self.in_force["network"]}
-        paths = [str(path.resolve()) for path in sorted(notebooks, key=_changed)]
+        paths = [str(path.resolve()) for path in sorted(submission.notebooks, key=_changed)]
         task = {"notebooks": paths, "exercises": list(self.exercises), "limits": limits}
-        plans, broken = _in_a_process(task, Path(os.devnull), self.seconds)
+        plans, broken = _in_a_process(task, None, self.seconds)
         if plans is None:
             return {"": Verdict(None, f"The notebooks could not be read: {broken}")}
         verdicts, until = {}, time.monotonic() + self.submission_seconds
@@ -121,7 +149,7 @@ class Grader:
                 verdicts[name] = Verdict(False, said)
             else:
                 task = {"limits": limits, "exercise": name, "seed": self.seed, **plan}
-                answer, broken = _in_a_process(task, root, min(self.seconds, left))
+                answer, broken = _in_a_process(task, submission.root, min(self.seconds, left))
                 verdicts[name] = self.judge(name, answer) if answer else Verdict(False, broken)
         return verdicts
 
@@ -150,7 +178,7 @@ def _changed(path: Path) -> tuple[float, str]:
     return path.stat().st_mtime, str(path)
 
 
-def _in_a_process(task: dict, root: Path, seconds: float) -> tuple[dict | None, str]:
+def _in_a_process(task: dict, root: Path | None, seconds: float) -> tuple[dict | None, str]:
     """Do a task of `work` in a process of its own; return its result, or None and what became of it."""
     # a server that has imported the package once; each task is a copy of it
     servers = "forkserver" in multiprocessing.get_all_start_methods()
@@ -159,7 +187,9 @@ def _in_a_process(task: dict, root: Path, seconds: float) -> tuple[dict | None, 
         context.set_forkserver_preload([__name__, "nbformat", "IPython.core.inputtransformer2"])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder, result = Path(name).resolve(), Path(name).resolve() / "result.json"
-        _copy(root, folder / "work")
+        (folder / "work").mkdir()
+        if root:
+            _copy(root, folder / "work")
         process = context.Process(target=_begin, args=(task, folder, result), daemon=True)
         process.start()
         try:
@@ -196,9 +226,7 @@ def _wait(process, seconds: float, done: Callable[[], bool]) -> None:
 
 def _end(process) -> None:
     """End a process and all that it has started."""
-    with suppress(
-        OSError, AttributeError
-    ):  # it is gone, has not got its group yet, or this is Windows
+    with suppress(OSError, AttributeError):  # it is gone, without a group yet, or on Windows
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join(STARTING)
@@ -206,7 +234,6 @@ def _end(process) -> None:
 
 def _copy(root: Path, folder: Path) -> None:
     """Copy a learner's small files, apart from notebooks; no links, which may point anywhere."""
-    folder.mkdir()
     for path, folders, files in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith(".")]
         target = folder / Path(path).relative_to(root)
@@ -217,8 +244,8 @@ def _copy(root: Path, folder: Path) -> None:
                     shutil.copyfile(file, target / file.name)
 
 
-def submissions(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
-    """Find the notebooks of each learner.
+def submissions(folder: Path) -> dict[str, Submission]:
+    """Find the notebooks of each learner, and the answers beside them.
 
     A folder in `folder` is a learner's, with all notebooks in it, at any depth. A notebook beside such
     folders counts, too: `anna-00_quickstart.ipynb` is anna's. One that has the course's own name belongs to
@@ -230,8 +257,8 @@ def submissions(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
 
     Returns
     -------
-    dict
-        By learner: the learner's folder, or the notebook that stands alone; and the notebooks.
+    dict of str to Submission
+        By learner.
 
     Raises
     ------
@@ -247,25 +274,22 @@ def submissions(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
     if not folder.is_dir():
         form = "a folder with a folder for each learner, or with their notebooks"
         raise NotADirectoryError(f"{folder}: expected {form}; there is no such folder")
-    own = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)})", re.S)
-    found: dict[str, tuple[Path, list[Path]]] = {}
+    named = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)})", re.S)
+    found: dict[str, Submission] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.is_symlink():
             continue
         if path.is_dir():
-            notebooks = [
-                Path(at, file)
-                for at, folders, files in os.walk(path)
-                if not folders.sort() and ".ipynb_checkpoints" not in Path(at).parts
-                for file in sorted(files)
-                if file.endswith(".ipynb") and Path(at, file).is_file()
-            ]
-            found[path.name] = path, [n for n in notebooks if not n.is_symlink()]
-        elif path.suffix == ".ipynb" and path.is_file():
-            named = own.fullmatch(path.stem)
-            learner = (named[1] if named else path.stem) or folder.resolve().name
-            found.setdefault(learner, (path, []))[1].append(path)
-    if not any(notebooks for _, notebooks in found.values()):
+            learner = found.setdefault(path.name, Submission(path))
+            for at, folders, files in os.walk(path):
+                folders[:] = sorted(f for f in folders if f != ".ipynb_checkpoints")
+                for file in sorted(files):
+                    learner.add(Path(at, file))
+        elif path.name.endswith((".ipynb", SUFFIX)):
+            stem = path.name.removesuffix(".ipynb").removesuffix(SUFFIX)
+            name = (match[1] if (match := named.fullmatch(stem)) else stem) or folder.resolve().name
+            found.setdefault(name, Submission(None)).add(path)
+    if not any(submission.notebooks for submission in found.values()):
         raise FileNotFoundError(f"{folder}: expected learners' notebooks (*.ipynb); there are none")
     return found
 
@@ -280,7 +304,7 @@ def grade(folder: Path, output: Path, grader: Grader, overwrite: bool = False) -
     output : Path
         CSV, UTF-8 with a byte order mark, as spreadsheets expect it. One row a learner: how many exercises
         are right, and of how many; for each exercise 1, 0, or nothing if it was not handed in, and the
-        hint.
+        hint. Then for each notebook how many questions were predicted right, and how many it asks.
     grader : Grader
     overwrite : bool
         Whether an existing table is replaced.
@@ -299,42 +323,51 @@ def grade(folder: Path, output: Path, grader: Grader, overwrite: bool = False) -
     learners = submissions(folder)
     with claimed(output, "-o"):
         graded = {}
-        for number, (name, (root, notebooks)) in enumerate(learners.items()):
+        for number, (name, learner) in enumerate(learners.items()):
             print(f"{number + 1} of {len(learners)}: {name}", file=sys.stderr)
-            graded[name] = grader.learner(notebooks, root if root.is_dir() else Path(os.devnull))
-        columns = _columns(graded, [path for _, paths in learners.values() for path in paths])
-        rows = [_row(name, verdicts, columns) for name, verdicts in graded.items()]
+            graded[name] = grader.learner(learner)
+        notebooks = _asked(graded, learners)
+        rows = [_row(name, learners[name], graded[name], notebooks) for name in learners]
         write_atomically(output, lambda part: _write(part, rows))
-    right = sum(row["right"] for row in rows)
+    right, all_ = (sum(row[head] for row in rows) for head in ("right", "of"))
     network = (
         "closed by the kernel, and in Python"
         if grader.in_force["network"]
-        else ("closed in Python only: this kernel gives no network namespace")
+        else "closed in Python only: this kernel gives no network namespace"
     )
     memory = f"{grader.memory} MiB" if grader.in_force["memory"] else "not limited on this system"
     return (
-        f"{output}: {len(rows)} learners, {len(columns)} exercises, {right} of "
-        f"{len(rows) * len(columns)} right; network: {network}; memory: {memory}"
+        f"{output}: {len(rows)} learners, {rows[0]['of']} exercises, {right} of {all_} right; "
+        f"network: {network}; memory: {memory}"
     )
 
 
-def _columns(graded: dict[str, dict[str, Verdict]], paths: list[Path]) -> list[tuple[str, str]]:
-    """Return notebook and name of each exercise that someone was asked for, in the course's order."""
-    handed_in = {name for verdicts in graded.values() for name in verdicts}
-    asked = {n for n, names in NOTEBOOKS.items() if handed_in & set(names)}
-    asked |= {n for n in NOTEBOOKS for path in paths if n in path.stem}
-    return [(n, name) for n, names in NOTEBOOKS.items() if n in asked for name in names]
+def _asked(graded: dict[str, dict[str, Verdict]], learners: dict[str, Submission]) -> list[str]:
+    """Return the notebooks that someone has handed in, in the course's order."""
+    there = {name for verdicts in graded.values() for name in verdicts}
+    stems = [path.stem for learner in learners.values() for path in learner.notebooks]
+    return [n for n, names in NOTEBOOKS.items() if there & set(names) or any(n in s for s in stems)]
 
 
-def _row(learner: str, verdicts: dict[str, Verdict], columns: list[tuple[str, str]]) -> dict:
-    done = {name: verdicts.get(name, Verdict(None, "Not handed in.")) for _, name in columns}
-    row = {"learner": learner, "right": sum(v.right is True for v in done.values())}
-    row |= {"of": len(columns), "note": verdicts.get("", Verdict(None)).hint}
-    for notebook, name in columns:
-        verdict, head = done[name], f"{notebook[:2]} {name}"
-        row |= {head: "" if verdict.right is None else int(verdict.right)}
-        row |= {f"{head}: hint": verdict.hint}
-    return row
+def _row(
+    name: str, learner: Submission, verdicts: dict[str, Verdict], notebooks: list[str]
+) -> dict[str, str | int]:
+    exercises, predicted = {}, {}
+    said, broken = learner.said()
+    for notebook in notebooks:
+        number = notebook.split("_")[0]
+        for exercise in NOTEBOOKS[notebook]:
+            verdict, head = verdicts.get(exercise, ABSENT), f"{number} {exercise}"
+            exercises[head] = "" if verdict.right is None else int(verdict.right)
+            exercises[f"{head}: hint"] = verdict.hint
+        asked = {k: q for k, q in QUESTIONS.items() if k.split("/")[0] == number}
+        right = sum(said.get(key) == question["answer"] for key, question in asked.items())
+        predicted[f"{number} predicted"] = right if said.keys() & asked.keys() else ""
+        predicted[f"{number} asked"] = len(asked)
+    notes = [note for note in (verdicts[""].hint if "" in verdicts else "", broken) if note]
+    right = sum(value == 1 for value in exercises.values())
+    total = {"right": right, "of": len(exercises) // 2, "note": "; ".join(notes)}
+    return {"learner": name} | total | exercises | predicted
 
 
 def _write(path: Path, rows: list[dict]) -> None:

@@ -15,8 +15,9 @@ from siamdecon.cli import main
 from siamdecon.lab import checks
 from siamdecon.lab.checks import CheckFailed
 from siamdecon.lab.checks.anew import drawn_anew
-from siamdecon.lab.course import NOTEBOOKS
+from siamdecon.lab.course import NOTEBOOKS, QUESTIONS
 from siamdecon.lab.grading import Grader, grade, submissions
+from siamdecon.lab.kept import SUFFIX
 from siamdecon.lab.submission import decode, encode
 from tests.course import DERIVE
 from tests.lab.test_checks import BANK, EXERCISES, WRITTEN, answer
@@ -104,7 +105,7 @@ def test_the_courses_own_notebooks(tmp_path):
             nbformat.write(DERIVE.derive(source, *drop), path)
     rows = graded(tmp_path)
     heads = [f"{notebook[:2]} {name}" for notebook, names in NOTEBOOKS.items() for name in names]
-    assert [h for h in rows["solved"] if h[:2].isdigit() and ":" not in h] == heads
+    assert [head for head in rows["solved"] if f"{head}: hint" in rows["solved"]] == heads
     assert {h: rows["solved"][h] for h in heads if rows["solved"][h] != "1"} == {}
     assert rows["solved"]["right"] == rows["solved"]["of"] == str(len(heads))
     for head in heads:
@@ -295,16 +296,50 @@ def test_whose_notebooks_they_are(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     (tmp_path / "emil").mkdir()
-    found = {
-        name: [n.name for n in notebooks] for name, (_, notebooks) in submissions(tmp_path).items()
-    }
-    assert found == {
+    found = submissions(tmp_path)
+    assert {name: [path.name for path in learner.notebooks] for name, learner in found.items()} == {
         "anna": ["anna-01_degradation.ipynb", "anna_00_quickstart.ipynb"],
         tmp_path.name: ["02_fft_convolution.ipynb"],
         "Bo's work": ["Bo's work.ipynb"],
         "dora": ["x.ipynb"],
         "emil": [],
     }
+
+
+def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
+    asked = {key: q for key, q in QUESTIONS.items() if key.startswith("01/")}
+    first, *others = asked
+    wrong = next(o for o in asked[first]["options"] if o != asked[first]["answer"])
+    said = {
+        "knows": {key: question["answer"] for key, question in asked.items()},
+        "misses": {first: wrong, "01/unknown": "x"} | {key: asked[key]["answer"] for key in others},
+        "is silent": None,
+        "answers elsewhere": {"00/winner": "Wiener"},
+        "broken": "[",
+        "is no text": {first: 3},
+    }
+    for learner, answers in said.items():
+        path = hand_in(tmp_path, learner, "x = 1").with_suffix(SUFFIX)
+        if answers is not None:
+            path.write_text(answers if isinstance(answers, str) else json.dumps(answers))
+    flat = tmp_path / "anna-01_degradation.ipynb"
+    nbformat.write(notebook("x = 1"), flat)
+    flat.with_suffix(SUFFIX).write_text(json.dumps(said["knows"]))
+    rows = graded(tmp_path)
+    for learner, right in {
+        "knows": len(asked),
+        "anna": len(asked),
+        "misses": len(asked) - 1,
+    }.items():
+        assert (rows[learner]["01 predicted"], rows[learner]["01 asked"]) == (
+            str(right),
+            str(len(asked)),
+        )
+    for learner in ("is silent", "answers elsewhere", "broken", "is no text"):
+        assert rows[learner]["01 predicted"] == ""
+        assert ("expected answers by" in rows[learner]["note"]) == (
+            learner in ("broken", "is no text")
+        )
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -1,8 +1,11 @@
 """Predict, then run: the reveal waits, the summary follows, and a question may show a picture."""
 
 import base64
+import html
 import io
+import json
 import re
+from pathlib import Path
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -12,12 +15,14 @@ import pytest
 
 from siamdecon.lab import questions
 from siamdecon.lab.plots import gallery, picture
-from siamdecon.lab.questions import Question, predictions
+from siamdecon.lab.questions import Question, ask, predictions
 
 
 @pytest.fixture(autouse=True)
-def a_person(monkeypatch):
+def a_person(monkeypatch, tmp_path):
     monkeypatch.delenv("SIAMDECON_AUTO", raising=False)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(questions, "_asked", {})
 
 
@@ -71,6 +76,84 @@ def test_the_summary_follows_later_answers(question):
     question.choose(0)
     assert "1 of 2 predicted" in table.view.value
     assert "Is &lt;b&gt; bold?" in table.view.value
+
+
+def test_the_first_choice_is_the_prediction(question):
+    """The second one has seen the answer."""
+    table = predictions()
+    question.choose(0)
+    question.choose(1)
+    assert (question.chosen, question.predicted) == (1, 0)
+    assert "0 of 1 predicted" in table.view.value
+
+
+def test_a_choice_is_there_again_after_a_restart(tmp_path, monkeypatch, shown):
+    first = ask("02/wrap")
+    assert list(tmp_path.iterdir()) == []  # asking keeps nothing
+    first.choose(2)
+    first.choose(first.answer)
+    path = tmp_path / "02_fft_convolution.answers.json"
+    assert json.loads(path.read_text("utf-8")) == {"02/wrap": first.options[2]}
+    ask("02/flip").choose(0)
+    monkeypatch.setattr(questions, "_asked", {})
+    again = ask("02/wrap")
+    assert (again.chosen, again.predicted) == (2, 2)
+    assert html.escape(again.verdict) in again.view.children[-1].value
+    assert again.reveal(shown).box.layout.display is None
+    assert "0 of 1 predicted" in predictions().view.value
+    assert len(json.loads(path.read_text("utf-8"))) == 2
+
+
+def test_an_option_that_the_course_no_longer_has_is_forgotten(tmp_path):
+    path = tmp_path / "02_fft_convolution.answers.json"
+    path.write_text('{"02/wrap": "It goes to Mars"}')
+    question = ask("02/wrap")
+    assert question.chosen is None
+    question.choose(0)
+    assert json.loads(path.read_text("utf-8")) == {"02/wrap": question.options[0]}
+
+
+def test_answers_lie_beside_the_notebook_that_jupyter_names(tmp_path, monkeypatch):
+    notebook = tmp_path / "course" / "my copy.ipynb"
+    notebook.parent.mkdir()
+    notebook.touch()
+    monkeypatch.setenv("JPY_SESSION_NAME", str(notebook))
+    ask("02/wrap").choose(0)
+    assert (tmp_path / "course" / "02_fft_convolution.answers.json").exists()
+    monkeypatch.setenv("JPY_SESSION_NAME", "console 3")
+    ask("02/wrap").choose(0)
+    assert (tmp_path / "02_fft_convolution.answers.json").exists()
+
+
+def test_an_automatic_run_keeps_nothing_and_restores_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "02_fft_convolution.answers.json"
+    path.write_text(json.dumps({"02/wrap": ask("02/wrap").options[2]}))
+    before = path.read_bytes()
+    monkeypatch.setenv("SIAMDECON_AUTO", "1")
+    assert ask("02/wrap").chosen == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["[", "[1]", '{"02/wrap": 3}', "\xff"])
+def test_a_broken_file_is_left_alone_and_said(content, tmp_path):
+    path = tmp_path / "02_fft_convolution.answers.json"
+    path.write_text(content, "latin-1")
+    before = path.read_bytes()
+    question = ask("02/wrap")
+    question.choose(0)
+    assert question.chosen == 0 and question.verdict.startswith("No: ")
+    note = "Not kept for later: 02_fft_convolution.answers.json: expected answers"
+    assert note in question.view.children[-1].value
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_where_nothing_can_be_written_answering_goes_on(monkeypatch):
+    monkeypatch.chdir("/proc")
+    question = ask("02/wrap")
+    question.choose(question.answer)
+    assert question.verdict.startswith("Right: ")
+    assert "Not kept for later: cannot write" in question.view.children[-1].value
 
 
 def test_asking_again_replaces_the_question(question):
