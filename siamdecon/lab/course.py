@@ -11,5 +11,6 @@ def _read(name: str) -> str:
 
 #: The exercises of each notebook, in the course's order; derived from the notebooks' sources.
 NOTEBOOKS: dict[str, list[str]] = json.loads(_read("exercises.json"))
-#: Each question by its key, the notebook's number and a name: its text, options, answer and reason.
+#: Each question by its key, the notebook's number and a name: its text, options, answer and reason; an open
+#: one has a text alone.
 QUESTIONS: dict[str, dict] = tomllib.loads(_read("questions.toml"))

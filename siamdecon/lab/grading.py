@@ -32,6 +32,7 @@ from siamdecon.lab.kept import SUFFIX, read_answers
 from siamdecon.lab.submission import LARGEST_FILE, replayed, work
 
 COPIED = 2**20  # bytes of a file beside a notebook, up to which an exercise may read it
+LONGEST = 10_000  # letters of a cell of the table
 STARTING = 120  # seconds that a process may take before it is at the learner's code
 
 
@@ -304,7 +305,8 @@ def grade(folder: Path, output: Path, grader: Grader, overwrite: bool = False) -
     output : Path
         CSV, UTF-8 with a byte order mark, as spreadsheets expect it. One row a learner: how many exercises
         are right, and of how many; for each exercise 1, 0, or nothing if it was not handed in, and the
-        hint. Then for each notebook how many questions were predicted right, and how many it asks.
+        hint. Then for each notebook how many questions were predicted right, and how many it asks, and what
+        was written to its open questions, in one line.
     grader : Grader
     overwrite : bool
         Whether an existing table is replaced.
@@ -360,10 +362,12 @@ def _row(
             verdict, head = verdicts.get(exercise, ABSENT), f"{number} {exercise}"
             exercises[head] = "" if verdict.right is None else int(verdict.right)
             exercises[f"{head}: hint"] = verdict.hint
-        asked = {k: q for k, q in QUESTIONS.items() if k.split("/")[0] == number}
-        right = sum(said.get(key) == question["answer"] for key, question in asked.items())
+        ours = {k: q for k, q in QUESTIONS.items() if k.split("/")[0] == number}
+        asked = {key: question["answer"] for key, question in ours.items() if "answer" in question}
+        right = sum(said.get(key) == answer for key, answer in asked.items())
         predicted[f"{number} predicted"] = right if said.keys() & asked.keys() else ""
         predicted[f"{number} asked"] = len(asked)
+        predicted |= {key: said.get(key, "") for key in ours if key not in asked}
     notes = [note for note in (verdicts[""].hint if "" in verdicts else "", broken) if note]
     right = sum(value == 1 for value in exercises.values())
     total = {"right": right, "of": len(exercises) // 2, "note": "; ".join(notes)}
@@ -381,5 +385,5 @@ def _cell(value):
     """Return text as one line that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
-    text = " ".join("".join(c if c.isprintable() else " " for c in value).split())[:500]
+    text = " ".join("".join(c if c.isprintable() else " " for c in value).split())[:LONGEST]
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

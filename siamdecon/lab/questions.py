@@ -8,9 +8,10 @@ import ipywidgets as widgets
 import PIL.Image
 from IPython.display import Image
 
+from siamdecon.expect import expect_one_of
 from siamdecon.lab.automatic import automatic
 from siamdecon.lab.course import QUESTIONS
-from siamdecon.lab.kept import keep, kept
+from siamdecon.lab.kept import keep, kept, path_of
 from siamdecon.lab.views import live_or_static
 
 _asked: dict[str, "Question"] = {}  # by text; running a cell again replaces its question
@@ -156,10 +157,85 @@ def ask(key: str) -> Question:
     >>> ask("02/wrap").chosen is None
     True
     """
-    if key not in QUESTIONS:
-        raise ValueError(f"there is no question {key!r}; there are {', '.join(QUESTIONS)}")
-    entry = QUESTIONS[key]
+    known = {name: entry for name, entry in QUESTIONS.items() if "options" in entry}
+    if key not in known:
+        raise ValueError(f"there is no question {key!r}; there are {', '.join(known)}")
+    entry = known[key]
     return Question(**entry | {"answer": entry["options"].index(entry["answer"])}, key=key)
+
+
+class OpenQuestion:
+    """A question to which the learner writes an answer, kept beside the notebook for the lecturer to read.
+
+    Parameters
+    ----------
+    text : str
+    key : str
+        Under which the answer is kept.
+
+    Examples
+    --------
+    >>> OpenQuestion("Why is the sky blue?", "00/sky").area.value
+    ''
+    """
+
+    def __init__(self, text: str, key: str):
+        self.text, self.key = text, key
+        wide = widgets.Layout(width="auto", height="8em")
+        shown = "Two to five sentences. What you write is kept when you leave the box."
+        self.area = widgets.Textarea(
+            kept(key) or "", placeholder=shown, continuous_update=False, layout=wide
+        )
+        self._note = widgets.HTML()
+        self.view = widgets.VBox(
+            [widgets.HTML(f"<b>{html.escape(text)}</b>"), self.area, self._note]
+        )
+        self.area.observe(self._answered, names="value")
+
+    def _answered(self, change=None) -> None:
+        said = keep(self.key, self.area.value.strip()) or f"Kept in {path_of(self.key).name}."
+        self._note.value = f"<div role='status'><small>{html.escape(said)}</small></div>"
+
+
+class OpenQuestions:
+    """The open questions of a notebook; it shows them if they are the last line of a cell."""
+
+    def __init__(self, questions: list[OpenQuestion]):
+        self.questions = questions
+        self.view = widgets.VBox([question.view for question in questions])
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        texts = "".join(f"<li>{html.escape(question.text)}</li>" for question in self.questions)
+        return live_or_static(self.view, f"<ul>{texts}</ul>")
+
+
+def open_questions(number: str) -> OpenQuestions:
+    """Ask a notebook's open questions, which a person grades.
+
+    Parameters
+    ----------
+    number : str
+        The notebook's, as "03".
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+
+    Examples
+    --------
+    >>> [question.key for question in open_questions("02").questions]
+    ['02/fault', '02/beyond']
+    """
+    numbers = sorted({key.split("/")[0] for key, q in QUESTIONS.items() if "options" not in q})
+    expect_one_of(numbers, number=number)
+    return OpenQuestions(
+        [
+            OpenQuestion(entry["text"], key)
+            for key, entry in QUESTIONS.items()
+            if key.split("/")[0] == number and "options" not in entry
+        ]
+    )
 
 
 class Reveal:

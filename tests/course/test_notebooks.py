@@ -138,7 +138,7 @@ def test_no_cell_tells_the_answer_to_its_question(source):
 def test_every_stored_question_is_asked_once():
     asked = re.findall(r' = ask\("(.*?)"\)', "".join(s.read_text() for s in SOURCES))
     stored = tomllib.loads((ROOT / "siamdecon/lab/questions.toml").read_text("utf-8"))
-    assert sorted(asked) == sorted(stored)
+    assert sorted(asked) == sorted(key for key, entry in stored.items() if "options" in entry)
 
 
 @COURSE

@@ -307,7 +307,7 @@ def test_whose_notebooks_they_are(tmp_path):
 
 
 def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
-    asked = {key: q for key, q in QUESTIONS.items() if key.startswith("01/")}
+    asked = {k: q for k, q in QUESTIONS.items() if k[:3] == "01/" and "options" in q}
     first, *others = asked
     wrong = next(o for o in asked[first]["options"] if o != asked[first]["answer"])
     said = {
@@ -324,7 +324,9 @@ def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
             path.write_text(answers if isinstance(answers, str) else json.dumps(answers))
     flat = tmp_path / "anna-01_degradation.ipynb"
     nbformat.write(notebook("x = 1"), flat)
-    flat.with_suffix(SUFFIX).write_text(json.dumps(said["knows"]))
+    flat.with_suffix(SUFFIX).write_text(
+        json.dumps(said["knows"] | {"01/order": "=1+1\nand so  on"})
+    )
     rows = graded(tmp_path)
     for learner, right in {
         "knows": len(asked),
@@ -335,6 +337,7 @@ def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
             str(right),
             str(len(asked)),
         )
+    assert rows["knows"]["01/order"] == "" and rows["anna"]["01/order"] == "'=1+1 and so on"
     for learner in ("is silent", "answers elsewhere", "broken", "is no text"):
         assert rows[learner]["01 predicted"] == ""
         assert ("expected answers by" in rows[learner]["note"]) == (

@@ -15,7 +15,7 @@ import pytest
 
 from siamdecon.lab import questions
 from siamdecon.lab.plots import gallery, picture
-from siamdecon.lab.questions import Question, ask, predictions
+from siamdecon.lab.questions import Question, ask, open_questions, predictions
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +175,33 @@ def test_a_page_without_a_kernel_folds_the_answer_away(question, shown):
 def test_impossible_questions(options, answer, words):
     with pytest.raises(ValueError, match=words):
         Question("?", options, answer, "")
+
+
+def test_an_open_answer_is_kept_and_there_again(tmp_path):
+    asked = open_questions("02").questions
+    assert len(asked) == 2 and list(tmp_path.iterdir()) == []
+    asked[0].area.value = "Zero padding, <b>and</b>\nthe centre at index 0: µ.\n"
+    path = tmp_path / "02_fft_convolution.answers.json"
+    kept = {"02/fault": "Zero padding, <b>and</b>\nthe centre at index 0: µ."}
+    assert json.loads(path.read_text("utf-8")) == kept
+    assert "Kept in 02_fft_convolution.answers.json." in asked[0].view.children[-1].value
+    ask("02/wrap").choose(0)
+    again = open_questions("02").questions
+    assert [question.area.value for question in again] == [kept["02/fault"], ""]
+    again[0].area.value = "Something else."
+    assert json.loads(path.read_text("utf-8"))["02/fault"] == "Something else."
+
+
+def test_open_questions_without_a_kernel_and_for_no_notebook(monkeypatch, tmp_path):
+    page = open_questions("00")._repr_mimebundle_()["text/html"]
+    assert page.count("<li>") == 2
+    monkeypatch.setenv("SIAMDECON_AUTO", "1")
+    open_questions("00").questions[0].area.value = "not by a person"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="number: expected one of 00, 01"):
+        open_questions("0")
+    with pytest.raises(ValueError, match="there is no question '02/fault'"):
+        ask("02/fault")
 
 
 PICTURE = gallery({"A": np.eye(8), "B": 1 - np.eye(8)}, alt='a "diagonal" & its negative')
