@@ -3,6 +3,7 @@
 Each percent source gives two notebooks without outputs: the learner's in notebooks/, without the
 cells tagged "solution", and the solved one in notebooks/solutions/, without those tagged "task".
 Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
+`--nbgrader FOLDER` writes a course for nbgrader (docs/teaching.md); --answers and --seed belong to it.
 `--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
 docs/notation.md is derived from notebooks/equations.toml, and siamdecon/lab/exercises.json, the checks that
@@ -79,6 +80,111 @@ def exercises() -> str:
     return json.dumps(found, indent=1) + "\n"
 
 
+#: Of a course for nbgrader: what stands for a solution is nothing, as the stub stands above it; and
+#: notebooks are run as in a test, with short trainings.
+CONFIG = """\
+import os
+
+c = get_config()
+c.CourseDirectory.course_id = "siamdecon"
+c.ClearSolutions.code_stub = {"python": "# Replace each ... above."}
+c.ExecutePreprocessor.timeout = 600
+os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test")
+"""
+ANSWER = "YOUR ANSWER HERE"  # nbgrader's own words
+
+
+def rubrics(path: Path | None) -> dict[str, dict]:
+    """Read a lecturer's model answers to the open questions: `model`, `rubric` and `points` by key."""
+    questions = tomllib.loads((HERE.parent / "siamdecon/lab/questions.toml").read_text("utf-8"))
+    texts = {key: entry for key, entry in questions.items() if "options" not in entry}
+    given = tomllib.loads(path.read_text("utf-8")) if path else {}
+    if unknown := given.keys() - texts.keys():
+        raise SystemExit(f"{path}: no open question is called {', '.join(sorted(unknown))}")
+    for key, entry in given.items():
+        if wrong := entry.keys() - {"model", "rubric", "points"}:
+            raise SystemExit(f"{path}: {key} has no {', '.join(sorted(wrong))}")
+    return {key: {"points": 2} | texts[key] | given.get(key, {}) for key in texts}
+
+
+def assignment(source: Path, seed: int, questions: dict[str, dict]) -> nbformat.NotebookNode:
+    """Return a notebook as nbgrader's instructor version: tasks, tests with other data, and open questions.
+
+    Parameters
+    ----------
+    source : Path
+    seed : int
+        Of the data of the hidden tests.
+    questions : dict
+        As `rubrics` returns them.
+    """
+    notebook, cells, stub = derive(source, "hide-cell"), [], ""
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        check = re.match(r"checks\.(\w+)\(", cell.source)
+        if "task" in tags:
+            stub = cell.source
+        elif "solution" in tags and cell.cell_type == "code":
+            region = f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
+            cell.source, cell.metadata["tags"] = f"{stub}\n\n\n{region}", ["task"]
+            cells.append(cell)
+        elif "solution" in tags:
+            continue
+        elif check and cell.cell_type == "code":
+            name = check[1]
+            _graded(cells[-1], name, solution=True)
+            anew = cell.source.replace(f"checks.{name}(", f'drawn_anew({seed})["{name}"](', 1)
+            hidden = f"from siamdecon.lab.checks.anew import drawn_anew\n\n{anew}"
+            cell.source += f"\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS"
+            cells.append(_graded(cell, f"{name}-test", points=1, locked=True))
+        elif "open_questions(" in cell.source:
+            number = source.stem.split("_")[0]
+            for key, entry in questions.items():
+                if key.split("/")[0] == number:
+                    cells += _question(key, entry)
+        else:
+            cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def _graded(
+    cell: nbformat.NotebookNode, name: str, points: int = 0, **kind
+) -> nbformat.NotebookNode:
+    """Add what nbgrader must know of a cell; version 3 of its metadata."""
+    about = {"grade_id": name, "schema_version": 3, "grade": bool(points), "task": False}
+    about |= {"points": points} if points else {}
+    cell.metadata["nbgrader"] = {"locked": False, "solution": False} | about | kind
+    return cell
+
+
+def _question(key: str, entry: dict) -> list[nbformat.NotebookNode]:
+    """Return an open question's two cells: its text, and the answer, which a person grades."""
+    name = key.replace("/", "-")
+    rubric = "\n".join(f"- {line}" for line in entry.get("rubric", []))
+    answer = "\n\n".join(part for part in (entry.get("model", ""), rubric) if part) or ANSWER
+    text, said = (nbformat.v4.new_markdown_cell(t) for t in (f"**{entry['text']}**", answer))
+    text["id"], said["id"] = f"{name}-text", name
+    return [text, _graded(said, name, points=entry["points"], solution=True)]
+
+
+def write_course(folder: Path, seed: int, answers: Path | None) -> None:
+    """Write a course for nbgrader: its configuration, and an assignment for each notebook."""
+    if folder.exists() and any(folder.iterdir()):
+        raise SystemExit(
+            f"{folder} is not empty: name a new folder, so that no work of yours is lost"
+        )
+    questions = rubrics(answers)
+    made = {"nbgrader_config.py": CONFIG}
+    for source in SOURCES:
+        notebook = nbformat.writes(assignment(source, seed, questions)) + "\n"
+        made[f"source/{source.stem}/{source.stem}.ipynb"] = notebook
+    for name, text in made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    print(f"{folder}: {len(SOURCES)} assignments; cd there, and nbgrader generate_assignment NAME")
+
+
 def equations() -> list[dict]:
     """Read the ledger of equations."""
     return tomllib.loads((HERE / "equations.toml").read_text())["equation"]
@@ -132,7 +238,18 @@ def main() -> None:
     """Derive all notebooks, or draw the figures of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figures", action="store_true", help="draw docs/*.png")
-    if parser.parse_args().figures:
+    parser.add_argument(
+        "--nbgrader", type=Path, metavar="FOLDER", help="write a course for nbgrader"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="TOML: your model answers, for it"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of its hidden tests' data")
+    args = parser.parse_args()
+    if args.nbgrader:
+        write_course(args.nbgrader, args.seed, args.answers)
+        return
+    if args.figures:
         for source in SOURCES:
             draw_figures(source, HERE.parent / "docs")
         return
