@@ -151,21 +151,25 @@ class Grader:
             else:
                 task = {"limits": limits, "exercise": name, "seed": self.seed, **plan}
                 answer, broken = _in_a_process(task, submission.root, min(self.seconds, left))
-                verdicts[name] = self.judge(name, answer) if answer else Verdict(False, broken)
+                verdicts[name] = (
+                    self.judge(name, answer, plan) if answer else Verdict(False, broken)
+                )
         return verdicts
 
-    def judge(self, name: str, answer: dict) -> Verdict:
+    def judge(self, name: str, answer: dict, plan: dict) -> Verdict:
         """Judge what a learner's functions have returned; `answer` may hold anything that JSON can.
+
+        `plan` is what `read` has found.
 
         Examples
         --------
-        >>> Grader().judge("camera", {"unanswered": "What it needs fails in code cell 3: ..."}).right
+        >>> Grader().judge("camera", {"unanswered": "What it needs fails in code cell 3: ..."}, {}).right
         False
         """
         if "unanswered" in answer:
             return Verdict(False, str(answer["unanswered"]))
         try:
-            arguments = replayed(answer)
+            arguments = replayed(answer, plan["program"], plan["arguments"])
             with redirect_stdout(io.StringIO()):
                 self.exercises[name](*arguments)
         except CheckFailed as failed:

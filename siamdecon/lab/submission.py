@@ -7,17 +7,18 @@ code may overwrite the checks, or the whole package, and changes nothing.
 
 import ast
 import base64
-import copy
 import ctypes
+import inspect
 import json
 import os
 import symtable
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import numpy as np
 import torch
@@ -261,8 +262,7 @@ class _Recorder:
         self.function, self.calls = function, []
 
     def __call__(self, *arguments):
-        before = [encode(a) if hasattr(a, "shape") else None for a in copy.deepcopy(arguments)]
-        call = {}
+        before, call = [_state(a) for a in arguments], {}
         try:
             answered = self.function(*arguments)
             call["returned"] = encode(answered)
@@ -271,14 +271,28 @@ class _Recorder:
             call["raised"] = [type(error).__name__, str(error)[:300]]
             raise
         finally:
-            after = [encode(a) if hasattr(a, "shape") else None for a in arguments]
-            pairs = enumerate(zip(before, after, strict=True))
+            pairs = enumerate(zip(before, map(_state, arguments), strict=True))
             call["changed"] = {str(i): new for i, (old, new) in pairs if old != new}
             self.calls.append(call)
 
 
+def _state(argument) -> dict | None:
+    """Return what a function can change in an argument: an array's values, a network's weights."""
+    if isinstance(argument, torch.nn.Module):
+        return {name: encode(value) for name, value in argument.state_dict().items()}
+    return encode(argument) if hasattr(argument, "shape") else None
+
+
+def _change(argument, coded: dict) -> None:
+    """Give an argument the state that `_state` has returned."""
+    if isinstance(argument, torch.nn.Module):
+        argument.load_state_dict({name: decode(value) for name, value in coded.items()})
+    else:
+        argument[...] = decode(coded)
+
+
 def encode(value) -> dict:
-    """Return a value as JSON has it: numbers, text, arrays, tensors, and lists of them; else its type's name.
+    """Return a value as JSON has it: numbers, text, arrays, tensors, lists and dicts of them; else its type.
 
     Examples
     --------
@@ -291,6 +305,8 @@ def encode(value) -> dict:
         return {"ellipsis": True}
     if type(value) in (list, tuple):
         return {type(value).__name__: [encode(item) for item in value]}
+    if type(value) is dict:
+        return {"dict": [[encode(item) for item in pair] for pair in value.items()]}
     if isinstance(value, torch.Tensor):
         array = value.detach().cpu()
         array = (array.float() if array.dtype == torch.bfloat16 else array).numpy()
@@ -320,6 +336,8 @@ def decode(coded: dict):
     for kind in (list, tuple):
         if kind.__name__ in coded:
             return kind(decode(item) for item in coded[kind.__name__])
+    if "dict" in coded:
+        return {decode(key): decode(item) for key, item in coded["dict"]}
     if "other" in coded:
         return type(str(coded["other"])[:80], (), {})()
     dtype = np.dtype(str(coded["dtype"]))
@@ -333,26 +351,56 @@ def decode(coded: dict):
 
 
 class _Replay:
-    """A function that returns, call by call, what the learner's has returned in its own process."""
+    """A function that returns, call by call, what the learner's has returned in its own process.
 
-    def __init__(self, calls: list[dict]):
+    A check may look at its signature, and at its code for what is still to be written; none of it is run.
+    """
+
+    def __init__(self, calls: list[dict], outline: FunctionType | None):
         self.calls = iter(calls)
+        if outline:
+            self.__code__, self.__signature__ = outline.__code__, inspect.signature(outline)
 
     def __call__(self, *arguments):
         call = next(self.calls, None)
         if call is None:
             raise LookupError("it gave no answer")
         for place, new in call["changed"].items():
-            arguments[int(place)][...] = decode(new)
+            _change(arguments[int(place)], new)
         if "raised" in call:
             kind, message = map(str, call["raised"])
             raise type(kind[:80], (Exception,), {})(message)
         return decode(call["returned"])
 
 
-def replayed(answer: dict) -> list:
-    """Return the arguments of a check as a learner's process has recorded them."""
-    return [_Replay(a["calls"]) if "calls" in a else decode(a) for a in answer["arguments"]]
+def replayed(answer: dict, program: Sequence = (), names: Sequence[str] = ()) -> list:
+    """Return the arguments of a check as a learner's process has recorded them.
+
+    Parameters
+    ----------
+    answer : dict
+        Of `run`.
+    program, names
+        As `read` has found them, for the outlines of the functions.
+    """
+    outlines = dict(zip(range(len(names)), (_outline(program, n) for n in names), strict=True))
+    return [
+        _Replay(a["calls"], outlines.get(i)) if "calls" in a else decode(a)
+        for i, a in enumerate(answer["arguments"])
+    ]
+
+
+def _outline(program: Sequence, name: str) -> FunctionType | None:
+    """Return a learner's function as its text defines it, without its defaults; it must not be called."""
+    for _, statement in reversed(program):
+        for node in ast.parse(statement).body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                node.decorator_list.clear()
+                constants = compile(ast.Module([node], []), "outline", "exec").co_consts
+                code = next(c for c in constants if isinstance(c, CodeType) and c.co_name == name)
+                # a function that uses no outer variable needs none
+                return None if code.co_freevars else FunctionType(code, {})
+    return None
 
 
 def confine(folder: Path, seconds: float, memory: int, namespace: bool) -> dict[str, bool]:
