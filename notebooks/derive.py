@@ -118,7 +118,7 @@ def assignment(source: Path, seed: int, questions: dict[str, dict]) -> nbformat.
     questions : dict
         As `rubrics` returns them.
     """
-    notebook, cells, stub = derive(source, "hide-cell"), [], ""
+    notebook, cells, stub, task = derive(source, "hide-cell"), [], "", None
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         check = re.match(r"checks\.(\w+)\(", cell.source)
@@ -127,12 +127,12 @@ def assignment(source: Path, seed: int, questions: dict[str, dict]) -> nbformat.
         elif "solution" in tags and cell.cell_type == "code":
             region = f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
             cell.source, cell.metadata["tags"] = f"{stub}\n\n\n{region}", ["task"]
-            cells.append(cell)
+            cells.append(task := cell)
         elif "solution" in tags:
             continue
         elif check and cell.cell_type == "code":
             name = check[1]
-            _graded(cells[-1], name, solution=True)
+            _graded(task, name, solution=True)
             anew = cell.source.replace(f"checks.{name}(", f'drawn_anew({seed})["{name}"](', 1)
             hidden = f"from siamdecon.lab.checks.anew import drawn_anew\n\n{anew}"
             cell.source += f"\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS"
