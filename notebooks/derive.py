@@ -2,7 +2,8 @@
 
 Each percent source gives two notebooks without outputs: the learner's in notebooks/, without the
 cells tagged "solution", and the solved one in notebooks/solutions/, without those tagged "task".
-Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
+Both begin with a cell that installs the package on Colab, and ask the notebook's open questions before the
+summary. The same source gives the same bytes.
 `--nbgrader FOLDER` writes a course for nbgrader (docs/teaching.md); --answers and --seed belong to it.
 `--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
@@ -36,6 +37,27 @@ if "google.colab" in sys.modules:
     kept = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy"))
     %pip install --quiet git+{REPOSITORY} {{kept}}"""
 
+#: In a cell of its own, or at the end of one.
+SUMMARY = r"\s*^(?:# %% \[markdown\]|#)\n# ## Summary\n"
+OPEN = """\
+# %% [markdown]
+# ## In your own words
+#
+# Two questions that no check answers. What you write is kept in `{stem}.answers.json` beside this
+# notebook, with your predictions.
+
+# %%
+from siamdecon.lab import open_questions
+
+open_questions("{number}")
+"""
+
+
+def open_questions() -> dict[str, dict]:
+    """Return the questions that a person grades, by key."""
+    questions = tomllib.loads((HERE.parent / "siamdecon/lab/questions.toml").read_text("utf-8"))
+    return {key: entry for key, entry in questions.items() if "options" not in entry}
+
 
 def links(name: str) -> str:
     """Return links that open a notebook on Colab and on Binder."""
@@ -46,9 +68,19 @@ def links(name: str) -> str:
     )
 
 
+def read(source: Path) -> str:
+    """Return a percent source with a cell for the notebook's open questions before its summary."""
+    text, number = source.read_text("utf-8"), source.stem.split("_")[0]
+    if any(key.split("/")[0] == number for key in open_questions()):
+        asked = OPEN.format(stem=source.stem, number=number)
+        before, after = re.split(SUMMARY, text, maxsplit=1, flags=re.M)
+        text = f"{before}\n\n{asked}\n# %% [markdown]\n# ## Summary\n{after}"
+    return text
+
+
 def derive(source: Path, *drop: str) -> nbformat.NotebookNode:
     """Read a percent source, leave out cells with one of the tags, and put Colab's before the first code."""
-    notebook = jupytext.read(source, fmt="py:percent")
+    notebook = jupytext.reads(read(source), fmt="py:percent")
     cells = [c for c in notebook.cells if not set(drop) & set(c.metadata.get("tags", []))]
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
     cells.insert(first, nbformat.v4.new_code_cell(COLAB, metadata={"tags": ["colab", "hide-cell"]}))
@@ -96,8 +128,7 @@ ANSWER = "YOUR ANSWER HERE"  # nbgrader's own words
 
 def rubrics(path: Path | None) -> dict[str, dict]:
     """Read a lecturer's model answers to the open questions: `model`, `rubric` and `points` by key."""
-    questions = tomllib.loads((HERE.parent / "siamdecon/lab/questions.toml").read_text("utf-8"))
-    texts = {key: entry for key, entry in questions.items() if "options" not in entry}
+    texts = open_questions()
     given = tomllib.loads(path.read_text("utf-8")) if path else {}
     if unknown := given.keys() - texts.keys():
         raise SystemExit(f"{path}: no open question is called {', '.join(sorted(unknown))}")

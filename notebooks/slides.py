@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
-from derive import HERE, SOURCES
+from derive import HERE, SOURCES, read
 from nbconvert.exporters import SlidesExporter
 from nbformat.v4 import new_markdown_cell
 
@@ -133,11 +133,11 @@ def with_outputs(source: Path) -> nbformat.NotebookNode:
     """Return a notebook with the outputs of its last run for the site; else run it."""
     sys.path.insert(0, str(DOCS))
     import conf  # the site's settings, which say where runs are kept, and how long one may take
-    from course_pages import read
+    from course_pages import read as page
     from jupyter_cache import get_cache
     from nbclient import NotebookClient
 
-    notebook = read(source.read_text("utf-8"))
+    notebook = page(read(source))
     try:
         _, notebook = get_cache(conf.nb_execution_cache_path).merge_match_into_notebook(notebook)
     except KeyError:
