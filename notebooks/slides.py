@@ -61,25 +61,30 @@ def deck(notebook: nbformat.NotebookNode, notes: str = "") -> nbformat.NotebookN
     heading = title.source.split("\n", 1)[0]
     able = re.search(r"^\| After it you can \| (.*?) \|$", title.source, re.M)
     slides = [_slide("slide", f"{heading}\n\n{able[1] if able else ''}"), _notes(notes)]
-    section = ""
+    section, kind = "", "slide"
     for cell in cells:
         tags = cell.metadata.get("tags", [])
         if "hide-cell" in tags or "solution" in tags:
             continue
         if cell.cell_type == "code":
             for shown in _shown(cell):
-                slides.append(_slide("subslide", f"### {section}\n\n{shown}"))
+                slides.append(_slide(kind, f"## {section}\n\n{shown}"))
+                kind = "subslide"
             continue
         if found := re.search(r"^(##+) (.*)$", cell.source, re.M):
             head, across = found[2], found[1] == "##"
             whole = not across or head == "Summary"
             said = cell.source.replace(found[0], "", 1) if whole else _equations(cell.source)
-            slides.append(_slide("slide" if across else "subslide", f"## {head}\n\n{said}"))
+            kind = "slide" if across else kind
+            if said.strip():  # else the first picture or question below it begins the section
+                slides.append(_slide(kind, f"## {head}\n\n{said.strip()}"))
+                kind = "subslide"
             section = section if head.startswith("Exercise") else head
         elif cell.source.startswith("```"):  # a task
             slides.append(_slide("-", cell.source))
         elif said := _equations(cell.source):
-            slides.append(_slide("subslide", f"### {section}\n\n{said}"))
+            slides.append(_slide(kind, f"## {section}\n\n{said}"))
+            kind = "subslide"
         slides.append(_notes(cell.source))
     return nbformat.v4.new_notebook(cells=slides, metadata={"title": heading.strip("# ")})
 

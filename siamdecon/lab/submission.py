@@ -428,7 +428,8 @@ def confine(folder: Path, seconds: float, memory: int, namespace: bool) -> dict[
     os.environ.clear()
     os.environ.update(kept, HOME=str(home), TMPDIR=str(home), SIAMDECON_AUTO="1")
     sys.dont_write_bytecode, tempfile.tempdir = True, str(home)
-    sys.path.append(str(home))  # last, so that no file there stands for a module of the package
+    # last, so that no file there stands for a module of the package; "" would be the working folder
+    sys.path[:] = [*filter(None, sys.path), str(home)]
     torch.set_num_threads(1)
     said = {"network": namespace and _leave_the_network(), "memory": _limit(seconds, memory)}
     _guard(os.path.realpath(folder))

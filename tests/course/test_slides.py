@@ -50,6 +50,8 @@ NOTEBOOK = new_notebook(
         ),
         shows(text_html="<table><tr><td>22.5</td></tr></table>"),
         shows(["hide-cell"], text_html="<table><tr><td>of the tests</td></tr></table>"),
+        new_markdown_cell("## Only a question\n\nText."),
+        shows(text_html="<table><tr><td>1</td></tr></table>"),
         new_markdown_cell("### Exercise 1: add\n\nAdd two numbers."),
         new_markdown_cell("```python\ndef add(a, b):\n    return ...\n```"),
         new_code_cell("def add(a, b): return a + b", metadata={"tags": ["solution"]}),
@@ -69,16 +71,17 @@ def test_what_is_shown_and_what_is_only_said(slides):
     assert shown == [
         "# A title\n\ndo it",
         "## A section\n\n$$a = b$$",
-        f'### A section\n\n<img alt="a &quot;dot&quot;" src="data:image/png;base64,{PIXEL}">',
-        f"### A section\n\n{NOTEBOOK.cells[4].outputs[0].data['text/html']}",
-        "### A section\n\n<img alt='x' src='data:,'>",
-        "### A section\n\n<table><tr><td>22.5</td></tr></table>",
-        "## Exercise 1: add\n\n\n\nAdd two numbers.",
-        NOTEBOOK.cells[9].source,
-        f'### A section\n\n<img alt="" src="data:image/png;base64,{PIXEL}">',
-        "## Summary\n\n\n\n- One thing.",
+        f'## A section\n\n<img alt="a &quot;dot&quot;" src="data:image/png;base64,{PIXEL}">',
+        f"## A section\n\n{NOTEBOOK.cells[4].outputs[0].data['text/html']}",
+        "## A section\n\n<img alt='x' src='data:,'>",
+        "## A section\n\n<table><tr><td>22.5</td></tr></table>",
+        "## Only a question\n\n<table><tr><td>1</td></tr></table>",
+        "## Exercise 1: add\n\nAdd two numbers.",
+        NOTEBOOK.cells[11].source,
+        f'## Only a question\n\n<img alt="" src="data:image/png;base64,{PIXEL}">',
+        "## Summary\n\n- One thing.",
     ]
-    assert kinds[:2] == ["slide", "notes"] and kinds.count("slide") == 3
+    assert kinds[:2] == ["slide", "notes"] and kinds.count("slide") == 4
     assert all(words in said for words in ("Ask for votes.", "Its text.", "Add two numbers."))
 
 
@@ -94,7 +97,7 @@ def test_a_page_loads_nothing_from_elsewhere(slides):
         "reveal.js/plugin/notes/notes.js",
     }
     assert "require(" not in page and "<script src=" in page
-    assert page.count('<aside class="notes">') == 5
+    assert page.count('<aside class="notes">') == 6
 
 
 def test_every_notebook_has_its_notes(slides):
