@@ -184,7 +184,11 @@ class OpenQuestion:
         wide = widgets.Layout(width="auto", height="8em")
         shown = "Two to five sentences. What you write is kept when you leave the box."
         self.area = widgets.Textarea(
-            kept(key) or "", placeholder=shown, continuous_update=False, layout=wide
+            kept(key) or "",
+            description="Your answer",
+            placeholder=shown,
+            continuous_update=False,
+            layout=wide,
         )
         self._note = widgets.HTML()
         self.view = widgets.VBox(
