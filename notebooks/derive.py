@@ -37,6 +37,16 @@ if "google.colab" in sys.modules:
     kept = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy"))
     %pip install --quiet git+{REPOSITORY} {{kept}}"""
 
+
+def links(name: str) -> str:
+    """Return links that open a notebook on Colab and on Binder."""
+    repository, path = REPOSITORY.removeprefix("https://github.com/"), f"notebooks/{name}.ipynb"
+    return (
+        f"[Open in Colab](https://colab.research.google.com/github/{repository}/blob/main/{path}) | "
+        f"[Run on Binder](https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path})"
+    )
+
+
 #: In a cell of its own, or at the end of one.
 SUMMARY = r"\s*^(?:# %% \[markdown\]|#)\n# ## Summary\n"
 OPEN = """\
@@ -57,15 +67,6 @@ def open_questions() -> dict[str, dict]:
     """Return the questions that a person grades, by key."""
     questions = tomllib.loads((HERE.parent / "siamdecon/lab/questions.toml").read_text("utf-8"))
     return {key: entry for key, entry in questions.items() if "options" not in entry}
-
-
-def links(name: str) -> str:
-    """Return links that open a notebook on Colab and on Binder."""
-    repository, path = REPOSITORY.removeprefix("https://github.com/"), f"notebooks/{name}.ipynb"
-    return (
-        f"[Open in Colab](https://colab.research.google.com/github/{repository}/blob/main/{path}) | "
-        f"[Run on Binder](https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path})"
-    )
 
 
 def read(source: Path) -> str:
