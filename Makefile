@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SITE := .venv/.installed-site
+SLIDES := .venv/.installed-slides
 BENCH := .venv/.installed-bench
 CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -25,7 +26,7 @@ LAB_OPTIONS := --ip=127.0.0.1 \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-gpu test-browser site links notebooks figures samples sweep bench tables stress lint clean
+.PHONY: help lab test test-gpu test-browser site slides links notebooks figures samples sweep bench tables stress lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -42,6 +43,11 @@ $(STAMP): pyproject.toml constraints.txt
 # What the documentation needs comes beside the rest when it is first built.
 $(SITE): $(STAMP)
 	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[site,browser]"
+	@touch $@
+
+# reveal.js comes in a package for Sphinx.
+$(SLIDES): $(SITE)
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[slides]"
 	@touch $@
 
 # What the PSF convolution is measured beside.
@@ -71,6 +77,9 @@ test-gpu: $(STAMP)  ## on a machine with a GPU, within ten minutes: the tests ma
 
 site: $(SITE)  ## build the documentation into build/site, and run the notebooks that have changed for it
 	$(SPHINX) -b html docs build/site
+
+slides: $(SLIDES)  ## make slides from the notebooks in build/slides; ARGS names notebooks: ARGS="01 07"
+	$(BIN)/python notebooks/slides.py build/slides $(ARGS)
 
 links: $(SITE)  ## check the documentation's links to other sites
 	$(SPHINX) -b linkcheck docs build/links

@@ -84,6 +84,7 @@ WITHOUT_PARTS = (
     "index",
     "choose",
     "teaching",
+    "teaching-notes",
     "notation",
     "glossary",
     "benchmarks",

@@ -7,6 +7,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from derive import KERNEL, SOURCES, links  # of notebooks/, which conf.py has put on the path
+from derive import read as whole
 from myst_nb.core.render import NbElementRenderer
 
 
@@ -57,7 +58,7 @@ def _sources(app) -> None:
 
 def _linked(source: Path) -> str:
     """Put links to Colab and Binder below the title of a percent source."""
-    first, title, rest = source.read_text("utf-8").split("\n", 2)
+    first, title, rest = whole(source).split("\n", 2)
     return f"{first}\n{title}\n#\n# The notebook, with exercises to fill in: {links(source.stem)}\n{rest}"
 
 

@@ -2,16 +2,21 @@
 
 Each percent source gives two notebooks without outputs: the learner's in notebooks/, without the
 cells tagged "solution", and the solved one in notebooks/solutions/, without those tagged "task".
-Both begin with a cell that installs the package on Colab. The same source gives the same bytes.
+Both begin with a cell that installs the package on Colab, and ask the notebook's open questions before the
+summary. The same source gives the same bytes.
+`--nbgrader FOLDER` writes a course for nbgrader (docs/teaching.md); --answers and --seed belong to it.
 `--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
-docs/notation.md is derived from notebooks/equations.toml.
+docs/notation.md is derived from notebooks/equations.toml, and siamdecon/lab/exercises.json, the checks that
+each notebook calls, from the sources.
 """
 
 import argparse
 import base64
 import hashlib
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -61,9 +66,41 @@ def links(name: str) -> str:
     )
 
 
+#: In a cell of its own, or at the end of one.
+SUMMARY = r"\s*^(?:# %% \[markdown\]|#)\n# ## Summary\n"
+OPEN = """\
+# %% [markdown]
+# ## In your own words
+#
+# Two questions that no check answers. What you write is kept in `{stem}.answers.json` beside this
+# notebook, with your predictions.
+
+# %%
+from siamdecon.lab import open_questions
+
+open_questions("{number}")
+"""
+
+
+def open_questions() -> dict[str, dict]:
+    """Return the questions that a person grades, by key."""
+    questions = tomllib.loads((HERE.parent / "siamdecon/lab/questions.toml").read_text("utf-8"))
+    return {key: entry for key, entry in questions.items() if "options" not in entry}
+
+
+def read(source: Path) -> str:
+    """Return a percent source with a cell for the notebook's open questions before its summary."""
+    text, number = source.read_text("utf-8"), source.stem.split("_")[0]
+    if any(key.split("/")[0] == number for key in open_questions()):
+        asked = OPEN.format(stem=source.stem, number=number)
+        before, after = re.split(SUMMARY, text, maxsplit=1, flags=re.M)
+        text = f"{before}\n\n{asked}\n# %% [markdown]\n# ## Summary\n{after}"
+    return text
+
+
 def derive(source: Path, *drop: str) -> nbformat.NotebookNode:
     """Read a percent source, leave out cells with one of the tags, and put Colab's before the first code."""
-    notebook = jupytext.read(source, fmt="py:percent")
+    notebook = jupytext.reads(read(source), fmt="py:percent")
     cells = [c for c in notebook.cells if not set(drop) & set(c.metadata.get("tags", []))]
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
     cells.insert(first, nbformat.v4.new_code_cell(COLAB, metadata={"tags": ["colab", "hide-cell"]}))
@@ -83,6 +120,120 @@ def targets(source: Path) -> dict[Path, str]:
     # the course's own tests run in the solved form; a learner may change a number and go on
     kinds = {HERE / name: ("solution", "hide-cell"), HERE / "solutions" / name: ("task",)}
     return {path: nbformat.writes(derive(source, *drop)) + "\n" for path, drop in kinds.items()}
+
+
+def exercises() -> str:
+    """Return what `siamdecon.lab.exercises.json` holds: the checks of each notebook, in its order."""
+    found = {}
+    for source in SOURCES:
+        cells = [c.source for c in derive(source, "task").cells if c.cell_type == "code"]
+        called = re.findall(r"^checks\.(\w+)\(", "\n".join(cells), re.M)
+        found[source.stem] = list(dict.fromkeys(called))
+    return json.dumps(found, indent=1) + "\n"
+
+
+#: Of a course for nbgrader: what stands for a solution is nothing, as the stub stands above it; and
+#: notebooks are run as in a test, with short trainings.
+CONFIG = """\
+import os
+
+c = get_config()
+c.CourseDirectory.course_id = "siamdecon"
+c.ClearSolutions.code_stub = {"python": "# Replace each ... above."}
+c.ExecutePreprocessor.timeout = 600
+os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test")
+"""
+ANSWER = "YOUR ANSWER HERE"  # nbgrader's own words
+
+
+def rubrics(path: Path | None) -> dict[str, dict]:
+    """Read a lecturer's model answers to the open questions: `model`, `rubric` and `points` by key."""
+    texts = open_questions()
+    given = tomllib.loads(path.read_text("utf-8")) if path else {}
+    if unknown := given.keys() - texts.keys():
+        raise SystemExit(f"{path}: no open question is called {', '.join(sorted(unknown))}")
+    for key, entry in given.items():
+        if wrong := entry.keys() - {"model", "rubric", "points"}:
+            raise SystemExit(f"{path}: {key} has no {', '.join(sorted(wrong))}")
+    return {key: {"points": 2} | texts[key] | given.get(key, {}) for key in texts}
+
+
+def assignment(source: Path, seed: int, questions: dict[str, dict]) -> nbformat.NotebookNode:
+    """Return a notebook as nbgrader's instructor version: tasks, tests with other data, and open questions.
+
+    Parameters
+    ----------
+    source : Path
+    seed : int
+        Of the data of the hidden tests.
+    questions : dict
+        As `rubrics` returns them.
+    """
+    notebook, cells, stub, task = derive(source, "hide-cell"), [], "", None
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        check = re.match(r"checks\.(\w+)\(", cell.source)
+        if "task" in tags:
+            stub = cell.source
+        elif "solution" in tags and cell.cell_type == "code":
+            region = f"### BEGIN SOLUTION\n{cell.source}\n### END SOLUTION"
+            cell.source, cell.metadata["tags"] = f"{stub}\n\n\n{region}", ["task"]
+            cells.append(task := cell)
+        elif "solution" in tags:
+            continue
+        elif check and cell.cell_type == "code":
+            name = check[1]
+            _graded(task, name, solution=True)
+            anew = cell.source.replace(f"checks.{name}(", f'drawn_anew({seed})["{name}"](', 1)
+            hidden = f"from siamdecon.lab.checks.anew import drawn_anew\n\n{anew}"
+            cell.source += f"\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS"
+            cells.append(_graded(cell, f"{name}-test", points=1, locked=True))
+        elif "open_questions(" in cell.source:
+            number = source.stem.split("_")[0]
+            for key, entry in questions.items():
+                if key.split("/")[0] == number:
+                    cells += _question(key, entry)
+        else:
+            cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def _graded(
+    cell: nbformat.NotebookNode, name: str, points: int = 0, **kind
+) -> nbformat.NotebookNode:
+    """Add what nbgrader must know of a cell; version 3 of its metadata."""
+    about = {"grade_id": name, "schema_version": 3, "grade": bool(points), "task": False}
+    about |= {"points": points} if points else {}
+    cell.metadata["nbgrader"] = {"locked": False, "solution": False} | about | kind
+    return cell
+
+
+def _question(key: str, entry: dict) -> list[nbformat.NotebookNode]:
+    """Return an open question's two cells: its text, and the answer, which a person grades."""
+    name = key.replace("/", "-")
+    rubric = "\n".join(f"- {line}" for line in entry.get("rubric", []))
+    answer = "\n\n".join(part for part in (entry.get("model", ""), rubric) if part) or ANSWER
+    text, said = (nbformat.v4.new_markdown_cell(t) for t in (f"**{entry['text']}**", answer))
+    text["id"], said["id"] = f"{name}-text", name
+    return [text, _graded(said, name, points=entry["points"], solution=True)]
+
+
+def write_course(folder: Path, seed: int, answers: Path | None) -> None:
+    """Write a course for nbgrader: its configuration, and an assignment for each notebook."""
+    if folder.exists() and any(folder.iterdir()):
+        raise SystemExit(
+            f"{folder} is not empty: name a new folder, so that no work of yours is lost"
+        )
+    questions = rubrics(answers)
+    made = {"nbgrader_config.py": CONFIG}
+    for source in SOURCES:
+        notebook = nbformat.writes(assignment(source, seed, questions)) + "\n"
+        made[f"source/{source.stem}/{source.stem}.ipynb"] = notebook
+    for name, text in made.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    print(f"{folder}: {len(SOURCES)} assignments; cd there, and nbgrader generate_assignment NAME")
 
 
 def equations() -> list[dict]:
@@ -134,7 +285,18 @@ def main() -> None:
     """Derive all notebooks, or draw the figures of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figures", action="store_true", help="draw docs/*.png")
-    if parser.parse_args().figures:
+    parser.add_argument(
+        "--nbgrader", type=Path, metavar="FOLDER", help="write a course for nbgrader"
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="TOML: your model answers, for it"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of its hidden tests' data")
+    args = parser.parse_args()
+    if args.nbgrader:
+        write_course(args.nbgrader, args.seed, args.answers)
+        return
+    if args.figures:
         for source in SOURCES:
             draw_figures(source, HERE.parent / "docs")
         return
@@ -144,6 +306,7 @@ def main() -> None:
             path.write_text(text)
             print(path.relative_to(HERE.parent))
     (HERE.parent / "docs" / "notation.md").write_text(notation())
+    (HERE.parent / "siamdecon" / "lab" / "exercises.json").write_text(exercises())
 
 
 if __name__ == "__main__":

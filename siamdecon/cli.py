@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="siamdecon")
     inputs = "nothing but the image and its point-spread function"
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
-    others = "siamdecon psf, inspect and compare have a --help of their own."
+    others = "siamdecon psf, inspect, compare and grade have a --help of their own."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
     p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
     p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
@@ -146,6 +146,28 @@ def compare_parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     _add_common(p)
     _add_kernel(p, prepared=True)
+    return p
+
+
+def grade_parser() -> argparse.ArgumentParser:
+    """Build the parser of `siamdecon grade`.
+
+    Examples
+    --------
+    >>> grade_parser().parse_args("handed_in -o grades.csv".split()).seconds
+    20
+    """
+    p = argparse.ArgumentParser(prog="siamdecon grade")
+    p.description = "Grade the course's notebooks: one row a learner, one column an exercise."
+    layout = "a folder for each learner; or notebooks named anna-00_quickstart.ipynb"
+    p.add_argument("folder", metavar="FOLDER", type=Path, help=layout)
+    p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="CSV")
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    p.add_argument("--seconds", type=int, default=20, help="for an exercise; 20 unless given")
+    total = "for all exercises of a learner; 300 unless given"
+    p.add_argument("--submission-seconds", type=int, default=300, help=total)
+    p.add_argument("--memory", type=int, default=1024, help="MiB for an exercise; 1024")
+    p.add_argument("--seed", type=int, default=1, help="of the data that the checks draw")
     return p
 
 
@@ -378,11 +400,23 @@ def compare_methods(args: argparse.Namespace) -> str:
     return str(found)
 
 
+def grade_folder(args: argparse.Namespace) -> str:
+    """Grade learners' notebooks as the parsed command line asks; return a line about it."""
+    try:
+        from siamdecon.lab.grading import Grader, grade  # what restores does without the lab
+    except ImportError as error:
+        mend = 'pip install "siamdecon[lab]"'
+        raise ValueError(f"siamdecon grade: {error.name} is missing; {mend}") from error
+    grader = Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
+    return grade(args.folder, args.output, grader, args.overwrite)
+
+
 #: The first word of a command line that is none of an image, its parser and its work.
 COMMANDS = {
     "psf": (psf_parser, make_psf),
     "inspect": (inspect_parser, look_at),
     "compare": (compare_parser, compare_methods),
+    "grade": (grade_parser, grade_folder),
 }
 
 

@@ -19,8 +19,8 @@ FLOORS = [
     {"problem"},
     {"network"},
     {"methods"},
-    {"restoration", "inspection"},
-    {"cli", "lab", "__init__"},
+    {"restoration", "inspection", "lab"},
+    {"cli", "__init__"},
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -14,6 +14,6 @@ from siamdecon.lab.explorers import (
 from siamdecon.lab.inputs import faulty_inputs
 from siamdecon.lab.live import LiveTraining
 from siamdecon.lab.plots import gallery, lines, loss_curves, score_table
-from siamdecon.lab.questions import Question, ask, predictions
+from siamdecon.lab.questions import Question, ask, open_questions, predictions
 from siamdecon.lab.real import real_or_simulated
 from siamdecon.lab.volumes import open_in_napari

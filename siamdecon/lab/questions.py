@@ -3,14 +3,15 @@
 import base64
 import html
 import io
-import tomllib
-from pathlib import Path
 
 import ipywidgets as widgets
 import PIL.Image
 from IPython.display import Image
 
+from siamdecon.expect import expect_one_of
 from siamdecon.lab.automatic import automatic
+from siamdecon.lab.course import QUESTIONS
+from siamdecon.lab.kept import keep, kept, path_of
 from siamdecon.lab.views import live_or_static
 
 _asked: dict[str, "Question"] = {}  # by text; running a cell again replaces its question
@@ -34,6 +35,13 @@ class Question:
         Shown with the question; its alt text must not reveal the answer.
     alt : str
         Alt text for the picture that the answer reveals; `reveal` does not read it.
+    key : str, optional
+        Under which the first choice is kept beside the notebook, for when the question is asked again.
+
+    Attributes
+    ----------
+    predicted : int or None
+        Index of the option that was chosen first, before the answer was shown.
 
     Raises
     ------
@@ -56,6 +64,7 @@ class Question:
         because: str,
         picture: Image | None = None,
         alt: str = "",
+        key: str | None = None,
     ):
         if len(options) < 2:
             raise ValueError(f"options: expected two or more, got {options!r}")
@@ -64,13 +73,14 @@ class Question:
                 f"answer: expected an index below {len(options)}, counted from 0, got {answer!r}"
             )
         self.text, self.options, self.answer, self.because = text, list(options), answer, because
-        self.picture, self.alt = picture, alt
+        self.picture, self.alt, self.key = picture, alt, key
         self.radio = widgets.RadioButtons(
             options=[(option, index) for index, option in enumerate(options)],
             index=None,
             layout=widgets.Layout(width="auto"),
         )
-        self._verdict = widgets.HTML()
+        self.predicted: int | None = None
+        self._verdict, self._note = widgets.HTML(), ""
         shown = [_captioned(picture)] if picture else []
         self.view = widgets.VBox(
             [widgets.HTML(f"<b>{html.escape(text)}</b>"), *shown, self.radio, self._verdict]
@@ -79,6 +89,9 @@ class Question:
         _asked[text] = self
         if automatic():
             self.choose(0)
+        elif key and (before := kept(key)) in self.options:
+            self.predicted = self.options.index(before)
+            self.choose(self.predicted)
 
     @property
     def chosen(self) -> int | None:
@@ -108,7 +121,11 @@ class Question:
         return Reveal(self, picture)
 
     def _answered(self, change=None) -> None:
-        self._verdict.value = f"<div role='status'>{html.escape(self.verdict)}</div>"
+        if self.predicted is None and self.chosen is not None:
+            self.predicted = self.chosen
+            self._note = keep(self.key, self.options[self.chosen]) if self.key else ""
+        note = f"<br><small>{html.escape(self._note)}</small>" if self._note else ""
+        self._verdict.value = f"<div role='status'>{html.escape(self.verdict)}{note}</div>"
 
     def _static(self) -> str:
         options = "".join(f"<li>{html.escape(option)}</li>" for option in self.options)
@@ -140,11 +157,89 @@ def ask(key: str) -> Question:
     >>> ask("02/wrap").chosen is None
     True
     """
-    course = tomllib.loads(Path(__file__).with_name("questions.toml").read_text("utf-8"))
-    if key not in course:
-        raise ValueError(f"there is no question {key!r}; there are {', '.join(course)}")
-    entry = course[key]
-    return Question(**entry | {"answer": entry["options"].index(entry["answer"])})
+    known = {name: entry for name, entry in QUESTIONS.items() if "options" in entry}
+    if key not in known:
+        raise ValueError(f"there is no question {key!r}; there are {', '.join(known)}")
+    entry = known[key]
+    return Question(**entry | {"answer": entry["options"].index(entry["answer"])}, key=key)
+
+
+class OpenQuestion:
+    """A question to which the learner writes an answer, kept beside the notebook for the lecturer to read.
+
+    Parameters
+    ----------
+    text : str
+    key : str
+        Under which the answer is kept.
+
+    Examples
+    --------
+    >>> OpenQuestion("Why is the sky blue?", "00/sky").area.value
+    ''
+    """
+
+    def __init__(self, text: str, key: str):
+        self.text, self.key = text, key
+        wide = widgets.Layout(width="auto", height="8em")
+        shown = "Two to five sentences. What you write is kept when you leave the box."
+        self.area = widgets.Textarea(
+            kept(key) or "",
+            description="Your answer",
+            placeholder=shown,
+            continuous_update=False,
+            layout=wide,
+        )
+        self._note = widgets.HTML()
+        self.view = widgets.VBox(
+            [widgets.HTML(f"<b>{html.escape(text)}</b>"), self.area, self._note]
+        )
+        self.area.observe(self._answered, names="value")
+
+    def _answered(self, change=None) -> None:
+        said = keep(self.key, self.area.value.strip()) or f"Kept in {path_of(self.key).name}."
+        self._note.value = f"<div role='status'><small>{html.escape(said)}</small></div>"
+
+
+class OpenQuestions:
+    """The open questions of a notebook; it shows them if they are the last line of a cell."""
+
+    def __init__(self, questions: list[OpenQuestion]):
+        self.questions = questions
+        self.view = widgets.VBox([question.view for question in questions])
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        texts = "".join(f"<li>{html.escape(question.text)}</li>" for question in self.questions)
+        return live_or_static(self.view, f"<ul>{texts}</ul>")
+
+
+def open_questions(number: str) -> OpenQuestions:
+    """Ask a notebook's open questions, which a person grades.
+
+    Parameters
+    ----------
+    number : str
+        The notebook's, as "03".
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+
+    Examples
+    --------
+    >>> [question.key for question in open_questions("02").questions]
+    ['02/fault', '02/beyond']
+    """
+    numbers = sorted({key.split("/")[0] for key, q in QUESTIONS.items() if "options" not in q})
+    expect_one_of(numbers, number=number)
+    return OpenQuestions(
+        [
+            OpenQuestion(entry["text"], key)
+            for key, entry in QUESTIONS.items()
+            if key.split("/")[0] == number and "options" not in entry
+        ]
+    )
 
 
 class Reveal:
@@ -189,7 +284,7 @@ class Predictions:
 
     def _update(self, change=None) -> None:
         rows = "".join(_row(question) for question in self.questions)
-        right = sum(question.chosen == question.answer for question in self.questions)
+        right = sum(question.predicted == question.answer for question in self.questions)
         head = "<tr><th>question</th><th>you predicted</th><th>it is</th></tr>"
         count = f"<p>{right} of {len(self.questions)} predicted.</p>"
         self.view.value = f"<table>{head}{rows}</table>{count}"
@@ -211,9 +306,9 @@ def predictions() -> Predictions:
 
 
 def _row(question: Question) -> str:
-    chosen = question.chosen
-    predicted = "not answered yet" if chosen is None else question.options[chosen]
-    truth = "?" if chosen is None else question.options[question.answer]
+    first = question.predicted
+    predicted = "not answered yet" if first is None else question.options[first]
+    truth = "?" if first is None else question.options[question.answer]
     cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in (question.text, predicted, truth))
     return f"<tr>{cells}</tr>"
 

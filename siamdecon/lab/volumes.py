@@ -8,7 +8,6 @@ from PIL import Image as Picture
 
 from siamdecon.expect import Words, expect
 from siamdecon.microscope.psf import Microscope
-from siamdecon.restoration import Restoration
 
 
 def unpacked(images, voxel_size=None) -> tuple[dict[str, np.ndarray], tuple[float, ...] | None]:
@@ -33,7 +32,7 @@ def unpacked(images, voxel_size=None) -> tuple[dict[str, np.ndarray], tuple[floa
     >>> arrays["stack"].shape, sizes
     ((2, 8, 8), (0.6, 0.2, 0.2))
     """
-    if isinstance(images, Restoration):
+    if not isinstance(images, dict):
         images = {"measured": images.source, images.method: images}
     arrays = {name: np.asarray(getattr(image, "image", image)) for name, image in images.items()}
     shapes = sorted({array.shape for array in arrays.values()})

@@ -138,7 +138,26 @@ def test_no_cell_tells_the_answer_to_its_question(source):
 def test_every_stored_question_is_asked_once():
     asked = re.findall(r' = ask\("(.*?)"\)', "".join(s.read_text() for s in SOURCES))
     stored = tomllib.loads((ROOT / "siamdecon/lab/questions.toml").read_text("utf-8"))
-    assert sorted(asked) == sorted(stored)
+    assert sorted(asked) == sorted(key for key, entry in stored.items() if "options" in entry)
+
+
+@COURSE
+def test_two_open_questions_come_before_the_summary(source, derive):
+    """They have a text alone: what a lecturer wants to read there is in no file of the course."""
+    number = source.stem[:2]
+    asked = {key: q for key, q in derive.open_questions().items() if key.split("/")[0] == number}
+    assert len(asked) == 2 and all(set(entry) == {"text"} for entry in asked.values())
+    for drop in ("solution", "task"):
+        texts = [cell.source for cell in derive.derive(source, drop).cells]
+        (at,) = [i for i, text in enumerate(texts) if "open_questions(" in text]
+        assert texts[at].endswith(f'\nopen_questions("{number}")')
+        assert texts[at - 1].startswith("## In your own words\n")
+        assert f"`{source.stem}.answers.json`" in texts[at - 1]
+        assert texts[at + 1].startswith("## Summary\n")
+
+
+def test_every_open_question_belongs_to_a_notebook(derive):
+    assert {key[:2] for key in derive.open_questions()} == {source.stem[:2] for source in SOURCES}
 
 
 @COURSE
