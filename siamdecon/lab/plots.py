@@ -47,6 +47,7 @@ def gallery(
     zoom: tuple[int, int, int] | None = None,
     limits: tuple[float, float] = (0, 1),
     voxel_size=None,
+    title_size: float | None = None,
     alt: str,
 ) -> Image:
     """Show images side by side, all with the same grey scale, and below each the same part enlarged.
@@ -65,6 +66,8 @@ def gallery(
     voxel_size : Microscope, or tuple of float, optional
         um along each axis, for the true aspect; that of an Image or Restoration unless given. If it is
         unknown, voxels are drawn as cubes.
+    title_size : float, optional
+        Height of the titles in points, on images 3 inches wide; it follows from their number unless given.
     alt : str
         What the picture shows, for a reader who can't see it.
 
@@ -92,6 +95,8 @@ def gallery(
     rows, (height, width) = 2 if zoom else 1, next(iter(images.values())).shape
     size, height = 3.0, height * aspect
     tall = size * height / width + (size if zoom else 0)
+    if title_size:  # room for all of its lines, so that the images stay as large
+        tall += 1.4 * title_size / 72 * max(title.count("\n") + 1 for title in images)
     figure, axes = plt.subplots(
         rows,
         len(images),
@@ -105,7 +110,7 @@ def gallery(
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
         # legible even if many images make the page shrink them
-        column[0].set_title(title, fontsize=max(10, 3 * len(images)))
+        column[0].set_title(title, fontsize=title_size or max(10, 3 * len(images)))
         if zoom:
             y, x, side = zoom
             column[0].add_patch(

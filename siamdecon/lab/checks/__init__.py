@@ -8,7 +8,7 @@ from siamdecon.lab.checks.deconvolved import average_turns, noise2same_d_loss
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.checks.files import pick, pyramid_weights
 from siamdecon.lab.checks.fourier import fft_convolve, transfer_function, transpose
-from siamdecon.lab.checks.judging import autocorrelation, psnr, ring_correlation
+from siamdecon.lab.checks.judging import judge, psnr, relative_power, ring_correlation
 from siamdecon.lab.checks.optics import camera, defocus_phase, largest_pixel
 from siamdecon.lab.checks.quickstart import best_estimate, residual
 from siamdecon.lab.checks.real import choose, two_exposures
@@ -19,7 +19,6 @@ from siamdecon.lab.checks.volumes import noise2same_loss, stitch
 __all__ = [
     "CheckFailed",
     "Exercise",
-    "autocorrelation",
     "average_turns",
     "best_estimate",
     "blind_spot_loss",
@@ -30,6 +29,7 @@ __all__ = [
     "fft_convolve",
     "hide",
     "invariance",
+    "judge",
     "landweber_update",
     "largest_pixel",
     "lucy_richardson_update",
@@ -38,6 +38,7 @@ __all__ = [
     "pick",
     "psnr",
     "pyramid_weights",
+    "relative_power",
     "residual",
     "ring_correlation",
     "shrink",

@@ -1,10 +1,12 @@
-"""Exercises of notebook 07: a score, the correlation of a residual with itself, and of two spectra."""
+"""Exercises of notebook 07: a score, a residual's power, a rule for it, the correlation of two spectra."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from siamdecon.lab.checks.engine import Exercise
+from siamdecon.lab.checks.engine import CheckFailed, Exercise
+from siamdecon.lab.checks.relations import unfinished
 
 
 def _images():
@@ -25,96 +27,351 @@ def _decibels(clean, estimate, peak=1.0):
     return 10 * np.log10(peak**2 / np.mean((clean - estimate) ** 2))
 
 
+def _cut(estimate):
+    return np.clip(estimate, 0, 1)
+
+
+def _solved_psnr(clean, estimate):
+    estimate = np.clip(estimate, 0, 1)
+    error = np.mean((clean - estimate) ** 2)
+    return 10 * np.log10(1 / error)
+
+
 #: 10 log10(1 / MSE) in dB, of an estimate that is clipped to [0, 1] first.
 psnr = Exercise(
     "the PSNR at data range 1",
     _psnr,
-    (_images(), (_images()[0], _images()[0][::-1] - 0.2)),
+    (
+        _images(),
+        (_images()[0], 0.5 * _images()[0][::-1] + 0.2),
+        (_images()[0], _images()[0][::-1] - 0.2),
+    ),
     {
         "the estimate is not clipped: values outside [0, 1] count in full.": _decibels,
+        "the data range is that of the clipped estimate; it is 1 for every image.": lambda c, e: (
+            _decibels(c, _cut(e), np.ptp(_cut(e)))
+        ),
+        "both faults are left: the range is the estimate's, and its values outside [0, 1] count.": (
+            lambda c, e: _decibels(c, e, np.ptp(e))
+        ),
+        "the data range is still the estimate's, so that noise raises the score; it is 1.": (
+            lambda c, e: _decibels(c, _cut(e), np.ptp(e))
+        ),
+        "the data range is the clean image's own; it is 1 for every image.": lambda c, e: _decibels(
+            c, _cut(e), np.ptp(c)
+        ),
         "the peak is the clean image's own maximum; the data range is 1.": lambda c, e: _decibels(
-            c, np.clip(e, 0, 1), c.max()
+            c, _cut(e), c.max()
         ),
         "the peak is the estimate's own maximum, so that noise raises the score.": lambda c, e: (
-            _decibels(c, np.clip(e, 0, 1), np.clip(e, 0, 1).max())
+            _decibels(c, _cut(e), _cut(e).max())
         ),
         "the peak is the unclipped estimate's maximum, so that noise raises the score.": (
-            lambda c, e: _decibels(c, np.clip(e, 0, 1), e.max())
+            lambda c, e: _decibels(c, _cut(e), e.max())
+        ),
+        "values below 0 are left; clip the estimate at both ends.": lambda c, e: _decibels(
+            c, np.minimum(e, 1)
+        ),
+        "values above 1 are left; clip the estimate at both ends.": lambda c, e: _decibels(
+            c, np.maximum(e, 0)
+        ),
+        "the estimate is stretched to [0, 1]; clip it: values inside stay as they are.": lambda c, e: (
+            _decibels(c, (e - e.min()) / np.ptp(e))
+        ),
+        "the difference is clipped; clip the estimate before it is compared.": lambda c, e: (
+            _decibels(_cut(c - e), 0)
+        ),
+        "the mean of absolute differences is taken; the MSE has their squares.": lambda c, e: (
+            -10 * np.log10(np.mean(np.abs(c - _cut(e))))
+        ),
+        "the mean difference is squared: errors of opposite sign cancel; square first.": lambda c, e: (
+            -20 * np.log10(np.abs(np.mean(c - _cut(e))))
         ),
         "that is 10 log10(1 / RMSE), half the value: 10 goes with the square, 20 with its root.": (
-            lambda c, e: _decibels(c, np.clip(e, 0, 1)) / 2
+            lambda c, e: _decibels(c, _cut(e)) / 2
+        ),
+        "that is twice the value: 20 goes with the root of the MSE, 10 with the MSE.": lambda c, e: (
+            2 * _decibels(c, _cut(e))
+        ),
+        "the factor 10 is missing: without it the unit is the bel.": lambda c, e: (
+            _decibels(c, _cut(e)) / 10
         ),
         "the logarithm is to base 10; np.log is to base e.": lambda c, e: (
-            _decibels(c, np.clip(e, 0, 1)) * np.log(10)
+            _decibels(c, _cut(e)) * np.log(10)
         ),
         "the sign is reversed: a smaller error must give a higher score.": lambda c, e: (
-            -_decibels(c, np.clip(e, 0, 1))
+            -_decibels(c, _cut(e))
         ),
         "the squares are summed; a mean does not depend on the image's size.": lambda c, e: (
-            _decibels(c, np.clip(e, 0, 1)) - 10 * np.log10(c.size)
+            _decibels(c, _cut(e)) - 10 * np.log10(c.size)
         ),
         "that is the mean square error itself, not yet in dB.": lambda c, e: np.mean(
-            (c - np.clip(e, 0, 1)) ** 2
+            (c - _cut(e)) ** 2
         ),
+        "that is 1 / MSE, not yet in dB.": lambda c, e: 1 / np.mean((c - _cut(e)) ** 2),
         "the mean is taken along one axis only, so the result is a row of scores.": lambda c, e: (
-            10 * np.log10(1 / np.mean((c - np.clip(e, 0, 1)) ** 2, axis=0))
+            10 * np.log10(1 / np.mean((c - _cut(e)) ** 2, axis=0))
+        ),
+        "the data range is 1, not 255: these images lie in [0, 1].": lambda c, e: _decibels(
+            c, _cut(e), 255
+        ),
+        "that is the ratio to the image's own power; the numerator is R^2, and R is 1.": (
+            lambda c, e: 10 * np.log10(np.mean(c**2) / np.mean((c - _cut(e)) ** 2))
+        ),
+        "the variance of the difference ignores a wrong brightness; take the mean of its square.": (
+            lambda c, e: -10 * np.log10(np.var(c - _cut(e)))
+        ),
+        "the largest error alone counts; take the mean of all squares.": lambda c, e: (
+            -10 * np.log10(np.max((c - _cut(e)) ** 2))
+        ),
+        "the logarithm is to base 10; np.log2 is to base 2.": lambda c, e: (
+            _decibels(c, _cut(e)) * np.log2(10)
+        ),
+        "that is the root mean square error, not yet in dB.": lambda c, e: np.sqrt(
+            np.mean((c - _cut(e)) ** 2)
+        ),
+        "there is a score for each pixel; take the mean of the squares first.": lambda c, e: (
+            -10 * np.log10((c - _cut(e)) ** 2)
         ),
     },
+    solution=_solved_psnr,
 )
 
 
-def _residual(shape=(6, 8), mean=0.3):
-    rng = np.random.default_rng(1)
-    return rng.normal(size=shape).cumsum(axis=1) / 3 + mean
+def _rings(shape, low=0.15, high=0.4):
+    radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
+    return (radius > low) & (radius < high)
 
 
-def _autocorrelation(residual):
-    rest = residual - residual.mean()
-    products = np.empty(residual.shape)
-    for dy, dx in np.ndindex(residual.shape):
-        products[dy, dx] = (rest * np.roll(rest, (-dy, -dx), axis=(0, 1))).sum()
-    return products / products[0, 0]
+def _residual(shape, seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(scale=0.1, size=shape).cumsum(axis=1) / 2 + 0.03, 0.08, _rings(shape)
 
 
-def _by_transform(rest, square=np.abs, power=2):
-    shares = np.fft.ifft2(square(np.fft.fft2(rest)) ** power).real
-    return shares
+def _relative_power(residual, sigma, ring):
+    """Sum the residual's cosines and sines one by one, without a fast transform."""
+    y, x = np.indices(residual.shape)
+    powers = []
+    for v, u in zip(*np.nonzero(ring), strict=True):
+        phase = 2 * np.pi * (v * y / residual.shape[0] + u * x / residual.shape[1])
+        powers.append((residual * np.cos(phase)).sum() ** 2 + (residual * np.sin(phase)).sum() ** 2)
+    return math.fsum(powers) / len(powers) / (residual.size * sigma**2)
 
 
-def _centred(residual):
-    return residual - residual.mean()
+def _powers(residual):
+    return np.abs(np.fft.fft2(residual)) ** 2
 
 
-#: Correlation of a residual with itself, shifted by every (y, x) with wrap-around; 1 at [0, 0].
-autocorrelation = Exercise(
-    "the autocorrelation of a residual",
-    _autocorrelation,
-    ((_residual(),), (_residual((7, 5), -0.1),)),
+def _solved_power(residual, sigma, ring):
+    power = np.abs(np.fft.fft2(residual)) ** 2
+    return power[ring].mean() / (residual.size * sigma**2)
+
+
+#: The mean of |F(r)|^2 in a ring, divided by N sigma^2, that of independent noise.
+relative_power = Exercise(
+    "the relative power of a residual",
+    _relative_power,
+    (_residual((9, 12), 1), _residual((10, 7), 2)),
     {
-        "the mean is not subtracted: it correlates with itself at every shift.": lambda r: (
-            _by_transform(r) / _by_transform(r)[0, 0]
+        "the power is |F(r)|^2; that is the mean of |F(r)|.": lambda r, s, m: (
+            np.abs(np.fft.fft2(r))[m].mean() / (r.size * s**2)
         ),
-        "divide by the value at shift [0, 0], so that it is 1 there.": lambda r: _by_transform(
-            _centred(r)
+        "the mask of the ring is not used: the mean is over all frequencies.": lambda r, s, m: (
+            _powers(r).mean() / (r.size * s**2)
         ),
-        "divided by the variance alone: the transform sums over the pixels, so their number is left.": (
-            lambda r: _by_transform(_centred(r)) / r.var()
+        "the frequencies outside the ring count as zeros; take the mean of power[ring].": (
+            lambda r, s, m: np.mean(_powers(r) * m) / (r.size * s**2)
         ),
-        "the power is |F|^2; that transforms |F| back.": lambda r: (
-            _by_transform(_centred(r), power=1) / _by_transform(_centred(r), power=1)[0, 0]
+        "the power is summed over the ring; its mean does not depend on the ring's size.": (
+            lambda r, s, m: _powers(r)[m].sum() / (r.size * s**2)
         ),
-        "that squares F itself; one of the two factors is the complex conjugate: |F|^2.": lambda r: (
-            _by_transform(_centred(r), lambda f: f) / _by_transform(_centred(r), lambda f: f)[0, 0]
+        "the number of pixels N is missing: noise has the power N sigma^2.": lambda r, s, m: (
+            _powers(r)[m].mean() / s**2
         ),
-        "shift 0 was moved to the middle; leave it at [0, 0].": lambda r: np.fft.fftshift(
-            _autocorrelation(r)
+        "parentheses are missing: a / b * c is (a / b) * c.": lambda r, s, m: (
+            _powers(r)[m].mean() / r.size * s**2
         ),
-        "that is the power spectrum; the inverse transform is missing.": lambda r: (
-            np.abs(np.fft.fft2(_centred(r))) ** 2
+        "divided by N sigma; the power of noise goes with the variance, sigma^2.": lambda r, s, m: (
+            _powers(r)[m].mean() / (r.size * s)
         ),
-        "only one axis is transformed; the shifts are in the plane: fft2 and ifft2.": lambda r: (
-            np.fft.ifft(np.abs(np.fft.fft(_centred(r))) ** 2).real
-            / np.fft.ifft(np.abs(np.fft.fft(_centred(r))) ** 2).real[0, 0]
+        "N is the number of pixels, residual.size; that is one side of the image.": lambda r, s, m: (
+            _powers(r)[m].mean() / (len(r) * s**2)
+        ),
+        "N is the number of all pixels, not that of the ring's frequencies.": lambda r, s, m: (
+            _powers(r)[m].mean() / (m.sum() * s**2)
+        ),
+        "N divides twice: as in (N sigma)^2, or after a transform that is normalised already.": (
+            lambda r, s, m: _powers(r)[m].mean() / (r.size * s) ** 2
+        ),
+        "the power of noise is subtracted; divide by it.": lambda r, s, m: (
+            _powers(r)[m].mean() / r.size - s**2
+        ),
+        "the median is taken; chance makes it lower than the mean, even for noise.": lambda r, s, m: (
+            np.median(_powers(r)[m]) / (r.size * s**2)
+        ),
+        "the ring is applied before the transform; it is a mask of frequencies.": lambda r, s, m: (
+            _powers(r * m).mean() / (r.size * s**2)
+        ),
+        "that is its logarithm.": lambda r, s, m: np.log10(_powers(r)[m].mean() / (r.size * s**2)),
+        "that is the power itself, not yet in units of that of noise.": lambda r, s, m: _powers(r)[
+            m
+        ].mean(),
+        "the unit is the residual's own variance; then its size can't be judged: use sigma.": (
+            lambda r, s, m: _powers(r)[m].mean() / (r.size * r.var())
+        ),
+        "that squares F(r) itself; the power is |F(r)|^2.": lambda r, s, m: (
+            (np.fft.fft2(r) ** 2)[m].mean().real / (r.size * s**2)
+        ),
+        "only the real part of F(r) is squared; the imaginary part has power, too.": lambda r, s, m: (
+            (np.fft.fft2(r).real ** 2)[m].mean() / (r.size * s**2)
+        ),
+        "the residual is squared before the transform; square |F(r)| after it.": lambda r, s, m: (
+            np.abs(np.fft.fft2(r**2))[m].mean() / (r.size * s**2)
+        ),
+        "the mean is taken before the absolute value is squared: waves of all phases cancel.": (
+            lambda r, s, m: np.abs(np.fft.fft2(r)[m].mean()) ** 2 / (r.size * s**2)
+        ),
+        "the mean of |F(r)| is squared; square first, then take the mean.": lambda r, s, m: (
+            np.abs(np.fft.fft2(r)[m]).mean() ** 2 / (r.size * s**2)
+        ),
+        "frequency 0 was moved to the middle, but the mask has it at [0, 0].": lambda r, s, m: (
+            np.fft.fftshift(_powers(r))[m].mean() / (r.size * s**2)
+        ),
+        "only one axis is transformed; the ring is in the plane: fft2.": lambda r, s, m: (
+            (np.abs(np.fft.fft(r)) ** 2)[m].mean() / (r.size * s**2)
+        ),
+        "the ring is applied to the residual's pixels; it is a mask of frequencies.": lambda r, s, m: (
+            (r[m] ** 2).mean() / s**2
+        ),
+        "the ratio is upside down: divide the residual's power by that of noise.": lambda r, s, m: (
+            r.size * s**2 / _powers(r)[m].mean()
+        ),
+        "that is the ratio of amplitudes, the root of that of powers.": lambda r, s, m: np.sqrt(
+            _powers(r)[m].mean() / (r.size * s**2)
+        ),
+        "there is one number for each frequency of the ring; take their mean.": lambda r, s, m: (
+            _powers(r)[m] / (r.size * s**2)
+        ),
+        "there is one number for each frequency; take the mean of those in the ring.": (
+            lambda r, s, m: _powers(r) / (r.size * s**2)
+        ),
+    },
+    solution=_solved_power,
+)
+
+
+#: What a restoration may be told.
+VERDICTS = ("structure left", "noise fitted", "consistent")
+
+
+class Rule(Exercise):
+    """An exercise whose answer is one of `VERDICTS`; it is checked on all cases at once."""
+
+    def __call__(self, answer: Callable) -> None:
+        """Check the learner's rule."""
+        if not callable(answer):
+            super().__call__(answer)
+        given = [self._verdict(answer, case) for case in self.inputs]
+        expected = [self.oracle(*case) for case in self.inputs]
+        if given == expected:
+            print(f"{self.name}: right.")
+            return
+        if len(set(given)) == 1:
+            raise CheckFailed(
+                f'Every restoration is told "{given[0]}": the conditions do not depend on the numbers '
+                "(a ... that is left counts as true)."
+            )
+        for hint, mistake in self.mistakes.items():
+            if given == [mistake(*case) for case in self.inputs]:
+                raise CheckFailed(f"Wrong verdicts: {hint}")
+        for case, got, right in zip(self.inputs, given, expected, strict=True):
+            if got != right:
+                own, second, coarse = case
+                raise CheckFailed(
+                    f"Wrong verdict: own {own:.2f}, second {second:.2f} and coarse {coarse:.2f} is "
+                    f'"{right}", not "{got}": {self._reason(*case)}'
+                )
+
+    def _verdict(self, answer: Callable, case: tuple) -> str:
+        try:
+            got = answer(*case)
+        except Exception as error:
+            raise CheckFailed(f"Your function raised {type(error).__name__}: {error}") from error
+        if left := unfinished(answer):
+            raise CheckFailed(f"Nothing to check yet: {left} is still to be written.")
+        if got is None:
+            raise CheckFailed(
+                f"For {case} nothing is returned: return one of {', '.join(VERDICTS)}."
+            )
+        if not isinstance(got, str) or got not in VERDICTS:
+            raise CheckFailed(f"Expected one of {', '.join(map(repr, VERDICTS))}, got {got!r}.")
+        return got
+
+    def _reason(self, own: float, second: float, coarse: float) -> str:
+        return {
+            "structure left": "noise has a coarse power of 1, give or take 0.05 by chance and 8 % by sigma.",
+            "noise fitted": "it explains the first measurement better than the second.",
+            "consistent": "chance, and a sigma that is wrong by 4 %, explain these numbers.",
+        }[self.oracle(own, second, coarse)]
+
+
+def _judge(own, second, coarse):
+    if coarse >= 1.25:
+        return "structure left"
+    return "noise fitted" if second / own >= 1.05 else "consistent"
+
+
+def _by(structure, fitted):
+    """Make a rule of two conditions."""
+
+    def rule(own, second, coarse):
+        if structure(own, second, coarse):
+            return "structure left"
+        return "noise fitted" if fitted(own, second, coarse) else "consistent"
+
+    return rule
+
+
+def _has_structure(own, second, coarse):
+    return coarse >= 1.25
+
+
+def _has_fitted(own, second, coarse):
+    return second / own >= 1.05
+
+
+#: What three numbers of a restoration say: its residual, that of a second measurement, its coarse power.
+judge = Rule(
+    "a rule for residuals",
+    _judge,
+    (
+        (1.00, 1.00, 0.97),
+        (1.06, 1.06, 2.90),  # too smooth
+        (0.99, 1.02, 0.51),  # a little of the noise
+        (0.87, 1.03, 0.05),  # much of it
+        (1.00, 1.01, 1.45),  # a wrong kernel: its size alone is right
+        (1.04, 1.04, 1.08),  # sigma is taken as 4 % too small
+        (0.96, 0.96, 0.92),  # and as 4 % too large
+        (0.92, 1.02, 0.60),
+        (0.96, 1.08, 0.20),  # fitted, with sigma 4 % too small
+        (0.97, 0.98, 1.50),
+        (1.01, 1.02, 3.10),
+    ),
+    {
+        "the two conditions are exchanged: the first is for structure, the second for fitted noise.": (
+            _by(_has_fitted, _has_structure)
+        ),
+        "second is compared the wrong way round: who fits the noise explains the second one worse.": (
+            _by(_has_structure, lambda own, second, coarse: own / second >= 1.05)
+        ),
+        "a small residual alone proves nothing, as sigma may be wrong by 4 %: compare own with second.": (
+            _by(_has_structure, lambda own, second, coarse: own < 0.98)
+        ),
+        "every estimate fits the coarse noise a little: compare own with second.": (
+            _by(_has_structure, lambda own, second, coarse: coarse < 0.9)
+        ),
+        "structure is looked for in own alone: a wrong PSF leaves structure and the right size.": (
+            _by(lambda own, second, coarse: own >= 1.05, _has_fitted)
         ),
     },
 )
@@ -123,8 +380,7 @@ autocorrelation = Exercise(
 def _spectra(seed=2, shape=(8, 8)):
     rng = np.random.default_rng(seed)
     u, w = (rng.normal(size=shape) + 1j * rng.normal(size=shape) for _ in range(2))
-    radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
-    return u, 0.3 * u + 2 * w, (radius > 0.2) & (radius < 0.4)
+    return u, 0.3 * u + 2 * w, _rings(shape, 0.2)
 
 
 def _ring_correlation(u, v, ring):
@@ -145,7 +401,13 @@ def _power(u):
     return np.abs(u) ** 2
 
 
-#: Re sum F(a) conj(F(b)) over the root of the two powers, in one ring.
+def _solved_correlation(fa, fb, ring):
+    cross = np.sum((fa * fb.conj())[ring]).real
+    power = np.sqrt(np.sum(np.abs(fa[ring]) ** 2) * np.sum(np.abs(fb[ring]) ** 2))
+    return cross / power
+
+
+#: Re sum F(a) conj(F(b)) over the root of the product of the two powers, in one ring.
 ring_correlation = Exercise(
     "the correlation of two spectra in a ring",
     _ring_correlation,
@@ -177,8 +439,67 @@ ring_correlation = Exercise(
         "the denominator has magnitudes; it needs their squares, the powers.": lambda u, v, m: (
             _cross(u, v)[m].sum() / np.sqrt(np.abs(u)[m].sum() * np.abs(v)[m].sum())
         ),
+        "the denominator multiplies sums of magnitudes; it needs the root of sums of squares.": (
+            lambda u, v, m: _cross(u, v)[m].sum() / (np.abs(u)[m].sum() * np.abs(v)[m].sum())
+        ),
+        "the denominator squares F itself; the power is |F|^2.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / np.sqrt((u[m] ** 2).sum() * (v[m] ** 2).sum())
+        ),
+        "the sum is divided by its own magnitude, which leaves its phase only.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / np.abs((u * v.conj())[m].sum())
+        ),
+        "that correlates magnitudes: without the phases the detail may lie anywhere.": (
+            lambda u, v, m: np.corrcoef(np.abs(u[m]), np.abs(v[m]))[0, 1]
+        ),
         "the sums are missing: there is one number for each frequency, expected one for the ring.": (
             lambda u, v, m: _cross(u, v)[m] / np.sqrt(_power(u)[m] * _power(v)[m])
         ),
+        "real parts alone are multiplied; the imaginary parts belong to the detail, too.": (
+            lambda u, v, m: (
+                (u.real * v.real)[m].sum() / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
+            )
+        ),
+        "the denominator sums products; it is the product of two sums.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / np.sqrt((_power(u) * _power(v))[m].sum())
+        ),
+        "the denominator sums products of magnitudes; it is the root of the product of two sums.": (
+            lambda u, v, m: _cross(u, v)[m].sum() / (np.abs(u) * np.abs(v))[m].sum()
+        ),
+        "the denominator is the mean of the two powers; it is the root of their product.": (
+            lambda u, v, m: _cross(u, v)[m].sum() / ((_power(u) + _power(v))[m].sum() / 2)
+        ),
+        "the root covers one of the two powers only.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / (np.sqrt(_power(u)[m].sum()) * _power(v)[m].sum())
+        ),
+        "the power of the first image stands for both.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / _power(u)[m].sum()
+        ),
+        "the power of the second image stands for both.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / _power(v)[m].sum()
+        ),
+        "the numerator is masked, the denominator is not.": lambda u, v, m: (
+            _cross(u, v)[m].sum() / np.sqrt(_power(u).sum() * _power(v).sum())
+        ),
+        "the denominator is masked, the numerator is not.": lambda u, v, m: (
+            _cross(u, v).sum() / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
+        ),
+        "the fraction is upside down.": lambda u, v, m: (
+            np.sqrt(_power(u)[m].sum() * _power(v)[m].sum()) / _cross(u, v)[m].sum()
+        ),
+        "the denominator is missing: that is the strength of the common detail, not a correlation.": (
+            lambda u, v, m: _cross(u, v)[m].sum()
+        ),
+        "the imaginary part of the sum is taken; it is the real part.": lambda u, v, m: (
+            (u * v.conj())[m].sum().imag / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
+        ),
+        "the mean in the numerator, sums in the denominator: take sums, or means, in both.": (
+            lambda u, v, m: (
+                _cross(u, v)[m].mean() / np.sqrt(_power(u)[m].sum() * _power(v)[m].sum())
+            )
+        ),
+        "the mask is inverted: those are the frequencies outside the ring.": lambda u, v, m: (
+            _cross(u, v)[~m].sum() / np.sqrt(_power(u)[~m].sum() * _power(v)[~m].sum())
+        ),
     },
+    solution=_solved_correlation,
 )

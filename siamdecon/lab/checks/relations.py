@@ -205,10 +205,14 @@ def unfinished(function: Callable) -> str | None:
     ...     return 2 * x
     >>> unfinished(half), unfinished(lambda x: x[..., 0])
     ('`y = ...`', None)
+    >>> def filled(x):
+    ...     x[...] = 1
+    >>> unfinished(filled)
     """
     steps = list(_instructions(function))
     for this, after in itertools.pairwise(steps):
-        if this.argval is Ellipsis and after.opname.startswith("STORE"):
+        named = after.opname.startswith("STORE") and after.argval is not None  # not y[...] = x
+        if this.argval is Ellipsis and named:
             name = after.argval[0] if isinstance(after.argval, tuple) else after.argval
             return f"`{name} = ...`"
         if this.argval is Ellipsis and after.opname.startswith("RETURN"):
@@ -252,6 +256,10 @@ def advice(error: Exception, arguments: tuple) -> str:
         return " The arguments are PyTorch tensors: use `torch.` functions and `.clone()`, not NumPy's."
     if isinstance(error, AttributeError | TypeError) and tensors:
         return " The arguments are NumPy arrays: use `np.` functions and `.copy()`."
+    if "cannot reshape" in text:
+        return " The new shape must hold as many values: leave out what does not fit first."
+    if "must have the same shape" in text:
+        return " Arrays that are stacked have one shape: print them."
     if "broadcast" in text or "must match the size" in text:
         return " The shapes of two arrays do not fit: print them."
     if isinstance(error, IndexError):
