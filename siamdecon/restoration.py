@@ -1,12 +1,13 @@
 """Restore an image with one call, in memory (`deconvolve`) or from file to file (`deconvolve_file`)."""
 
 import json
-import math
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
@@ -15,11 +16,12 @@ import torch
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
-from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
+from siamdecon.files.atomic import check_room, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import cast, release, value_limits, write_window
+from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
+from siamdecon.files.stores import CHUNK, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
-from siamdecon.hardware import one_thread_each, to_array
+from siamdecon.hardware import cluster, one_thread_each, over_workers, to_array
 from siamdecon.methods import METHODS, Method
 from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import Noise
@@ -118,7 +120,7 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
     shown = Words(f"source, which is {found}") if dtype == "source" else dtype
     expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
-    if path.suffix.lower() != ".png":  # it is packed
+    if path.suffix.lower() in (".tif", ".tiff"):  # the others are packed
         check_room(path, found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
@@ -128,8 +130,7 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
 @np.errstate(invalid="ignore", over="ignore")  # of NaN and infinity `Problem` speaks
 def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     """Raise ValueError if a dtype would round or cut away most of what an image shows."""
-    every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
-    sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
+    sample = sampled(source.data).astype(np.float64)
     low, high = np.percentile(sample, (1, 99))
     got = f"values of {sample.min():.4g} to {sample.max():.4g}, which"
     mend = "save it as float32 (as float64 or source, if its offset is large), or scale it first"
@@ -276,9 +277,10 @@ def deconvolve_file(
     device: str | None = None,
     progress: bool = True,
     checkpoint: str | Path | None = None,
+    scheduler: Any = None,
     **options,
 ) -> Path:
-    """Restore a TIFF that may be larger than the memory, and write the estimate beside its settings.
+    """Restore a TIFF or an OME-Zarr that may be larger than the memory; write the estimate and its settings.
 
     The image stays on disk. A network is trained on patches from the whole image and restores it in
     windows with a halo of its receptive field; Lucy-Richardson reads three kernels around each window.
@@ -288,12 +290,15 @@ def deconvolve_file(
     Parameters
     ----------
     path : path
-        A TIFF, 2D or 3D. A compressed one is unpacked to a temporary file first.
+        A TIFF or an OME-Zarr, 2D or 3D; see `read_image` with `memmap`.
     psf : ndarray or Image, shape ([z,] y, x)
         The kernel, with as many axes as the image.
     output : path
-        The TIFF to write, with axes and voxel size of the first; above 4 GB a BigTIFF. It appears only
-        when it is complete. The settings go to a JSON file of the same name.
+        The TIFF or the OME-Zarr to write, with axes and voxel size of the first: above 4 GB a BigTIFF; a
+        Zarr of version 2 if the first is one, else of version 3, its chunks one or several windows large. It
+        appears only when it is complete. The settings go to a JSON file of the same name. Until it is, an
+        OME-Zarr, and the checkpoint of its training, are in a folder of its name with ".unfinished" added:
+        after an interruption, the same call goes on where that was.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
@@ -302,6 +307,11 @@ def deconvolve_file(
         Side of what a window contributes; chosen by the method unless given, halved as in `deconvolve`.
     dtype, overwrite
         See `Restoration.save`.
+    scheduler : str or cluster, optional
+        The address of a Dask scheduler, or a cluster such as `distributed.LocalCluster`. A network is trained
+        here; the windows are restored by the workers, each of which writes chunks of its own into the output,
+        an OME-Zarr. They must see the files by the same paths, and have the same versions as here; then the
+        result has the same bits. The windows of a worker that dies are restored by others.
     tier, seed, limits, center_psf, average_flips, calibrate, device, progress, checkpoint, **options
         See `deconvolve`.
 
@@ -341,31 +351,43 @@ def deconvolve_file(
     which = {"channel": channel, "time": time, "scene": scene}
     source, output = read_image(path, memmap=True, **which), Path(output)
     if output.suffix.lower() == ".png":
-        raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
-    with claimed(output, "output"):
+        kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
+        raise ValueError(f"{output.name}: expected {kinds}")
+    got = Words(f"{output.name}, one file for all workers")
+    expect(scheduler is None or is_zarr(output), "output", "an OME-Zarr for a scheduler", got)
+    with claimed(output, "output"), unfinished(output) as folder, cluster(scheduler) as client:
         pixels = check_output(output, source, dtype, overwrite)
+        if client:
+            _check_workers(client, source.path, output)
         kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
         problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
         if "stitch" in kind.choices:
             options["stitch"] = "exact"
+        untrained = kind.of_tier(tier, problem.ndim, options)
+        if folder and "checkpoint" in kind.choices and checkpoint is None:
+            folder.mkdir(exist_ok=True)
+            same = (untrained, seed, problem.low, problem.high, problem.voxel_size)
+            name = digest(repr(same), problem.psf.tobytes(), problem.identity())
+            checkpoint = folder / f"training-{name}"
         watch = Watch(None, progress, checkpoint)
-        estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
+        estimator = untrained.fit(problem, watch)
         got = Words("a function, an array or padding='circular'; pass prefilter='median', say")
         same = "options that mean the same in every window"
         expect(estimator.halo is not None, f"{method} on disk", same, got)
         tile, stride = tile or estimator.core, estimator.stride
+        settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
 
         def write(part: Path) -> None:
-            form = (source.axes, source.voxel_size, is_ome(output))
-            out = create_tiff(part, source.shape, pixels, *form)
+            create = partial(_create, part, output, source, pixels, estimator, settings)
             with torch.inference_mode():
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
-                restore = partial(_restore_windows, f, problem, out, estimator, watch)
-                with_room(restore, tile, stride, stride)
-            release(out)
+                restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
+                out = with_room(restore, tile, stride, stride)
+            if folder:
+                finish(out, output)
 
-        settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
-        return write_settings(output, settings, pixels, partial(write_atomically, output, write))
+        save = partial(write, folder) if folder else partial(write_atomically, output, write)
+        return write_settings(output, settings, pixels, save)
 
 
 def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
@@ -378,16 +400,71 @@ def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
     return METHODS[name], options | given
 
 
-def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, watch: Watch, tile):
-    """Restore and write one window of a file after the other."""
+def _create(part: Path, output: Path, source: Image, dtype, estimator, settings, tile: int):
+    """Create a file or a store, or go on with one; return its pixels, and the side of what they take."""
+    form = (source.shape, dtype, source.axes, source.voxel_size)
+    if not is_zarr(output):
+        return create_tiff(part, *form, is_ome(output)), tile
+    side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
+    same = settings() | {"image": settings()["image"] | {"path": None}, "dtype": dtype}
+    weights = estimator.run.average.state_dict().values() if estimator.run else ()
+    about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
+    return take_up(part, lambda path: create_zarr(path, *form, side, source.path), *about), side
+
+
+def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: Watch, client, tile):
+    """Restore and write the blocks of a file, here or by the workers of a cluster; return its pixels."""
     estimator.used["tile"] = tile  # for the record
-    each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
-    with watch.bar(len(each), unit="tile"):
-        for core, window in each:
-            estimate = f(problem.x[window][None, None].to(problem.device))  # (1, 1, [z,] y, x)
-            pixels = estimate[0, 0][within(core, window)].cpu().numpy()
-            write_window(out, core, problem.restored_scale(pixels))
+    out, side = create(tile)
+    paths = (problem.source.path.resolve(), out.path) if client else ()
+    how = (problem.shape, tile, estimator.halo, estimator.stride)
+
+    @torch.inference_mode()
+    def work(block: Window) -> None:  # which begins and ends at borders of tiles
+        _check_seen(paths)  # a worker may have come later
+        whole = np.empty([part.stop - part.start for part in block], np.float32)
+        _, around = next(windows(problem.shape, side, *how[2:], block))
+        x = problem.x[around]  # ([z,] y, x): chunks that its windows share are read once
+        for core, window in windows(*how, block):
+            seen = x[within(window, around)]
+            estimate = f(seen[None, None].to(problem.device))  # (1, 1, [z,] y, x) of a window
+            whole[within(core, block)] = estimate[0, 0][within(core, window)].cpu().numpy()
+        write_window(out, block, problem.restored_scale(whole))
+
+    blocks = [block for block, _ in windows(problem.shape, side, 0)]
+    left = blocks
+    if hasattr(out, "missing"):
+        left = [block for block in blocks if next(out.missing(block), None)]
+    with watch.bar(len(blocks), client and client.dashboard_link, unit="tile"):
+        watch.advance(len(blocks) - len(left))
+        for _ in over_workers(work, left, client):
             watch.advance()
+    release(out)
+    return out
+
+
+def _check_workers(client, source: Path, output: Path) -> None:
+    """Raise ValueError unless the workers of a cluster have the versions of here, and see the files."""
+    with tempfile.NamedTemporaryFile(dir=output.resolve().parent, prefix=".siamdecon-") as token:
+        paths = (source.resolve(), Path(token.name))
+        found = client.run(lambda: _check_seen(paths) or describe_versions(), on_error="return")
+    for worker, seen in found.items():
+        if isinstance(seen, ImportError):
+            raise ValueError(f"scheduler: {worker} has no {seen.name}; install it there as here")
+        if isinstance(seen, ValueError):
+            raise seen
+        # of one that has died just now there is nothing to say
+        other = dict(seen.items() - describe_versions().items()) if isinstance(seen, dict) else {}
+        got = Words(f"{other} at {worker}")
+        expect(not other, "scheduler", "workers with the versions of here", got)
+
+
+def _check_seen(paths: tuple[Path, ...]) -> None:
+    """Raise ValueError unless this worker sees the files."""
+    for path in paths:
+        unseen = Words(f"{platform.node()}, which does not see {path}")
+        mend = "put input and output where all reach them by the same path"
+        expect(path.exists(), "scheduler", "workers that see the files", unseen, mend)
 
 
 def _settings(kind: type[Method], problem: Problem, estimator: Estimator, **more) -> dict:

@@ -1,0 +1,327 @@
+"""OME-Zarr: images in chunks, read as they are taken, and written a chunk at a time."""
+
+import hashlib
+import itertools
+import math
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from siamdecon.expect import Words, expect, expect_index
+from siamdecon.files.atomic import is_zarr, remove, replace, write_atomically
+from siamdecon.files.units import to_um
+
+#: Side of a chunk by number of dimensions.
+CHUNK = {2: 1024, 3: 128}
+
+
+class Stored:
+    """Pixels of a Zarr array, read as windows of them are taken; what an `Image` holds in place of an array.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    path : Path
+        For messages.
+    place : tuple, optional
+        What it shows of each axis of the array: a number, or all of it.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> pixels = Stored(zarr.array(np.arange(24).reshape(2, 3, 4)), Path("a.zarr")).at(0, 1)
+    >>> pixels.shape, pixels[1:2, :2]
+    ((3, 4), array([[16, 17]]))
+    """
+
+    complete = False
+
+    def __init__(self, array, path, place=None):
+        self.array, self.path = array, path
+        self.place = place or (slice(None),) * array.ndim
+
+    dtype = property(lambda self: self.array.dtype)
+    shape = property(lambda self: self._of(self.array.shape))
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+    chunks = property(lambda self: self._of(self._grid))
+    #: What is read and written as one: a chunk, or a shard of several.
+    _grid = property(lambda self: self.array.shards or self.array.chunks)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, window):
+        """Read a window, or a number or a step of each axis."""
+        try:
+            if self.complete and (gone := next(self.missing(window), None)):
+                raise OSError(f"{gone} was there, and is gone")
+            return np.asarray(self.array[self._in_array(window)])
+        except MemoryError:
+            raise
+        except Exception as error:  # the codecs raise exceptions of almost any type
+            broken = f"cannot read {self.path}: {error or type(error).__name__}"
+            raise ValueError(f"{broken}. Copy or make it anew") from error
+
+    def __setitem__(self, window, pixels):
+        self.array[self._in_array(window)] = pixels
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[()], dtype)
+
+    def at(self, axis, index):
+        """Return its part at an index of an axis; nothing is read."""
+        window = (*[slice(None)] * axis, int(index))
+        return Stored(self.array, self.path, self._in_array(window))
+
+    def check(self):
+        """Warn of chunks that are not there, or raise ValueError if nothing is said of their values.
+
+        A store leaves out chunks that are all fill value, so that missing ones may be right. If none is
+        missing now, one that is later is an error: it would be read as fill value, too.
+        """
+        value, missing = self.array.metadata.fill_value, sum(1 for _ in self.missing())
+        self.complete = not missing
+        if missing:
+            got = f"{missing} of its chunks are not there"
+            unknown = Words(f"{got}, and its metadata name no value for them")
+            expect(value is not None, str(self.path), "all chunks", unknown, "copy it anew")
+            count = f"count as {value}, its fill value; if they were lost, copy it anew"
+            warnings.warn(f"{self.path.name}: {got} and {count}", stacklevel=4)
+
+    def missing(self, window=()):
+        """Yield the files of those chunks of a window that are not there."""
+        sides = []
+        for n, side, p in zip(self.array.shape, self._grid, self._in_array(window), strict=True):
+            first, stop, _ = p.indices(n) if isinstance(p, slice) else (p, p + 1, 1)
+            sides.append(range(first // side, -(-stop // side)))
+        keys = map(self.array.metadata.encode_chunk_key, itertools.product(*sides))
+        files = map(Path(self.array.store.root, self.array.path).joinpath, keys)
+        return (file for file in files if not file.exists())
+
+    def _in_array(self, window):
+        """Return the place in the array of a window of what is shown."""
+        window = iter(window if isinstance(window, tuple) else (window,))
+        return tuple(next(window, p) if isinstance(p, slice) else p for p in self.place)
+
+    def _of(self, numbers):
+        return tuple(n for n, p in zip(numbers, self.place, strict=True) if isinstance(p, slice))
+
+
+def read_zarr(path, scene=None):
+    """Read axes, voxel size and names of channels of one image in an OME-Zarr, of its largest resolution.
+
+    Versions 0.1 to 0.5 of the metadata, on Zarr 2 and 3, and several images as bioformats2raw lays them out.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    scene : int, optional
+        See `siamdecon.files.images.read_image`.
+
+    Returns
+    -------
+    data : Stored
+    axes : str
+        One letter per dimension.
+    sizes : dict of str to float
+        um along "Z", "Y", "X"; 0 or missing where unknown.
+    names : list of str
+        Of the channels; empty where unknown.
+
+    Raises
+    ------
+    ValueError
+        If it is no OME-Zarr, its axes are missing or unknown, or it holds several images and none is chosen.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> create_zarr(path, (5, 16, 16), np.dtype("u2"), "ZYX", (0.3, 0.1, 0.1))[2] = 7
+    >>> data, axes, sizes, names = read_zarr(path)
+    >>> int(data[2].sum()), axes, sizes["Z"]
+    (1792, 'ZYX', 0.3)
+    """
+    found = _multiscales(imported(path).open(path.resolve(), mode="r"))
+    mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
+    expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
+    scenes = [about.get("name") or group.path for group, about in found]
+    group, about = found[expect_index("scene", scene, len(found), path.name, scenes)]
+    finest = about["datasets"][0]
+    array = group[finest["path"]]
+    axes = about.get("axes")
+    if axes is None and array.ndim == 5 and about.get("version") in ("0.1", "0.2"):
+        axes = "tczyx"  # which these versions do not say, since there are no others
+    expect(axes, path.name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
+    names = [str(axis["name"]).upper() for axis in axes]
+    letters = "".join(name if name in "TCZYX" else "Q" for name in names)
+    known = len(letters) == array.ndim == len(set(names))  # one of length 1 may have any name
+    known &= all(a != "Q" or n == 1 for a, n in zip(letters, array.shape, strict=False))
+    got = Words(f"{', '.join(names).lower()} for an array of shape {array.shape}")
+    expect(known, path.name, "axes of t, c, z, y, x, one for each side", got, "name them so")
+    scale, sizes = np.ones(array.ndim), {}
+    for level in (finest, about):
+        for change in level.get("coordinateTransformations") or ():
+            scale *= change.get("scale", 1)
+    for name, axis, size in zip(names, axes, scale.tolist(), strict=True):
+        if name in "ZYX":
+            # without a unit, a size of other than 1 is said to be unknown
+            unit = axis.get("unit") or ("" if size == 1 else "no unit")
+            sizes[name] = to_um(name, size, unit, path.name)
+    channels = _about(group).get("omero", {}).get("channels") or []
+    return Stored(array, path), letters, sizes, [c["label"] for c in channels if c.get("label")]
+
+
+def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None):
+    """Create an OME-Zarr of one resolution, compressed, and return its pixels, to be written in windows.
+
+    Nothing is checked, and the store is not written atomically. Whoever writes two windows at once has them
+    end at borders of chunks.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    shape, dtype, axes, voxel_size
+        See `siamdecon.files.images.write_image`.
+    side : int, optional
+        Of a chunk.
+    like : pathlib.Path, optional
+        A file or a store: if it is a Zarr of version 2, this is one, too, with metadata of version 0.4, which
+        more programs read; else it is of version 3, with metadata of version 0.5.
+
+    Returns
+    -------
+    Stored
+    """
+    sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
+    units = [{"unit": "micrometer"} if size else {} for size in sizes]
+    space = [{"name": a, "type": "space", **u} for a, u in zip(axes.lower(), units, strict=True)]
+    scale = [{"type": "scale", "scale": [size or 1.0 for size in sizes]}]
+    image = {"axes": space, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    old = {"multiscales": [{"version": "0.4", **image}]}
+    about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
+    group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
+    chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
+    keys = {"name": "v2" if two else "default", "separator": "/"}
+    form = {"shape": shape, "dtype": dtype, "chunks": chunks, "chunk_key_encoding": keys}
+    form |= {"dimension_names": None if two else list(axes.lower()), "fill_value": 0}
+    # what is not there was not written
+    return Stored(group.create_array("0", **form, config={"write_empty_chunks": True}), path)
+
+
+@contextmanager
+def unfinished(output):
+    """Yield the folder of a store that takes long to write, `NAME.unfinished`, None for the path of a file.
+
+    The store is in it until it is whole, so that a run that is interrupted or killed is gone on with; it goes
+    with an error before anything is in it.
+
+    Examples
+    --------
+    >>> with unfinished(Path("a.tif")) as folder:
+    ...     print(folder)
+    None
+    """
+    folder = output.resolve().with_name(f"{output.name}.unfinished")
+    try:
+        yield folder if is_zarr(output) else None
+    except KeyboardInterrupt as stop:
+        if not folder.exists():
+            raise
+        raise KeyboardInterrupt(f"the same call goes on with {folder.name}") from stop
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def take_up(folder, create, *settings):
+    """Return the pixels of the unfinished store in a folder; begin anew unless the settings are the same.
+
+    Which chunks are finished, their files tell: each appears whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    create : callable
+        Creates a store at a path.
+    *settings : str or bytes
+        All that the pixels depend on.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> output = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> def create(path):
+    ...     create_zarr(path, (4, 16, 16), np.dtype("u2"), "ZYX", side=8)
+    >>> with unfinished(output) as folder:
+    ...     take_up(folder, create, "5 iterations")[:, :8] = 1
+    >>> pixels = take_up(folder, create, "5 iterations")
+    >>> [path.name for path in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
+    ['0']
+    >>> pixels[:, 8:] = 2
+    >>> finish(pixels, output)
+    >>> int(read_zarr(output)[0][:].max())
+    2
+    """
+    store = (
+        folder / f"{digest(*settings)}.zarr"
+    )  # a worker of another run may still write to its own
+    if not store.exists():
+        for old in folder.glob("*.zarr"):
+            warnings.warn(f"{folder.name}: begun with other settings; begins anew", stacklevel=4)
+            remove(old)
+        folder.mkdir(exist_ok=True)
+        write_atomically(store, create)
+    return Stored(imported(store).open_group(store, mode="r+")["0"], store)
+
+
+def finish(pixels, output):
+    """Give an unfinished store its name, or raise OSError if a chunk is not there."""
+    if missing := sum(1 for _ in pixels.missing()):
+        lost = f"{missing} of its chunks are not in {pixels.path}"
+        raise OSError(f"cannot write {output.name}: {lost}; run it again")
+    for part in pixels.path.rglob("*.partial"):  # zarr's, of a worker that was killed
+        remove(part)
+    replace(pixels.path, output.resolve())
+    remove(pixels.path.parent)
+
+
+def digest(*about):
+    """Return what tells apart words or bytes.
+
+    Examples
+    --------
+    >>> digest("a", b"b")
+    '59b271ae1bbcb1d3'
+    """
+    parts = (part if isinstance(part, bytes) else part.encode() for part in about)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def imported(path):
+    """Return the module zarr, which few runs need, or say how to get it."""
+    try:
+        import zarr
+    except ImportError as error:
+        said = f"{path.name}: OME-Zarr is read and written by zarr, which is not here"
+        raise ValueError(f'{said}; pip install "siamdecon[zarr]"') from error
+    return zarr
+
+
+def _about(group):
+    """Return the metadata of a group, in version 0.5 one level down."""
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes)
+
+
+def _multiscales(group):
+    """Return each image of a group, or of the groups 0, 1, ... in it, with the group that it is in."""
+    found = _about(group).get("multiscales")
+    if found is not None or not hasattr(group, "members"):  # an array
+        return [(group, about) for about in found or ()]
+    numbered = itertools.takewhile(lambda name: name in group, map(str, itertools.count()))
+    return [image for name in numbered for image in _multiscales(group[name])]
