@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +56,10 @@ OPTICS = {
 #: Arguments that `deconvolve` takes by the same name.
 OPTIONS = ("tier", "seed", "steps", "iterations", "prefilter", "checkpoint", "device", "progress")
 OPTIONS += ("limits", "center_psf", "subtract_psf_background")
-IMAGE = 'TIFF or PNG, 2D or 3D; CZI, ND2, LIF, DV, OME-Zarr with pip install "siamdecon[formats]"'
+IMAGE = (
+    'TIFF or PNG, 2D or 3D; with pip install "siamdecon[zarr]" OME-Zarr, with "siamdecon[formats]" '
+)
+IMAGE += "CZI, ND2, LIF, DV"
 EXAMPLE = "cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 -o restored.tif"
 
 
@@ -73,7 +77,9 @@ def parser() -> argparse.ArgumentParser:
     others = "siamdecon psf, inspect, compare and grade have a --help of their own."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
     p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
-    p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF or PNG")
+    p.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF, PNG, OME-Zarr"
+    )
     for name in ("channel", "time"):
         which = f"which {name} of a file with several, from 0; or all, one after the other"
         p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
@@ -277,6 +283,8 @@ def restore_one(args: argparse.Namespace) -> str:
     which = {"channel": args.channel, "time": args.time, "scene": args.scene}
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or image.data.size >= LARGE
+    if not on_disk:
+        image = replace(image, data=np.asarray(image))  # unpacked once
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
     check_output(args.output, image, **save)  # to fail before a training, not after it
     psf, options = read_psf(args, image), _given(args)
@@ -306,9 +314,8 @@ def _kept(save: Callable[[Path], Path], path: Path) -> Path:
 def restore_each(args: argparse.Namespace) -> str:
     """Restore all channels, all times, or both, one after the other, into one file."""
     expect(not args.on_disk, "--on-disk", "one channel and one time", Words("all of them"))
-    expect(
-        args.output.suffix.lower() != ".png", "-o", "a TIFF for several images", args.output.name
-    )
+    tiff = args.output.suffix.lower() not in (".png", ".zarr")
+    expect(tiff, "-o", "a TIFF for several images", args.output.name)
     each = read_each(
         args.image, memmap=True, channel=args.channel, time=args.time, scene=args.scene
     )
@@ -327,6 +334,7 @@ def restore_each(args: argparse.Namespace) -> str:
             _show(f"image {number + 1} of {len(each)}: {channel=}, {time=}")
         if args.checkpoint:
             options["checkpoint"] = args.checkpoint.with_stem(f"{args.checkpoint.stem}-{number}")
+        image = replace(image, data=np.asarray(image))  # unpacked once
         result = deconvolve(image, psf, args.method, **options)
         restored.append(cast(result.image, dtype))
         records.append({"channel": channel, "time": time} | result.settings)

@@ -1,12 +1,12 @@
 """Restore an image with one call, in memory (`deconvolve`) or from file to file (`deconvolve_file`)."""
 
 import json
-import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
@@ -15,9 +15,17 @@ import torch
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
-from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
+from siamdecon.files.atomic import (
+    check_room,
+    check_writable,
+    claimed,
+    is_zarr,
+    remove,
+    write_atomically,
+)
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import cast, release, value_limits, write_window
+from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
+from siamdecon.files.stores import CHUNK, create_zarr
 from siamdecon.files.tiff import create_tiff
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS, Method
@@ -118,7 +126,7 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
     shown = Words(f"source, which is {found}") if dtype == "source" else dtype
     expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
-    if path.suffix.lower() != ".png":  # it is packed
+    if path.suffix.lower() in (".tif", ".tiff"):  # the others are packed
         check_room(path, found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
@@ -128,8 +136,7 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
 @np.errstate(invalid="ignore", over="ignore")  # of NaN and infinity `Problem` speaks
 def _check_levels(source: Image, info: np.iinfo | np.finfo) -> None:
     """Raise ValueError if a dtype would round or cut away most of what an image shows."""
-    every = max(1, math.ceil((source.data.size / 1e6) ** (1 / source.ndim)))
-    sample = source.data[(slice(None, None, every),) * source.ndim].astype(np.float64)
+    sample = sampled(source.data).astype(np.float64)
     low, high = np.percentile(sample, (1, 99))
     got = f"values of {sample.min():.4g} to {sample.max():.4g}, which"
     mend = "save it as float32 (as float64 or source, if its offset is large), or scale it first"
@@ -278,7 +285,7 @@ def deconvolve_file(
     checkpoint: str | Path | None = None,
     **options,
 ) -> Path:
-    """Restore a TIFF that may be larger than the memory, and write the estimate beside its settings.
+    """Restore a TIFF or an OME-Zarr that may be larger than the memory; write the estimate and its settings.
 
     The image stays on disk. A network is trained on patches from the whole image and restores it in
     windows with a halo of its receptive field; Lucy-Richardson reads three kernels around each window.
@@ -288,12 +295,13 @@ def deconvolve_file(
     Parameters
     ----------
     path : path
-        A TIFF, 2D or 3D. A compressed one is unpacked to a temporary file first.
+        A TIFF or an OME-Zarr, 2D or 3D; see `read_image` with `memmap`.
     psf : ndarray or Image, shape ([z,] y, x)
         The kernel, with as many axes as the image.
     output : path
-        The TIFF to write, with axes and voxel size of the first; above 4 GB a BigTIFF. It appears only
-        when it is complete. The settings go to a JSON file of the same name.
+        The TIFF or the OME-Zarr to write, with axes and voxel size of the first: above 4 GB a BigTIFF; a
+        Zarr of version 2 if the first is one, else of version 3, its chunks one or several windows large. It
+        appears only when it is complete. The settings go to a JSON file of the same name.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
@@ -341,7 +349,8 @@ def deconvolve_file(
     which = {"channel": channel, "time": time, "scene": scene}
     source, output = read_image(path, memmap=True, **which), Path(output)
     if output.suffix.lower() == ".png":
-        raise ValueError(f"{output.name}: expected a TIFF for an image on disk, .tif or .tiff")
+        kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
+        raise ValueError(f"{output.name}: expected {kinds}")
     with claimed(output, "output"):
         pixels = check_output(output, source, dtype, overwrite)
         kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
@@ -356,13 +365,11 @@ def deconvolve_file(
         tile, stride = tile or estimator.core, estimator.stride
 
         def write(part: Path) -> None:
-            form = (source.axes, source.voxel_size, is_ome(output))
-            out = create_tiff(part, source.shape, pixels, *form)
+            create = partial(_create, part, output, source, pixels)
             with torch.inference_mode():
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
-                restore = partial(_restore_windows, f, problem, out, estimator, watch)
+                restore = partial(_restore_windows, f, problem, create, estimator, watch)
                 with_room(restore, tile, stride, stride)
-            release(out)
 
         settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
         return write_settings(output, settings, pixels, partial(write_atomically, output, write))
@@ -378,16 +385,67 @@ def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
     return METHODS[name], options | given
 
 
-def _restore_windows(f: Callable, problem: Problem, out, estimator: Estimator, watch: Watch, tile):
-    """Restore and write one window of a file after the other."""
+def _create(part: Path, output: Path, source: Image, dtype: np.dtype, tile: int) -> tuple:
+    """Create a file or a store; return its pixels, and the side of what is written into it at once."""
+    form = (source.shape, dtype, source.axes, source.voxel_size)
+    if not is_zarr(output):
+        return create_tiff(part, *form, is_ome(output)), tile
+    usual = CHUNK[source.ndim]
+    side = chunk = tile * -(-usual // tile)
+    while chunk > 2 * usual and chunk % 2 == 0:  # the codecs have their limits
+        chunk //= 2
+    remove(part)
+    return create_zarr(part, *form, chunk, source.path), side
+
+
+def _restore_windows(
+    f: Callable, problem: Problem, create: Callable, estimator: Estimator, watch: Watch, tile: int
+) -> None:
+    """Restore and write one block of a file after the other."""
     estimator.used["tile"] = tile  # for the record
-    each = list(windows(problem.shape, tile, estimator.halo, estimator.stride))
-    with watch.bar(len(each), unit="tile"):
-        for core, window in each:
-            estimate = f(problem.x[window][None, None].to(problem.device))  # (1, 1, [z,] y, x)
-            pixels = estimate[0, 0][within(core, window)].cpu().numpy()
-            write_window(out, core, problem.restored_scale(pixels))
+    out, side = create(tile)
+    work = Blocks(f, problem, out, tile, estimator.halo, estimator.stride)
+    blocks = [block for block, _ in windows(problem.shape, side, 0)]
+    with watch.bar(len(blocks), unit="tile"):
+        for block in blocks:
+            work(block)
             watch.advance()
+    release(out)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What restores a block of an image on disk, in windows with a halo, and writes it.
+
+    Parameters
+    ----------
+    restore : callable
+        Restores a window, (1, 1, [z,] y, x).
+    problem : Problem
+        Of an image on disk.
+    out : array
+        A memory map or a store.
+    tile, halo, stride : int
+        See `siamdecon.tiles.windows`.
+    """
+
+    restore: Callable
+    problem: Problem
+    out: Any
+    tile: int
+    halo: int
+    stride: int
+
+    def __call__(self, block: Window) -> None:
+        """Restore and write one block, which begins and ends at borders of tiles."""
+        problem = self.problem
+        whole = np.empty([side.stop - side.start for side in block], np.float32)
+        form = (problem.shape, self.tile, self.halo, self.stride, block)
+        for core, window in windows(*form):
+            estimate = self.restore(problem.x[window][None, None].to(problem.device))
+            part = estimate[0, 0][within(core, window)]  # ([z,] y, x)
+            whole[within(core, block)] = part.cpu().numpy()
+        write_window(self.out, block, problem.restored_scale(whole))
 
 
 def _settings(kind: type[Method], problem: Problem, estimator: Estimator, **more) -> dict:

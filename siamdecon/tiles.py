@@ -83,7 +83,8 @@ class Estimator:
         if self.contrast is None:
             return self.restore
         scale, offset = self.contrast(self._tiled(x, None))
-        return lambda window: scale * self.restore(window) + offset
+        restore = self.restore  # alone, since what restores a window may go to another process
+        return lambda window: scale * restore(window) + offset
 
     def _tiled(self, x: Tensor, tile: int | None) -> Tensor:
         """Restore (1, 1, [z,] y, x) in tiles of a side, or smaller ones if memory does not suffice."""
@@ -292,10 +293,13 @@ def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tenso
     return out
 
 
-def windows(shape, tile: int, halo: int, stride: int = 1) -> Iterator[tuple[Window, Window]]:
+def windows(
+    shape, tile: int, halo: int, stride: int = 1, inside: Window | None = None
+) -> Iterator[tuple[Window, Window]]:
     """Yield what each tile contributes, and the window to read for it, as slices of an image.
 
-    Windows begin and end at multiples of `stride`, or at the border of the image, whose shape is given.
+    Windows begin and end at multiples of `stride`, or at the border of the image, whose shape is given. Those
+    of a part of it, which begins and ends at borders of tiles, can be had alone: `inside` it.
 
     Examples
     --------
@@ -312,7 +316,11 @@ def windows(shape, tile: int, halo: int, stride: int = 1) -> Iterator[tuple[Wind
         last = min(size, -(-(stop + halo) // stride) * stride)
         return slice(start, stop), slice(first, last)
 
-    axes = ([side(start, size) for start in range(0, size, tile)] for size in shape)
+    part = inside or [slice(0, size) for size in shape]
+    axes = (
+        [side(start, size) for start in range(p.start, min(p.stop, size), tile)]
+        for p, size in zip(part, shape, strict=True)
+    )
     for sides in itertools.product(*axes):
         yield tuple(zip(*sides, strict=True))
 

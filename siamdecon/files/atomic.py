@@ -10,6 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+#: What describes a Zarr store, a folder: of version 3, and of version 2.
+ABOUT = ("zarr.json", ".zgroup", ".zarray")
+
 
 def check_writable(path, overwrite=False, suffixes=()):
     """Raise unless a file can be written at `path`, to fail before a long computation, not after it.
@@ -43,7 +46,7 @@ def check_writable(path, overwrite=False, suffixes=()):
     check_suffix(path, suffixes)
     if len(os.fsencode(path.name)) > 255:
         raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
-    if path.is_dir():
+    if path.is_dir() and not any((path / about).exists() for about in ABOUT):
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
@@ -56,6 +59,17 @@ def check_writable(path, overwrite=False, suffixes=()):
         refused = f"the folder {path.parent} takes no new files ({error.strerror})"
         mend = "choose another folder"
         raise PermissionError(f"cannot write {path.name}: {refused}; {mend}") from error
+
+
+def is_zarr(path):
+    """Tell whether a path is that of a Zarr store, or of a part of one.
+
+    Examples
+    --------
+    >>> is_zarr(Path("cells.ome.zarr")), is_zarr(Path("cells.tif"))
+    (True, False)
+    """
+    return path.suffix.lower() == ".zarr" or any((path / about).exists() for about in ABOUT)
 
 
 def check_room(path, n_bytes):
@@ -104,16 +118,41 @@ def write_atomically(path, write):
     temporary = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
     try:
         write(temporary)
-        os.replace(temporary, target)
+        replace(temporary, target)
     except OSError as error:
         if str(error).startswith("cannot write"):  # a file beside it
             raise
         refused = f"cannot write {target.name} to {target.parent}: {error.strerror or error}"
         raise type(error)(f"{refused}; free some space or choose another folder") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        remove(temporary)
     return Path(path)
+
+
+def replace(source, target):
+    """Give a file, or a folder that is a Zarr store, the name of another, which it replaces.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "a").mkdir(), (folder / "b").mkdir(), (folder / "b" / "old").touch()
+    (None, None, None)
+    >>> replace(folder / "a", folder / "b"), os.listdir(folder), os.listdir(folder / "b")
+    (None, ['b'], [])
+    """
+    if target.is_dir():  # its place must be empty; `claimed` puts it back if this process ends here
+        os.replace(target, _old(target))
+    os.replace(source, target)
+    remove(_old(target))
+
+
+def remove(path):
+    """Delete a file or a folder, as far as it can be."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
 
 
 @contextmanager
@@ -157,7 +196,9 @@ def claimed(path, name):
     try:
         for stem in (_stem(target), _stem(target.parent / f"{target.stem}.json")) if outer else ():
             for part in target.parent.glob(f"{stem.name}*.part"):
-                part.unlink(missing_ok=True)
+                remove(part)
+        if outer and _old(target).exists():
+            remove(_old(target)) if target.exists() else os.replace(_old(target), target)
         yield
     finally:
         with suppress(OSError):  # Windows deletes it in the next line
@@ -168,6 +209,11 @@ def claimed(path, name):
 def _stem(target):
     """Return how the paths of a file's parts begin; a long name with more letters would not fit."""
     return target.parent / f".siamdecon-{zlib.crc32(os.fsencode(target.name)):08x}-"
+
+
+def _old(target):
+    """Return where a store is for the moment in which another takes its place."""
+    return Path(f"{_stem(target)}old")
 
 
 def check_suffix(path, suffixes):

@@ -2,19 +2,28 @@
 
 import errno
 from dataclasses import dataclass
+from functools import partial
+from operator import setitem
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
 from siamdecon.expect import Words, expect, expect_index
-from siamdecon.files.atomic import check_suffix, check_writable, claimed, write_atomically
-from siamdecon.files.tiff import holds, read_tiff, to_um, write_tiff
+from siamdecon.files.atomic import (
+    check_suffix,
+    check_writable,
+    claimed,
+    is_zarr,
+    write_atomically,
+)
+from siamdecon.files.stores import create_zarr, read_zarr
+from siamdecon.files.tiff import holds, read_tiff, write_tiff
+from siamdecon.files.units import to_um
 
-SUFFIXES = (".tif", ".tiff", ".png")
+SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 #: What bioio reads, and the package that each format needs.
 FORMATS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv"}
-FORMATS |= {".zarr": "bioio-ome-zarr"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,8 +32,8 @@ class Image:
 
     Parameters
     ----------
-    data : ndarray, shape (y, x) or (z, y, x)
-        The pixels, in the file's dtype.
+    data : ndarray or Stored, shape (y, x) or (z, y, x)
+        The pixels, in the file's dtype; see `read_image`.
     axes : {"YX", "ZYX"}
         The meaning of each dimension.
     voxel_size : tuple of (float or None), optional
@@ -70,6 +79,16 @@ class Image:
         sizes = tuple(None if size is None else float(size) for size in sizes)
         object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
 
+    def __getstate__(self):
+        """Leave what lies on disk there, for another process to open it again."""
+        return {k: v for k, v in vars(self).items() if k != "data" or "_again" not in vars(self)}
+
+    def __getattr__(self, name):
+        if name != "data" or "_again" not in vars(self):
+            raise AttributeError(f"an Image has no {name}")
+        object.__setattr__(self, "data", self._again().data)
+        return self.data
+
     def __array__(self, dtype=None, copy=None):
         if copy is None:  # "if needed" in NumPy 2; NumPy 1 does not accept None
             return np.asarray(self.data, dtype=dtype)
@@ -82,7 +101,7 @@ class Image:
 
 
 def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
-    """Read a plane or a stack from a TIFF or PNG file, or from a microscope's own format.
+    """Read a plane or a stack from a TIFF, a PNG or an OME-Zarr, or from a microscope's own format.
 
     Axes and voxel size come from the metadata; the pages of a plain TIFF are taken as z. Axes of length 1
     are dropped. A colour image with equal channels and no transparency is read as grey.
@@ -90,10 +109,13 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
     Parameters
     ----------
     path : str or path-like
-        A file ending in .tif, .tiff or .png; with the extra `formats` also .czi, .nd2, .lif, .dv, .zarr.
+        A file ending in .tif, .tiff or .png; with the extra `zarr` an OME-Zarr, with `formats` also .czi,
+        .nd2, .lif, .dv.
     memmap : bool
-        Memory-map the pixels of a TIFF, read-only and in the file's byte order. A compressed file is
-        first unpacked to a temporary one.
+        Leave the pixels on disk, read-only and in the file's byte order: a TIFF is memory-mapped, an OME-Zarr
+        read as windows of it are taken (`siamdecon.files.stores.Stored`), and so is a compressed TIFF if the
+        extra `zarr` is there and what a window touches is not much larger than it; any other is unpacked to a
+        temporary file.
     channel, time : int, optional
         Which channel or colour, and which time point, of a file with several; from 0.
     scene : int, optional
@@ -121,7 +143,7 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
     Image(5 x 16 x 16 uint16, axes ZYX, voxel size (0.3, 0.1, 0.1) um)
     """
     path = Path(path)
-    return _one(path, _read(path, memmap, scene), memmap, channel, time)
+    return _one(path, _read(path, memmap, scene), memmap, channel, time, scene)
 
 
 def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
@@ -154,30 +176,39 @@ def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
         range(sizes[axis]) if index == "all" else [index]
         for axis, index in (("C", channel), ("T", time))
     )
-    return [(c, t, _one(path, read, memmap, c, t)) for t in times for c in channels]
+    return [(c, t, _one(path, read, memmap, c, t, scene)) for t in times for c in channels]
 
 
-def _one(path, read, memmap, channel, time):
+def _one(path, read, memmap, channel, time, scene):
     """Return the image of one channel and one time."""
     data, axes, sizes, names = read
     data, axes = _chosen(path, data, axes, (("C", channel, names), ("T", time, ())))
     data, axes = _spatial(path, data, axes)
+    if is_zarr(path):
+        data.check()
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis, 0) for axis in axes]
-    return Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
+    image = Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
+    if memmap and not is_zarr(path):
+        which = {"channel": channel, "time": time, "scene": scene}
+        object.__setattr__(
+            image, "_again", partial(read_image, path.resolve(), memmap=True, **which)
+        )
+    return image
 
 
 def _read(path, memmap, scene):
     """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
-    if not path.exists() or (path.is_dir() and path.suffix != ".zarr"):
+    if not path.exists() or (path.is_dir() and not is_zarr(path)):
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
-    check_suffix(
-        path, (*SUFFIXES, ".btf", *FORMATS)
-    )  # .btf: BigTIFF, as ImageJ's plug-ins write it
+    if not is_zarr(path):  # .btf: BigTIFF, as ImageJ's plug-ins write it
+        check_suffix(path, (*SUFFIXES, ".btf", *FORMATS))
     if path.suffix.lower() in FORMATS:
         return _read_format(path, scene)
     try:
+        if is_zarr(path):
+            return read_zarr(path, scene)
         return (*_read_png(path), ()) if _is_png(path) else read_tiff(path, memmap, scene)
     except Exception as error:  # the decoders raise exceptions of almost any type
         if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
@@ -186,6 +217,8 @@ def _read(path, memmap, scene):
             full = f"cannot unpack {path.name}: {error.strerror}"
             raise OSError(f"{full}; free some space or set TMPDIR to another folder") from error
         mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
+        if is_zarr(path):
+            mend = "If it is complete, convert it by bioformats2raw or ngff-zarr"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 
@@ -221,9 +254,16 @@ def _chosen(path, data, axes, wanted):
         size = data.shape[axes.index(axis)] if axis in axes else 1
         index = expect_index(name, index, size, path.name, names if len(names) == size else ())
         if axis in axes:
-            place = (*[slice(None)] * axes.index(axis), index)  # a view, also of a memory map
-            data, axes = data[place], axes.replace(axis, "")
-    return np.asarray(data), axes  # a Dask array is read here
+            data, axes = _taken(data, axes.index(axis), index), axes.replace(axis, "")
+    # a Dask array is read here
+    return (data if hasattr(data, "at") else np.asarray(data)), axes
+
+
+def _taken(data, axis, index):
+    """Return the part at an index of an axis: a view, also of a memory map or a store."""
+    if hasattr(data, "at"):
+        return data.at(axis, index)
+    return data[(*[slice(None)] * axis, index)]
 
 
 def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
@@ -236,7 +276,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
     ----------
     path : str or path-like
         .tif or .tiff: integers and floats; .ome.tif: the same as OME-TIFF, but for float16 and integers of
-        64 bits; .png: uint8, uint16 planes.
+        64 bits; .png: uint8, uint16 planes; .zarr: integers and floats, as OME-Zarr.
     image : Image or array_like, shape (y, x) or (z, y, x)
         The pixels, written unchanged.
     axes : {"YX", "ZYX"}, optional
@@ -270,12 +310,18 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         check_writable(path, overwrite, SUFFIXES)
         data = np.asanyarray(image)
         data = data.astype(data.dtype.newbyteorder("="), copy=False)
-        axes = axes or getattr(image, "axes", "ZYX"[-data.ndim :])
+        axes, like = (
+            axes or getattr(image, "axes", "ZYX"[-data.ndim :]),
+            getattr(image, "path", None),
+        )
         voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
         image = Image(data, axes, voxel_size)
         check_storable(path, data.dtype, data.shape)
         if _is_png(path):
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
+        if is_zarr(path):
+            form = (data.shape, data.dtype, axes, image.voxel_size, None, like)
+            return write_atomically(path, lambda part: setitem(create_zarr(part, *form), (), data))
         how = (data, axes, image.voxel_size, is_ome(path))
         return write_atomically(path, lambda part: write_tiff(part, *how))
 
@@ -301,7 +347,7 @@ def check_storable(path, dtype, shape):
     Traceback (most recent call last):
     ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
     """
-    held = dtype in ("u1", "u2") if _is_png(path) else holds(dtype, is_ome(path))
+    held = dtype in ("u1", "u2") if _is_png(path) else holds(dtype, is_ome(path))  # Zarr: as TIFF
     if not held or 0 in shape:
         mend = "choose uint8 or uint16 for a PNG, float32 or an integer of up to 32 bits for an OME-TIFF"
         raise ValueError(f"{path.name} cannot hold {dtype} of shape {shape}: {mend}")
@@ -333,7 +379,9 @@ def _spatial(path, data, axes):
             raise ValueError(f"{arrived}, a colour image: {mend}")
         data = data[..., 0]
     kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
-    data, axes = data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
+    for i in reversed(range(len(axes))):
+        data = data if i in kept else _taken(data, i, 0)
+    axes = "".join(axes[i] for i in kept)
     if axes in ("IYX", "QYX"):  # pages of unknown meaning
         axes = "ZYX"
     if axes not in ("YX", "ZYX"):

@@ -1,6 +1,8 @@
 """Images that stay on disk and are read and written window by window, in bounded memory."""
 
 import hashlib
+import itertools
+import math
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from siamdecon.expect import Words, expect
 from siamdecon.files.images import Image
+from siamdecon.files.tiff import scratch
 
 #: Number of pixels from which the command line leaves an image on disk: 1 GiB as float32.
 LARGE = 2**28
@@ -30,7 +33,7 @@ class LargeImage:
     Attributes
     ----------
     image : Image
-        Its pixels are a memory map; see `read_image`.
+        Its pixels are a memory map, or in chunks; see `read_image`.
     low, high : float
         The values that become 0 and 1.
     average, deviation : float
@@ -124,9 +127,7 @@ def look_through(
     """
     data, digest = image.data, hashlib.sha256()
     extremes, cells, total, square, odd = [], [], 0.0, 0.0, []
-    step = max(1, _SLAB // (data.size // len(data)))
-    for first in range(0, len(data), step):
-        slab = data[first : first + step]
+    for first, slab in _slabs(data):
         digest.update(np.ascontiguousarray(slab, image.dtype))
         slab = np.array(slab, dtype=np.float64)
         if bad := slab.size - np.count_nonzero(np.isfinite(slab)):
@@ -145,7 +146,6 @@ def look_through(
         total, square = total + slab.sum(), square + np.square(slab).sum()
         variance, corner = _liveliest(slab)
         cells.append((variance, (first + corner[0], *corner[1:])))
-        release(data)
     low, high = float(min(extremes)), float(max(extremes))
     places, instead = np.zeros((data.ndim, 0), int), np.zeros(0)
     if odd:
@@ -178,8 +178,24 @@ def look_through(
     return LargeImage(image, low, high, *found)
 
 
+def sampled(data: np.ndarray) -> np.ndarray:
+    """Return up to a million values from all over an image, of one in chunks from a few of them.
+
+    Examples
+    --------
+    >>> sampled(np.arange(10**7)).shape
+    (1000000,)
+    """
+    every = max(1, math.ceil((data.size / 1e6) ** (1 / data.ndim)))
+    if every == 1 or not hasattr(data, "chunks"):
+        return data[(slice(None, None, every),) * data.ndim].ravel()
+    corners = (sorted({i * max(0, n - 32) // 3 for i in range(4)}) for n in data.shape)
+    boxes = (tuple(slice(a, a + 32) for a in corner) for corner in itertools.product(*corners))
+    return np.concatenate([data[box].ravel() for box in boxes])
+
+
 def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
-    """Write pixels ([z,] y, x) into a window of a memory map, converted by `cast`.
+    """Write pixels ([z,] y, x) into a window of a memory map or a store, converted by `cast`.
 
     Examples
     --------
@@ -237,12 +253,39 @@ def release(array: np.ndarray) -> None:
 def _parts(data: np.ndarray, window: Window) -> Iterator[tuple[Window, slice]]:
     """Split a window along its first axis; yield the parts, and their places in it.
 
-    A part spans few planes of the file: the system may load all of a plane for a few of its pixels.
+    A part spans few planes of the file: the system may load all of a plane for a few of its pixels. Of a
+    store, a window is read at once.
     """
-    first, step = window[0], max(1, _SPAN // (abs(data.strides[0]) or 1))
+    stride = abs(data.strides[0]) if hasattr(data, "strides") else 1
+    first, step = window[0], max(1, _SPAN // (stride or 1))
     for start in range(first.start, first.stop, step):
         stop = min(start + step, first.stop)
         yield (slice(start, stop), *window[1:]), slice(start - first.start, stop - first.start)
+
+
+def _slabs(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield an image in slabs of a few planes, and the first plane of each.
+
+    Of a store, layers of whole chunks are read into a temporary file first, so that each is read once.
+    """
+    n, step = data.shape[0], max(1, _SLAB // (data.size // data.shape[0]))
+    depth = getattr(data, "chunks", (1,))[0]
+    layer = n if depth <= step else -(-depth // step) * step
+    for top in range(0, n, layer):
+        planes = data if depth <= step else _layer(data, slice(top, min(n, top + layer)))
+        for first in range(0, len(planes), step):
+            yield top + first, planes[first : first + step]
+            release(planes)
+
+
+def _layer(data: np.ndarray, planes: slice) -> np.ndarray:
+    """Read some planes of a store into a temporary file."""
+    out = scratch((planes.stop - planes.start, *data.shape[1:]), data.dtype)
+    for left in range(0, data.shape[1], data.chunks[1]):
+        rows = slice(left, left + data.chunks[1])
+        out[:, rows] = data[planes, rows]
+        release(out)
+    return out
 
 
 def _liveliest(slab: np.ndarray) -> tuple[float, tuple[int, ...]]:

@@ -14,23 +14,12 @@ import numpy as np
 import tifffile
 
 from siamdecon.expect import expect_index
+from siamdecon.files.stores import Stored
+from siamdecon.files.units import UM, to_um
 
-# Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
-# letter occur, and Fiji escapes it.
-_UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "micromet": 1.0}
-_UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
-_UM |= {
-    "mm": 1e3,
-    "millimet": 1e3,
-    "cm": 1e4,
-    "centimet": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-}
-_UM |= dict.fromkeys(["in", '"', "inch"], 25400.0)
-_NO_LENGTH = {"", "pixel", "pixels", "none", "null"}
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
+#: Times a window's pixels that may be unpacked to read it; beyond, all of the file is unpacked once.
+_TOUCHED = 16
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
 #: dtypes of ImageJ's own TIFF, and of OME's.
 _IMAGEJ, _OME = ("u1", "u2", "f4"), ("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8")
@@ -87,20 +76,38 @@ def read_tiff(path, memmap=False, scene=None):
         announced = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
         if announced > (stored := math.prod(series.shape[: -2 - ("S" in series.axes)])):
             raise ValueError(f"it announces {announced} planes and holds {stored}")
-        out = None
+        out = lazy = None
         if memmap:
             mapped = series.keyframe.is_memmappable and (series.dataoffset or planes == 1)
-            out = "memmap" if mapped else _scratch(series.shape, series.dtype)
-        data, axes = series.asarray(out=out), series.axes
+            if not mapped and (lazy := _in_windows(tif, series, path)) is None:
+                out = scratch(series.shape, series.dtype)
+            out = "memmap" if mapped else out
+        data, axes = series.asarray(out=out) if lazy is None else lazy, series.axes
         if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
             said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
             warnings.warn(
                 f"{path.name}: {said}; a kernel must lie as the stored pixels", stacklevel=4
             )
-        if not tif.is_imagej:
+        if not tif.is_imagej and lazy is None:
             data, axes = _as_seen(data, axes, series.keyframe, memmap)
         described = _described(tif, scene)
         return data, axes, _voxel_size(tif, described), _names(tif, described)
+
+
+def _in_windows(tif, series, path):
+    """Return pixels that are unpacked as they are taken; None where it is better to unpack them once."""
+    page, kinds = series.keyframe, tifffile.PHOTOMETRIC
+    changed = not tif.is_imagej and page.photometric in (kinds.MINISWHITE, kinds.PALETTE)
+    # what a window touches: all of each strip or tile
+    window = [min(128, n) for n in page.shape[:2]]
+    sides = zip(window, page.chunks, page.shape, strict=False)
+    touched = [min(n + side - 1, most) for n, side, most in sides]
+    if changed or "S" in series.axes or math.prod(touched) > _TOUCHED * math.prod(window):
+        return None
+    with suppress(ImportError):  # of the extra
+        import zarr
+
+        return Stored(zarr.open_array(series.aszarr(level=0), mode="r"), path)
 
 
 def _described(tif, scene):
@@ -156,14 +163,20 @@ def _as_seen(data, axes, page, memmap):
 
 def _mapped(data, dtype, change, memmap, more=()):
     """Change values plane by plane, into memory or into a temporary file."""
-    out = (_scratch if memmap else np.empty)(data.shape + more, dtype)
+    out = (scratch if memmap else np.empty)(data.shape + more, dtype)
     for i in range(len(data)):
         out[i] = change(data[i])
     return out
 
 
-def _scratch(shape, dtype):
-    """Return a memory map of a temporary file."""
+def scratch(shape, dtype):
+    """Return a memory map of a temporary file.
+
+    Examples
+    --------
+    >>> scratch((2, 3), np.dtype("u2")).shape
+    (2, 3)
+    """
     with tempfile.TemporaryFile() as file:
         _reserve(file, math.prod(shape) * dtype.itemsize, tempfile.gettempdir())
         return np.memmap(file, dtype, shape=shape)
@@ -217,32 +230,10 @@ def _voxel_size(tif, described):
             lengths[axis] = length / pixels if pixels else 0
         if not (unit or tif.is_imagej):
             printed = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit"), "")
-            fine = 0 < lengths["X"] * _UM.get(printed, 0) < _FINEST_PRINT
+            fine = 0 < lengths["X"] * UM.get(printed, 0) < _FINEST_PRINT
             unit, lengths["Z"] = printed if fine else "", 0
         units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
     return {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
-
-
-def to_um(axis, value, unit, name):
-    """Return a length in um; 0, after a warning, if number or unit can't be read.
-
-    Examples
-    --------
-    >>> to_um("Z", "-0,3", "microns", "a.tif"), to_um("Z", 300, "nanometer", "a.tif")
-    (0.3, 0.3)
-    """
-    word = str(unit).strip().lower()
-    factor = _UM.get(word) or next(
-        (um for key, um in _UM.items() if len(key) > 3 and word.startswith(key)), 0
-    )
-    try:  # some write 0,3, and some count planes downwards
-        length = abs(float(str(value).replace(",", ".")))
-    except ValueError:
-        factor = 0
-    if factor == 0 and word not in _NO_LENGTH and value:
-        said = f"{name}: the voxel size along {axis.lower()}, {value!r} {unit!r}, can't be read"
-        warnings.warn(f"{said}; give it in um", stacklevel=6)
-    return length * factor if factor else 0.0
 
 
 def write_tiff(path, data, axes, voxel_size=None, ome=False):

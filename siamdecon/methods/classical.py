@@ -56,6 +56,7 @@ class RichardsonLucy(Method):
             expect(right, "start", f"the image's shape {problem.shape}", np.shape(self.start))
             expect(np.isfinite(self.start).all(), "start", "finite values", "NaN or infinity")
         clip = self.clips(problem)
+        watch = watch if watch.callback else None  # not its bar, of a window in another process
         restore = partial(self.restored, psf=problem.psf, clip=clip, watch=watch)
         # light may come from half a kernel away, twice in each iteration; what comes from further than
         # three kernels weighs nothing: 2e-6 of the range after 20 iterations

@@ -139,19 +139,21 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
     # a copy, since a training may go on
     network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
+    # not the run itself, since what restores may go to another process
+    mean, std, device, dtype = run.mean, run.std, run.device, run.dtype
 
     def f(x: Tensor) -> Tensor:
-        with run.autocast():
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
             return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
 
     def restore(image: Tensor) -> Tensor:
-        x = (image.to(run.device) - run.mean) / run.std  # (1, 1, [z,] y, x)
+        x = (image.to(device) - mean) / std  # (1, 1, [z,] y, x)
         # whole strides, so that the network halves an image at the same places whichever way it is turned
         fill = [w for m in reversed(x.shape[2:]) for w in (0, -m % stride)]
         padded = nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
         y = average_turns(f, padded, turns) if turns else f(padded)
         y = y[(..., *(slice(m) for m in x.shape[2:]))]  # (1, 1, [z,] y, x)
-        return check_not_diverged(y * run.std + run.mean)
+        return check_not_diverged(y * std + mean)
 
     return restore
 

@@ -1,0 +1,242 @@
+"""OME-Zarr: images in chunks, read as they are taken, and written a chunk at a time."""
+
+import itertools
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from siamdecon.expect import Words, expect, expect_index
+from siamdecon.files.units import to_um
+
+#: Side of a chunk by number of dimensions.
+CHUNK = {2: 1024, 3: 128}
+
+
+class Stored:
+    """Pixels of a Zarr array, read as windows of them are taken; what an `Image` holds in place of an array.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    path : Path
+        For messages.
+    place : tuple, optional
+        What it shows of each axis of the array: a number, or all of it.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> pixels = Stored(zarr.array(np.arange(24).reshape(2, 3, 4)), Path("a.zarr")).at(0, 1)
+    >>> pixels.shape, pixels[1:2, :2]
+    ((3, 4), array([[16, 17]]))
+    """
+
+    complete = False
+
+    def __init__(self, array, path, place=None):
+        self.array, self.path = array, path
+        self.place = place or (slice(None),) * array.ndim
+
+    dtype = property(lambda self: self.array.dtype)
+    shape = property(lambda self: self._of(self.array.shape))
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+    chunks = property(lambda self: self._of(self._grid))
+    #: What is read and written as one: a chunk, or a shard of several.
+    _grid = property(lambda self: self.array.shards or self.array.chunks)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, window):
+        """Read a window, or a number or a step of each axis."""
+        try:
+            if self.complete and (gone := next(self.missing(window), None)):
+                raise OSError(f"{gone} was there, and is gone")
+            return np.asarray(self.array[self._in_array(window)])
+        except MemoryError:
+            raise
+        except Exception as error:  # the codecs raise exceptions of almost any type
+            broken = f"cannot read {self.path}: {error or type(error).__name__}"
+            raise ValueError(f"{broken}. Copy or make it anew") from error
+
+    def __setitem__(self, window, pixels):
+        self.array[self._in_array(window)] = pixels
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[()], dtype)
+
+    def at(self, axis, index):
+        """Return its part at an index of an axis; nothing is read."""
+        window = (*[slice(None)] * axis, int(index))
+        return Stored(self.array, self.path, self._in_array(window))
+
+    def check(self):
+        """Warn of chunks that are not there, or raise ValueError if nothing is said of their values.
+
+        A store leaves out chunks that are all fill value, so that missing ones may be right. If none is
+        missing now, one that is later is an error: it would be read as fill value, too.
+        """
+        value, missing = self.array.metadata.fill_value, sum(1 for _ in self.missing())
+        self.complete = not missing
+        if missing:
+            got = f"{missing} of its chunks are not there"
+            unknown = Words(f"{got}, and its metadata name no value for them")
+            expect(value is not None, str(self.path), "all chunks", unknown, "copy it anew")
+            count = f"count as {value}, its fill value; if they were lost, copy it anew"
+            warnings.warn(f"{self.path.name}: {got} and {count}", stacklevel=4)
+
+    def missing(self, window=()):
+        """Yield the files of those chunks of a window that are not there."""
+        sides = []
+        for n, side, p in zip(self.array.shape, self._grid, self._in_array(window), strict=True):
+            first, stop, _ = p.indices(n) if isinstance(p, slice) else (p, p + 1, 1)
+            sides.append(range(first // side, -(-stop // side)))
+        keys = map(self.array.metadata.encode_chunk_key, itertools.product(*sides))
+        files = map(Path(self.array.store.root, self.array.path).joinpath, keys)
+        return (file for file in files if not file.exists())
+
+    def _in_array(self, window):
+        """Return the place in the array of a window of what is shown."""
+        window = iter(window if isinstance(window, tuple) else (window,))
+        return tuple(next(window, p) if isinstance(p, slice) else p for p in self.place)
+
+    def _of(self, numbers):
+        return tuple(n for n, p in zip(numbers, self.place, strict=True) if isinstance(p, slice))
+
+
+def read_zarr(path, scene=None):
+    """Read axes, voxel size and names of channels of one image in an OME-Zarr, of its largest resolution.
+
+    Versions 0.1 to 0.5 of the metadata, on Zarr 2 and 3, and several images as bioformats2raw lays them out.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    scene : int, optional
+        See `siamdecon.files.images.read_image`.
+
+    Returns
+    -------
+    data : Stored
+    axes : str
+        One letter per dimension.
+    sizes : dict of str to float
+        um along "Z", "Y", "X"; 0 or missing where unknown.
+    names : list of str
+        Of the channels; empty where unknown.
+
+    Raises
+    ------
+    ValueError
+        If it is no OME-Zarr, its axes are missing or unknown, or it holds several images and none is chosen.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> create_zarr(path, (5, 16, 16), np.dtype("u2"), "ZYX", (0.3, 0.1, 0.1))[2] = 7
+    >>> data, axes, sizes, names = read_zarr(path)
+    >>> int(data[2].sum()), axes, sizes["Z"]
+    (1792, 'ZYX', 0.3)
+    """
+    found = _multiscales(imported(path).open_group(path, mode="r"))
+    mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
+    expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
+    scenes = [about.get("name") or group.path for group, about in found]
+    group, about = found[expect_index("scene", scene, len(found), path.name, scenes)]
+    finest = about["datasets"][0]
+    array = group[finest["path"]]
+    axes = about.get("axes")
+    if axes is None and array.ndim == 5 and about.get("version") in ("0.1", "0.2"):
+        axes = "tczyx"  # which these versions do not say, since there are no others
+    expect(axes, path.name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
+    names = [str(axis["name"]).upper() for axis in axes]
+    letters = "".join(name if name in "TCZYX" else "Q" for name in names)
+    known = len(letters) == array.ndim == len(set(names))  # one of length 1 may have any name
+    known &= all(a != "Q" or n == 1 for a, n in zip(letters, array.shape, strict=False))
+    got = Words(f"{', '.join(names).lower()} for an array of shape {array.shape}")
+    expect(known, path.name, "axes of t, c, z, y, x, one for each side", got, "name them so")
+    scale, sizes = np.ones(array.ndim), {}
+    for level in (finest, about):
+        for change in level.get("coordinateTransformations") or ():
+            scale *= change.get("scale", 1)
+    for name, axis, size in zip(names, axes, scale.tolist(), strict=True):
+        if name in "ZYX":
+            # without a unit, a size of other than 1 is said to be unknown
+            unit = axis.get("unit") or ("" if size == 1 else "no unit")
+            sizes[name] = to_um(name, size, unit, path.name)
+    channels = _about(group).get("omero", {}).get("channels") or []
+    return Stored(array, path), letters, sizes, [c["label"] for c in channels if c.get("label")]
+
+
+def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None):
+    """Create an OME-Zarr of one resolution, compressed, and return its pixels, to be written in windows.
+
+    Nothing is checked, and the store is not written atomically. Whoever writes two windows at once has them
+    end at borders of chunks.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    shape, dtype, axes, voxel_size
+        See `siamdecon.files.images.write_image`.
+    side : int, optional
+        Of a chunk.
+    like : pathlib.Path, optional
+        A file or a store: if it is a Zarr of version 2, this is one, too, with metadata of version 0.4, which
+        more programs read; else it is of version 3, with metadata of version 0.5.
+
+    Returns
+    -------
+    Stored
+    """
+    sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
+    space = [{"name": a.lower(), "type": "space"} for a in axes]
+    for axis, size in zip(space, sizes, strict=True):
+        axis |= {"unit": "micrometer"} if size else {}
+    scale = [{"type": "scale", "scale": [size or 1.0 for size in sizes]}]
+    image = {"axes": space, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    old = {"multiscales": [{"version": "0.4", **image}]}
+    about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
+    group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
+    array = group.create_array(
+        "0",
+        shape=shape,
+        dtype=dtype,
+        chunks=tuple(min(n, side or CHUNK[len(shape)]) for n in shape),
+        chunk_key_encoding={"name": "v2" if two else "default", "separator": "/"},
+        dimension_names=None if two else list(axes.lower()),
+        fill_value=0,
+        config={"write_empty_chunks": True},  # what is not there was not written
+    )
+    return Stored(array, path)
+
+
+def imported(path):
+    """Return the module zarr, which few runs need, or say how to get it."""
+    try:
+        import zarr
+    except ImportError as error:
+        said = f"{path.name}: OME-Zarr is read and written by zarr, which is not here"
+        raise ValueError(f'{said}; pip install "siamdecon[zarr]"') from error
+    return zarr
+
+
+def _about(group):
+    """Return the metadata of a group, in version 0.5 one level down."""
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes)
+
+
+def _multiscales(group):
+    """Return each image of a group, or of the groups 0, 1, ... in it, with the group that it is in."""
+    found = _about(group).get("multiscales")
+    if found is not None:
+        return [(group, about) for about in found]
+    numbered = itertools.takewhile(lambda name: name in group, map(str, itertools.count()))
+    parts = [part for part in map(group.get, numbered) if hasattr(part, "members")]
+    return [image for part in parts for image in _multiscales(part)]

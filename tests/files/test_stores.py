@@ -1,0 +1,422 @@
+"""OME-Zarr and compressed TIFF: read in windows, written in chunks, and what is wrong with a store is said.
+
+Stores are written and read back here by zarr itself, with metadata as the specification has them.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from siamdecon import deconvolve, deconvolve_file, read_image, write_image
+from siamdecon.cli import main
+from siamdecon.files.images import Image, read_each
+from siamdecon.files.on_disk import look_through
+from siamdecon.files.phantoms import filaments
+from siamdecon.files.stores import Stored
+
+PSF = np.ones((3, 5, 3)) / 45
+VOXEL = (0.5, 0.2, 0.25)
+STACK = 900 * filaments((38, 90, 70), 1) + np.random.default_rng(0).normal(200, 30, (38, 90, 70))
+STACK = STACK.clip(0).astype(np.uint16)
+#: By version of the metadata, that of Zarr.
+VERSIONS = {"0.4": 2, "0.5": 3}
+LENGTHS = {"type": "space", "unit": "micrometer"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+    write_image("in.tif", STACK, voxel_size=VOXEL)
+    return tmp_path
+
+
+def axis(name, unit="micrometer"):
+    kinds = {"t": "time", "c": "channel"}
+    length = {"unit": unit} if name in "zyx" and unit else {}
+    return {"name": name, "type": kinds.get(name, "space"), **length}
+
+
+def store(path, data=STACK, version="0.5", axes="zyx", scale=VOXEL, unit="micrometer", **how):
+    """Write an image as the specification of a version of OME-Zarr has it."""
+    about = {"axes": [axis(name, unit) for name in axes]}
+    change = [{"type": "scale", "scale": list(scale)}]
+    about["datasets"] = [{"path": "s0", "coordinateTransformations": change}]
+    omero = {"channels": [{"label": label} for label in how.pop("labels", ())]}
+    image = (
+        {"multiscales": [about], "omero": omero} if omero["channels"] else {"multiscales": [about]}
+    )
+    about |= {} if version == "0.5" else {"version": version}
+    image = {"ome": {"version": "0.5", **image}} if version == "0.5" else image
+    zarr_format = VERSIONS[version]
+    group = zarr.create_group(path, zarr_format=zarr_format, attributes=image)
+    names = {"dimension_names": list(axes)} if zarr_format == 3 else {}
+    group.create_array("s0", data=data, **{"chunks": (16, 32, 32)[-data.ndim :], **names, **how})
+    return path
+
+
+def change(path, edit):
+    """Edit the metadata of a store."""
+    file = Path(path, "zarr.json" if Path(path, "zarr.json").exists() else ".zattrs")
+    about = json.loads(file.read_text())
+    edit(about["attributes"]["ome"] if "attributes" in about else about)
+    file.write_text(json.dumps(about))
+
+
+def restored(source="in.tif", output="out.zarr", method="richardson_lucy", **options):
+    if method == "richardson_lucy":
+        options = {"iterations": 2, **options}
+    done = deconvolve_file(source, PSF, output, method, progress=False, **options)
+    return (
+        zarr.open_array(done / "0", mode="r")[:]
+        if done.suffix == ".zarr"
+        else tifffile.imread(done)
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("unit", "scale"), [("micrometer", VOXEL), ("nanometer", [1000 * s for s in VOXEL])]
+)
+def test_channels_and_times_are_read(version, unit, scale):
+    data = np.stack([[STACK + 1, STACK + 2], [STACK + 3, STACK + 4]])
+    scale, names = (1, 1, *scale), ["DAPI", "GFP"]
+    chunks = (1, 1, 16, 32, 32)
+    store("a.zarr", data, version, "tczyx", scale, unit, labels=names, chunks=chunks)
+    for memmap in (False, True):
+        image = read_image("a.zarr", channel=1, time=0, memmap=memmap)
+        np.testing.assert_array_equal(image, STACK + 2)
+        assert (image.axes, image.voxel_size) == ("ZYX", pytest.approx(VOXEL))
+    assert [
+        (c, t, int(i.data[0, 0, 0])) for c, t, i in read_each("a.zarr", channel="all", time=1)
+    ] == [
+        (0, 1, int(STACK[0, 0, 0]) + 3),
+        (1, 1, int(STACK[0, 0, 0]) + 4),
+    ]
+    with pytest.raises(ValueError, match=r"2 of them \(DAPI, GFP\); channel=0 takes the first"):
+        read_image("a.zarr", time=0)
+
+
+def test_a_window_is_read_and_the_rest_left(folder):
+    store("a.zarr", STACK[None], "0.5", "czyx", (1, *VOXEL), chunks=(1, 16, 32, 32))
+    data = read_image("a.zarr", memmap=True).data
+    shutil.rmtree("a.zarr/s0/c/0/2")  # the planes from 32 on
+    assert isinstance(data, Stored)
+    window = (slice(3, 9), slice(40, 90), slice(0, 11))
+    np.testing.assert_array_equal(data[window], STACK[window])
+    np.testing.assert_array_equal(data[5, ::7], STACK[5, ::7])
+    assert (data.shape, data.ndim, data.size, data.chunks) == (
+        STACK.shape,
+        3,
+        STACK.size,
+        (16, 32, 32),
+    )
+
+
+#: Planes, small blocks that no window begins with, one for all, and blocks of blocks.
+CHUNKS = [{"chunks": (1, 90, 70)}, {"chunks": (7, 13, 11)}, {"chunks": (38, 90, 70)}]
+CHUNKS += [{"chunks": (8, 8, 8), "shards": (16, 32, 32)}]
+
+
+@pytest.mark.parametrize("how", CHUNKS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_chunks_give_the_bits_that_a_tiff_gives(how, version, monkeypatch):
+    if "shards" in how and version == "0.4":
+        pytest.skip("Zarr 2 has no shards")
+    monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 20_000)  # layers deeper than a slab
+    expected = restored(output="other.tif", tile=24)
+    data = STACK.astype(">u2") if version == "0.4" else STACK  # as bioformats2raw writes it
+    store("in.zarr", data, version, **how)
+    np.testing.assert_array_equal(restored("in.zarr", tile=24), expected)
+    ours, theirs = (json.loads(Path(name).read_text()) for name in ("out.json", "other.json"))
+    assert ours["image"]["sha256_of_pixels"] == theirs["image"]["sha256_of_pixels"]
+
+
+def test_a_look_through_a_store_is_that_through_an_array(monkeypatch):
+    monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 20_000)
+    store("in.zarr", chunks=(16, 32, 32))
+    taken, read = [], Stored.__getitem__
+    monkeypatch.setattr(Stored, "__getitem__", lambda s, w: taken.append(w) or read(s, w))
+    found = look_through(read_image("in.zarr", memmap=True))
+    expected = look_through(Image(STACK, "ZYX"))
+    for name in ("low", "high", "average", "deviation", "sha256", "lively"):
+        assert getattr(found, name) == getattr(expected, name), name
+    read = sum(STACK[window].size for window in taken)
+    assert read <= STACK.size * 48 / 38 * 1.01  # each chunk once
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_written_is_as_the_specification_has_it(version):
+    store("in.zarr", version=version)
+    result = restored("in.zarr", "out.ome.zarr", dtype="source", tile=24)
+    group = zarr.open_group("out.ome.zarr", mode="r")
+    array, about = group["0"], group.attrs.asdict()
+    if version == "0.5":
+        assert set(about) == {"ome"} and about["ome"]["version"] == "0.5"
+        assert array.metadata.dimension_names == ("z", "y", "x")
+        about = about["ome"]
+    else:
+        assert about["multiscales"][0].pop("version") == "0.4"
+    (image,) = about["multiscales"]
+    assert image["axes"] == [axis(name) for name in "zyx"]
+    scale = [{"type": "scale", "scale": list(VOXEL)}]
+    assert image["datasets"] == [{"path": "0", "coordinateTransformations": scale}]
+    assert array.metadata.zarr_format == VERSIONS[version]
+    assert (array.dtype, array.chunks) == (np.uint16, (38, 90, 70))
+    assert Path("out.ome.zarr/0").joinpath("c/0/0/0" if version == "0.5" else "0/0/0").is_file()
+    assert array.compressors  # of 38 * 90 * 70 pixels
+    assert Path("out.ome.json").exists() and not list(Path().glob(".siamdecon*"))
+    image = read_image("out.ome.zarr")
+    assert image.voxel_size == VOXEL
+    np.testing.assert_array_equal(image.data, result)
+
+
+def test_chunks_end_where_windows_do(monkeypatch):
+    monkeypatch.setattr("siamdecon.restoration.CHUNK", {3: 40})
+    expected = restored(output="other.tif", tile=24)
+    np.testing.assert_array_equal(restored(tile=24), expected)
+    array = zarr.open_array("out.zarr/0", mode="r")
+    assert array.chunks == (38, 48, 48)
+    assert array.nchunks_initialized == array.nchunks == 4
+
+
+def test_one_window_gives_the_bits_that_memory_gives():
+    whole = deconvolve(STACK, PSF, "richardson_lucy", iterations=2)
+    np.testing.assert_array_equal(restored(tile=90), whole.image)
+    whole.save("saved.zarr")
+    np.testing.assert_array_equal(zarr.open_array("saved.zarr/0", mode="r")[:], whole.image)
+
+
+def test_a_network_restores_a_store_as_a_tiff():
+    how = {"method": "noise2same", "tile": 48, "average_flips": False}
+    expected = restored(output="other.tif", **how)
+    store("in.zarr")
+    np.testing.assert_array_equal(restored("in.zarr", **how), expected)
+
+
+def test_a_plane_and_a_store_of_unknown_voxels():
+    write_image("plane.zarr", STACK[10].astype(np.float32))
+    plane = read_image("plane.zarr")
+    assert (plane.axes, plane.voxel_size, plane.dtype) == ("YX", None, np.float32)
+    assert zarr.open_group("plane.zarr").attrs["ome"]["multiscales"][0]["axes"] == [
+        axis("y", None),
+        axis("x", None),
+    ]
+
+
+def test_the_old_store_stays_until_the_new_one_is_whole(folder, monkeypatch):
+    first = restored()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        restored()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("siamdecon.restoration.write_window", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restored(overwrite=True, iterations=3)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(zarr.open_array(folder / "out.zarr/0")[:], first)
+    monkeypatch.chdir(folder)
+    assert not np.array_equal(restored(overwrite=True, iterations=3), first)
+    assert sorted(p.name for p in folder.iterdir()) == ["in.tif", "out.json", "out.zarr"]
+
+
+def test_a_folder_that_is_no_store_is_not_replaced(folder):
+    (folder / "out.zarr").mkdir()
+    (folder / "out.zarr" / "thesis.txt").write_text("the only copy")
+    with pytest.raises(IsADirectoryError, match="it is a folder; add a file name"):
+        restored(overwrite=True)
+    assert (folder / "out.zarr" / "thesis.txt").exists()
+
+
+def test_images_of_bioformats2raw_are_scenes():
+    zarr.create_group("b.zarr", zarr_format=2, attributes={"bioformats2raw.layout": 3})
+    for number, planes in enumerate((STACK[:20], STACK[20:])):
+        store(f"b.zarr/{number}", planes, "0.4")
+    np.testing.assert_array_equal(read_image("b.zarr", scene=1), STACK[20:])
+    np.testing.assert_array_equal(read_image("b.zarr/0"), STACK[:20])
+    with pytest.raises(ValueError, match=r"scene: expected one to take of b\.zarr, got 2 of"):
+        read_image("b.zarr")
+
+
+def test_axes_that_early_versions_do_not_say():
+    store(
+        "a.zarr",
+        STACK[None, None],
+        "0.4",
+        "tczyx",
+        (1, 1, 1, 1, 1),
+        None,
+        chunks=(1, 1, 16, 32, 32),
+    )
+    change("a.zarr", lambda about: about["multiscales"][0].pop("axes"))
+    with pytest.raises(ValueError, match=r"a\.zarr: expected axes, such as z, y, x, got none"):
+        read_image("a.zarr")
+    change("a.zarr", lambda about: about["multiscales"][0].update(version="0.1"))
+    np.testing.assert_array_equal(read_image("a.zarr"), STACK)
+    change(
+        "a.zarr", lambda about: about["multiscales"][0].update(axes=list("tczyx"), version="0.3")
+    )
+    np.testing.assert_array_equal(read_image("a.zarr"), STACK)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda a: a.pop("multiscales"),
+            r"expected metadata of an image \(multiscales\), got none",
+        ),
+        (lambda a: a["multiscales"][0].pop("axes"), "expected axes, such as z, y, x, got none"),
+        (
+            lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in ("a", "y", "x")]),
+            r"expected axes of t, c, z, y, x, .* got a, y, x for an array of shape \(38, 90, 70\)",
+        ),
+        (
+            lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "yx"]),
+            r"got y, x for an array of shape \(38, 90, 70\)",
+        ),
+        (
+            lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "zyy"]),
+            "got z, y, y for",
+        ),
+        (lambda a: a["multiscales"][0].update(datasets=[{"path": "s7"}]), "cannot read a.zarr: "),
+        (lambda a: a.update(multiscales=[3]), "cannot read a.zarr: "),
+    ],
+)
+def test_metadata_that_say_too_little_are_one_line(version, edit, message, capsys):
+    store("a.zarr", version=version)
+    change("a.zarr", edit)
+    with pytest.raises(ValueError, match=message) as error:
+        read_image("a.zarr")
+    assert "\n" not in str(error.value)
+
+
+def test_a_bare_array_and_a_broken_store_are_one_line():
+    zarr.create_array("bare.zarr", data=STACK)
+    with pytest.raises(ValueError, match=r"cannot read bare\.zarr: "):
+        read_image("bare.zarr")
+    Path("empty.zarr").mkdir()
+    with pytest.raises(ValueError, match=r"cannot read empty\.zarr: "):
+        read_image("empty.zarr")
+    store("torn.zarr")
+    Path("torn.zarr/zarr.json").write_text('{"zarr_for')
+    with pytest.raises(ValueError, match=r"cannot read torn\.zarr: "):
+        read_image("torn.zarr")
+    with pytest.raises(FileNotFoundError, match=r"there is no file gone\.zarr"):
+        read_image("gone.zarr")
+
+
+def test_a_size_without_a_unit_is_said_and_not_guessed():
+    store("a.zarr", unit=None)
+    with pytest.warns(UserWarning) as said:
+        assert read_image("a.zarr").voxel_size is None
+    assert "size along z, 0.5 'no unit', can't be read; give it in um" in str(said[0].message)
+
+
+def chunk(path, version):
+    return Path(path, "s0", "c/1/1/1" if version == "0.5" else "1.1.1")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_missing_chunks_are_said(version):
+    store("a.zarr", version=version, fill_value=200)
+    chunk("a.zarr", version).unlink()
+    with pytest.warns(
+        UserWarning, match=r"a\.zarr: 1 of its chunks are not there and count as 200"
+    ):
+        image = read_image("a.zarr")
+    assert (image.data[16:32, 32:64, 32:64] == 200).all()
+    np.testing.assert_array_equal(image.data[:16], STACK[:16])
+
+
+def test_a_missing_chunk_of_no_known_value_is_refused():
+    store("a.zarr", version="0.4", fill_value=None)
+    read_image("a.zarr")
+    chunk("a.zarr", "0.4").unlink()
+    with pytest.raises(ValueError, match="1 of its chunks are not there, and its metadata name no"):
+        restored("a.zarr")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("broken", ["torn", "empty", "gone"])
+def test_a_chunk_that_breaks_while_it_is_read_is_an_error(version, broken, folder):
+    store("a.zarr", version=version)
+    data, path = read_image("a.zarr", memmap=True).data, chunk("a.zarr", version)
+    content = path.read_bytes()
+    path.write_bytes({"torn": content[: len(content) // 2], "empty": b"", "gone": b""}[broken])
+    path.unlink() if broken == "gone" else None
+    with pytest.raises(ValueError, match=r"cannot read a\.zarr: .*Copy or make it anew"):
+        data[16:32, 32:64, 32:64]
+
+
+def test_without_zarr_it_is_said_what_to_install(monkeypatch):
+    store("a.zarr")
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    for use in (lambda: read_image("a.zarr"), lambda: write_image("b.zarr", STACK)):
+        with pytest.raises(ValueError, match=r'which is not here; pip install "siamdecon\[zarr\]"'):
+            use()
+
+
+def test_the_command_line_reads_and_writes_stores(capsys):
+    store("in.ome.zarr", version="0.4")
+    write_image("psf.tif", PSF.astype(np.float32), voxel_size=VOXEL)
+    command = ["in.ome.zarr", "--psf", "psf.tif", "--method", "richardson_lucy", "--quiet", "-o"]
+    for output, disk in (("disk.ome.zarr", ["--on-disk"]), ("memory.ome.zarr", [])):
+        assert main([*command, output, *disk]) == 0, capsys.readouterr().err
+        assert zarr.open_group(output, mode="r").metadata.zarr_format == 2, output
+    disk, memory = read_image("disk.ome.zarr"), read_image("memory.ome.zarr")
+    np.testing.assert_array_equal(disk.data, memory.data)
+    assert disk.voxel_size == memory.voxel_size == VOXEL
+    assert main([*command, "two.ome.zarr", "--channel", "all"]) == 2
+    assert "-o: expected a TIFF for several images" in capsys.readouterr().err
+
+
+TILED = {"compression": "zlib", "tile": (32, 32)}
+
+
+@pytest.mark.parametrize("options", [TILED, {"compression": "lzw", "rowsperstrip": 8}])
+@pytest.mark.parametrize("order", "<>")
+def test_a_compressed_tiff_is_not_unpacked(options, order, monkeypatch):
+    expected = restored(output="other.tif", tile=24)
+    tifffile.imwrite(
+        "packed.tif",
+        STACK.astype(f"{order}u2"),
+        photometric="minisblack",
+        byteorder=order,
+        **options,
+    )
+
+    def unpacked(*_):
+        raise AssertionError("a temporary file")
+
+    monkeypatch.setattr("siamdecon.files.tiff.scratch", unpacked)
+    np.testing.assert_array_equal(restored("packed.tif", tile=24), expected)
+
+
+def test_a_compressed_tiff_of_large_planes_is_unpacked_once(monkeypatch):
+    """A window would unpack all of each plane that it touches."""
+    tifffile.imwrite(
+        "packed.tif", np.zeros((2, 1024, 1024), "u1"), compression="zlib", rowsperstrip=1024
+    )
+    assert not isinstance(read_image("packed.tif", memmap=True).data, Stored)
+    tifffile.imwrite("packed.tif", STACK, photometric="minisblack", **TILED)
+    assert isinstance(read_image("packed.tif", memmap=True).data, Stored)
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    assert not isinstance(read_image("packed.tif", memmap=True).data, Stored)
+
+
+def test_a_compressed_tiff_that_is_cut_short_is_refused():
+    tifffile.imwrite("packed.tif", STACK, photometric="minisblack", **TILED)
+    content = Path("packed.tif").read_bytes()
+    Path("packed.tif").write_bytes(content[: len(content) * 3 // 4])
+    with pytest.raises(ValueError, match=r"cannot read packed\.tif"):
+        restored("packed.tif", output="out.tif")
