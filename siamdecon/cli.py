@@ -232,8 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             _show(error)
             return 2
-        except KeyboardInterrupt:
-            _show("interrupted: nothing was written")
+        except KeyboardInterrupt as stop:
+            _show(f"interrupted: {stop or 'nothing was written'}")
             return 128 + max(stopped or [signal.SIGINT])
     return 128 + max(stopped) if stopped else 0
 

@@ -20,12 +20,11 @@ from siamdecon.files.atomic import (
     check_writable,
     claimed,
     is_zarr,
-    remove,
     write_atomically,
 )
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
-from siamdecon.files.stores import CHUNK, create_zarr
+from siamdecon.files.stores import CHUNK, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS, Method
@@ -301,7 +300,9 @@ def deconvolve_file(
     output : path
         The TIFF or the OME-Zarr to write, with axes and voxel size of the first: above 4 GB a BigTIFF; a
         Zarr of version 2 if the first is one, else of version 3, its chunks one or several windows large. It
-        appears only when it is complete. The settings go to a JSON file of the same name.
+        appears only when it is complete. The settings go to a JSON file of the same name. Until it is, an
+        OME-Zarr, and the checkpoint of its training, are in a folder of its name with ".unfinished" added:
+        after an interruption, the same call goes on where that was.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
@@ -351,28 +352,37 @@ def deconvolve_file(
     if output.suffix.lower() == ".png":
         kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
         raise ValueError(f"{output.name}: expected {kinds}")
-    with claimed(output, "output"):
+    with claimed(output, "output"), unfinished(output) as folder:
         pixels = check_output(output, source, dtype, overwrite)
         kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
         problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
         if "stitch" in kind.choices:
             options["stitch"] = "exact"
+        untrained = kind.of_tier(tier, problem.ndim, options)
+        if folder and "checkpoint" in kind.choices and checkpoint is None:
+            folder.mkdir(exist_ok=True)
+            same = (untrained, seed, problem.low, problem.high, problem.voxel_size)
+            name = digest(repr(same), problem.psf.tobytes(), problem.identity())
+            checkpoint = folder / f"training-{name}"
         watch = Watch(None, progress, checkpoint)
-        estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
+        estimator = untrained.fit(problem, watch)
         got = Words("a function, an array or padding='circular'; pass prefilter='median', say")
         same = "options that mean the same in every window"
         expect(estimator.halo is not None, f"{method} on disk", same, got)
         tile, stride = tile or estimator.core, estimator.stride
+        settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
 
         def write(part: Path) -> None:
-            create = partial(_create, part, output, source, pixels)
+            create = partial(_create, part, output, source, pixels, estimator, settings)
             with torch.inference_mode():
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
                 restore = partial(_restore_windows, f, problem, create, estimator, watch)
-                with_room(restore, tile, stride, stride)
+                out = with_room(restore, tile, stride, stride)
+            if folder:
+                finish(out, output)
 
-        settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
-        return write_settings(output, settings, pixels, partial(write_atomically, output, write))
+        save = partial(write, folder) if folder else partial(write_atomically, output, write)
+        return write_settings(output, settings, pixels, save)
 
 
 def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
@@ -385,8 +395,8 @@ def _method(name: str, options: dict, **choices) -> tuple[type[Method], dict]:
     return METHODS[name], options | given
 
 
-def _create(part: Path, output: Path, source: Image, dtype: np.dtype, tile: int) -> tuple:
-    """Create a file or a store; return its pixels, and the side of what is written into it at once."""
+def _create(part: Path, output: Path, source: Image, dtype, estimator, settings, tile: int):
+    """Create a file or a store, or go on with one; return its pixels, and the side of what they take."""
     form = (source.shape, dtype, source.axes, source.voxel_size)
     if not is_zarr(output):
         return create_tiff(part, *form, is_ome(output)), tile
@@ -394,23 +404,30 @@ def _create(part: Path, output: Path, source: Image, dtype: np.dtype, tile: int)
     side = chunk = tile * -(-usual // tile)
     while chunk > 2 * usual and chunk % 2 == 0:  # the codecs have their limits
         chunk //= 2
-    remove(part)
-    return create_zarr(part, *form, chunk, source.path), side
+    same = settings() | {"image": settings()["image"] | {"path": None}, "dtype": dtype}
+    weights = estimator.run.average.state_dict().values() if estimator.run else ()
+    about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
+    return take_up(part, lambda path: create_zarr(path, *form, chunk, source.path), *about), side
 
 
 def _restore_windows(
     f: Callable, problem: Problem, create: Callable, estimator: Estimator, watch: Watch, tile: int
-) -> None:
-    """Restore and write one block of a file after the other."""
+) -> Any:
+    """Restore and write one block of a file after the other; return its pixels."""
     estimator.used["tile"] = tile  # for the record
     out, side = create(tile)
     work = Blocks(f, problem, out, tile, estimator.halo, estimator.stride)
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
+    left = blocks
+    if hasattr(out, "missing"):
+        left = [block for block in blocks if next(out.missing(block), None)]
     with watch.bar(len(blocks), unit="tile"):
-        for block in blocks:
+        watch.advance(len(blocks) - len(left))
+        for block in left:
             work(block)
             watch.advance()
     release(out)
+    return out
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """OME-Zarr: images in chunks, read as they are taken, and written a chunk at a time."""
 
+import hashlib
 import itertools
 import math
 import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from siamdecon.expect import Words, expect, expect_index
+from siamdecon.files.atomic import is_zarr, remove, replace, write_atomically
 from siamdecon.files.units import to_um
 
 #: Side of a chunk by number of dimensions.
@@ -214,6 +217,95 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
         config={"write_empty_chunks": True},  # what is not there was not written
     )
     return Stored(array, path)
+
+
+@contextmanager
+def unfinished(output):
+    """Yield the folder of a store that takes long to write, `NAME.unfinished`, None for the path of a file.
+
+    The store is in it until it is whole, so that a run that is interrupted or killed is gone on with; it goes
+    with an error before anything is in it.
+
+    Examples
+    --------
+    >>> with unfinished(Path("a.tif")) as folder:
+    ...     print(folder)
+    None
+    """
+    folder = output.resolve().with_name(f"{output.name}.unfinished") if is_zarr(output) else None
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if folder and folder.exists():
+            raise KeyboardInterrupt(f"the same call goes on with {folder.name}") from None
+        raise
+    finally:
+        with suppress(OSError, AttributeError):
+            folder.rmdir()
+
+
+def take_up(folder, create, *settings):
+    """Return the pixels of the unfinished store in a folder; begin anew unless the settings are the same.
+
+    Which chunks are finished, their files tell: each appears whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    create : callable
+        Creates a store at a path.
+    *settings : str or bytes
+        All that the pixels depend on.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> output = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> def create(path):
+    ...     create_zarr(path, (4, 16, 16), np.dtype("u2"), "ZYX", side=8)
+    >>> with unfinished(output) as folder:
+    ...     take_up(folder, create, "5 iterations")[:, :8] = 1
+    >>> pixels = take_up(folder, create, "5 iterations")
+    >>> [path.name for path in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
+    ['0']
+    >>> pixels[:, 8:] = 2
+    >>> finish(pixels, output)
+    >>> int(read_zarr(output)[0][:].max())
+    2
+    """
+    store = (
+        folder / f"{digest(*settings)}.zarr"
+    )  # a worker of another run may still write to its own
+    if not store.exists():
+        for old in folder.glob("*.zarr"):
+            warnings.warn(f"{folder.name}: begun with other settings; begins anew", stacklevel=4)
+            remove(old)
+        folder.mkdir(exist_ok=True)
+        write_atomically(store, create)
+    return Stored(imported(store).open_group(store, mode="r+")["0"], store)
+
+
+def finish(pixels, output):
+    """Give an unfinished store its name, or raise OSError if a chunk is not there."""
+    if missing := sum(1 for _ in pixels.missing()):
+        lost = f"{missing} of its chunks are not in {pixels.path}"
+        raise OSError(f"cannot write {output.name}: {lost}; run it again")
+    for part in pixels.path.rglob("*.partial"):  # zarr's, of a worker that was killed
+        remove(part)
+    replace(pixels.path, output.resolve())
+    remove(pixels.path.parent)
+
+
+def digest(*about):
+    """Return what tells apart words or bytes.
+
+    Examples
+    --------
+    >>> digest("a", b"b")
+    '59b271ae1bbcb1d3'
+    """
+    parts = (part if isinstance(part, bytes) else part.encode() for part in about)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def imported(path):

@@ -4,7 +4,9 @@ Stores are written and read back here by zarr itself, with metadata as the speci
 """
 
 import json
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -16,9 +18,10 @@ import zarr
 from siamdecon import deconvolve, deconvolve_file, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files.images import Image, read_each
-from siamdecon.files.on_disk import look_through
+from siamdecon.files.on_disk import look_through, write_window
 from siamdecon.files.phantoms import filaments
 from siamdecon.files.stores import Stored
+from siamdecon.network.training import steps_taken
 
 PSF = np.ones((3, 5, 3)) / 45
 VOXEL = (0.5, 0.2, 0.25)
@@ -71,7 +74,7 @@ def change(path, edit):
 
 def restored(source="in.tif", output="out.zarr", method="richardson_lucy", **options):
     if method == "richardson_lucy":
-        options = {"iterations": 2, **options}
+        options = {"iterations": 1, **options}
     done = deconvolve_file(source, PSF, output, method, progress=False, **options)
     return (
         zarr.open_array(done / "0", mode="r")[:]
@@ -130,10 +133,10 @@ def test_any_chunks_give_the_bits_that_a_tiff_gives(how, version, monkeypatch):
     if "shards" in how and version == "0.4":
         pytest.skip("Zarr 2 has no shards")
     monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 20_000)  # layers deeper than a slab
-    expected = restored(output="other.tif", tile=24)
+    expected = restored(output="other.tif", tile=48)
     data = STACK.astype(">u2") if version == "0.4" else STACK  # as bioformats2raw writes it
     store("in.zarr", data, version, **how)
-    np.testing.assert_array_equal(restored("in.zarr", tile=24), expected)
+    np.testing.assert_array_equal(restored("in.zarr", tile=48), expected)
     ours, theirs = (json.loads(Path(name).read_text()) for name in ("out.json", "other.json"))
     assert ours["image"]["sha256_of_pixels"] == theirs["image"]["sha256_of_pixels"]
 
@@ -187,16 +190,21 @@ def test_chunks_end_where_windows_do(monkeypatch):
 
 
 def test_one_window_gives_the_bits_that_memory_gives():
-    whole = deconvolve(STACK, PSF, "richardson_lucy", iterations=2)
+    whole = deconvolve(STACK, PSF, "richardson_lucy", iterations=1)
     np.testing.assert_array_equal(restored(tile=90), whole.image)
     whole.save("saved.zarr")
     np.testing.assert_array_equal(zarr.open_array("saved.zarr/0", mode="r")[:], whole.image)
 
 
+def network_on(planes, rows):
+    write_image("in.tif", STACK[:planes, :rows, :48], voxel_size=VOXEL, overwrite=True)
+    return {"method": "noise2same", "tile": 24, "average_flips": False}
+
+
 def test_a_network_restores_a_store_as_a_tiff():
-    how = {"method": "noise2same", "tile": 48, "average_flips": False}
+    how = network_on(16, 32)
     expected = restored(output="other.tif", **how)
-    store("in.zarr")
+    store("in.zarr", STACK[:16, :32, :48])
     np.testing.assert_array_equal(restored("in.zarr", **how), expected)
 
 
@@ -386,7 +394,7 @@ TILED = {"compression": "zlib", "tile": (32, 32)}
 @pytest.mark.parametrize("options", [TILED, {"compression": "lzw", "rowsperstrip": 8}])
 @pytest.mark.parametrize("order", "<>")
 def test_a_compressed_tiff_is_not_unpacked(options, order, monkeypatch):
-    expected = restored(output="other.tif", tile=24)
+    expected = restored(output="other.tif", tile=48)
     tifffile.imwrite(
         "packed.tif",
         STACK.astype(f"{order}u2"),
@@ -399,7 +407,7 @@ def test_a_compressed_tiff_is_not_unpacked(options, order, monkeypatch):
         raise AssertionError("a temporary file")
 
     monkeypatch.setattr("siamdecon.files.tiff.scratch", unpacked)
-    np.testing.assert_array_equal(restored("packed.tif", tile=24), expected)
+    np.testing.assert_array_equal(restored("packed.tif", tile=48), expected)
 
 
 def test_a_compressed_tiff_of_large_planes_is_unpacked_once(monkeypatch):
@@ -420,3 +428,127 @@ def test_a_compressed_tiff_that_is_cut_short_is_refused():
     Path("packed.tif").write_bytes(content[: len(content) * 3 // 4])
     with pytest.raises(ValueError, match=r"cannot read packed\.tif"):
         restored("packed.tif", output="out.tif")
+
+
+def stopped(stop, after):
+    """Return a `write_window` that calls `stop` in place of writing, after some blocks."""
+    written = []
+
+    def write(*arguments):
+        if len(written) == after:
+            stop()
+        written.append(arguments[1])
+        write_window(*arguments)
+
+    return write, written
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr("siamdecon.restoration.CHUNK", {3: 24})
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["richardson_lucy", "noise2same"])
+def test_an_interrupted_run_is_gone_on_with(method, small_chunks, folder, monkeypatch):
+    how = network_on(16, 48) if method == "noise2same" else {"tile": 24}
+    expected = restored(output="whole.zarr", **how)
+    steps = steps_taken()
+    monkeypatch.setattr("siamdecon.restoration.write_window", stopped(interrupt, 2)[0])
+    with pytest.raises(
+        KeyboardInterrupt, match=r"the same call goes on with out\.zarr\.unfinished"
+    ):
+        restored(**how)
+    assert not Path("out.zarr").exists()
+    trained = steps_taken() - steps
+    write, written = stopped(interrupt, -1)
+    monkeypatch.setattr("siamdecon.restoration.write_window", write)
+    np.testing.assert_array_equal(restored(**how), expected)
+    assert len(written) == zarr.open_array("out.zarr/0").nchunks - 2
+    assert (trained > 0) == (method == "noise2same")
+    assert steps_taken() == steps + trained  # its training was done
+    names = ["in.tif", "out.json", "out.zarr", "whole.json", "whole.zarr"]
+    assert sorted(p.name for p in folder.iterdir()) == names
+    assert not list(Path("out.zarr").rglob("*.partial"))
+
+
+def killed(after):
+    """Restore in a process of its own, which is killed when it has written half of a file of the store."""
+    from zarr.storage import _local
+
+    put, left = _local._atomic_write, [after]
+
+    def write(path, *arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            path.with_suffix(".0.partial").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return put(path, *arguments, **options)
+
+    child = os.fork()
+    if not child:
+        _local._atomic_write = write
+        restored(tile=24)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_killed_run_is_gone_on_with(small_chunks, monkeypatch):
+    """Killed while it writes the metadata, and while it writes a chunk."""
+    expected = restored(output="whole.zarr", tile=24)
+    for writes in (1, 5):
+        assert killed(writes) == -signal.SIGKILL and not Path("out.zarr").exists()
+    write, written = stopped(interrupt, -1)
+    monkeypatch.setattr("siamdecon.restoration.write_window", write)
+    np.testing.assert_array_equal(restored(tile=24), expected)
+    assert 0 < len(written) < zarr.open_array("out.zarr/0").nchunks == 24
+    assert not list(Path("out.zarr").rglob("*.partial"))
+    assert not list(Path().glob("*.unfinished"))
+
+
+def test_a_run_with_other_settings_begins_anew(small_chunks, monkeypatch):
+    expected = restored(output="whole.zarr", tile=24, iterations=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("siamdecon.restoration.write_window", stopped(interrupt, 3)[0])
+        with pytest.raises(KeyboardInterrupt):
+            restored(tile=24)
+    with pytest.warns(
+        UserWarning, match=r"out\.zarr\.unfinished: begun with other settings; begins"
+    ):
+        np.testing.assert_array_equal(restored(tile=24, iterations=3), expected)
+
+
+def test_a_chunk_that_is_lost_is_not_passed_over(small_chunks, monkeypatch):
+    def lost(out, block, pixels):
+        write_window(out, block, pixels)
+        (out.path / "0/c/0/1/1").unlink(missing_ok=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("siamdecon.restoration.write_window", lost)
+        with pytest.raises(
+            OSError, match=r"cannot write out\.zarr: 1 of its chunks are not in .*again"
+        ):
+            restored(tile=24)
+    assert not Path("out.zarr").exists()
+    restored(tile=24)
+
+
+def test_an_interrupted_command_says_how_it_goes_on(capsys, monkeypatch):
+    write_image("psf.tif", PSF.astype(np.float32), voxel_size=VOXEL)
+    command = [
+        "in.tif",
+        "--psf",
+        "psf.tif",
+        "--method",
+        "richardson_lucy",
+        "--quiet",
+        "--on-disk",
+        "-o",
+    ]
+    monkeypatch.setattr("siamdecon.restoration.write_window", stopped(interrupt, 0)[0])
+    assert main([*command, "out.zarr"]) == 130
+    assert "interrupted: the same call goes on with out.zarr.unfinished" in capsys.readouterr().err
