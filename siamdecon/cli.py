@@ -96,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     always = "from 2^28 pixels on it is anyway"
     windows = f"leave the image on disk and restore it window by window; {always}"
     p.add_argument("--on-disk", action="store_true", help=windows)
+    workers = "leave the image on disk; the workers of a Dask scheduler restore it, to an OME-Zarr"
+    p.add_argument("--dask", metavar="ADDRESS", dest="scheduler", help=workers)
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
     _add_kernel(p, prepared=True)
@@ -282,14 +284,14 @@ def restore_one(args: argparse.Namespace) -> str:
     """Restore one image."""
     which = {"channel": args.channel, "time": args.time, "scene": args.scene}
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
-    on_disk = args.on_disk or image.data.size >= LARGE
+    on_disk = args.on_disk or args.scheduler or image.data.size >= LARGE
     if not on_disk:
         image = replace(image, data=np.asarray(image))  # unpacked once
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
     check_output(args.output, image, **save)  # to fail before a training, not after it
     psf, options = read_psf(args, image), _given(args)
     if on_disk:
-        options |= {**save, **which}
+        options |= {**save, **which, "scheduler": args.scheduler}
         path = deconvolve_file(args.image, psf, args.output, args.method, **options)
     else:
         result = deconvolve(image, psf, args.method, **options)
@@ -313,7 +315,8 @@ def _kept(save: Callable[[Path], Path], path: Path) -> Path:
 
 def restore_each(args: argparse.Namespace) -> str:
     """Restore all channels, all times, or both, one after the other, into one file."""
-    expect(not args.on_disk, "--on-disk", "one channel and one time", Words("all of them"))
+    large = args.on_disk or args.scheduler
+    expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
     tiff = args.output.suffix.lower() not in (".png", ".zarr")
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
     each = read_each(

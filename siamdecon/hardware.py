@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +26,8 @@ _WITHOUT_BFLOAT16 = "SSE41 AVX AVX2 AVX2_VNNI AVX512_CORE AVX512_CORE_VNNI".spli
 CGROUP = Path("/sys/fs/cgroup")
 #: Number of parts that are computed side by side at most; each takes memory.
 SIDE_BY_SIDE = 4
+_QUEUE = 2**14  # parts that a scheduler has at once
+_alone = threading.Lock()
 
 
 class OutOfMemory(MemoryError):
@@ -171,6 +173,82 @@ def side_by_side(f: Callable, *parts: Sequence, device: torch.device) -> list:
         return [future.result() for future in futures]
     finally:  # an error or Ctrl-C must not leave parts behind that are still at work
         wait([future for future in futures if not future.cancel()])
+
+
+def cluster(scheduler) -> AbstractContextManager:
+    """Connect to a Dask scheduler, given by its address or as a cluster; enter for the client, None for None.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the package distributed is missing.
+
+    Examples
+    --------
+    >>> with cluster(None) as client:
+    ...     print(client)
+    None
+    """
+    if scheduler is None:
+        return nullcontext()
+    try:
+        from distributed import Client
+
+        return Client(scheduler, timeout=20, set_as_default=False)  # a busy machine answers late
+    except ImportError as error:
+        missing = "expected the package distributed; pip install 'siamdecon[dask]'"
+        raise ValueError(f"scheduler: {missing}") from error
+    except (OSError, ValueError, TypeError) as error:
+        kinds = "the address of a Dask scheduler, such as tcp://host:8786, or a cluster"
+        raise ValueError(f"scheduler: expected {kinds}, got {scheduler!r} ({error})") from error
+
+
+def over_workers(work: Callable, parts: Sequence, client=None) -> Iterator[None]:
+    """Call `work` of each part, and yield when one is done: here in order, or by the workers of a cluster.
+
+    A worker process computes one part at a time; the parts of one that dies go to others.
+
+    Raises
+    ------
+    OSError
+        If the scheduler is lost, or too many workers die at one part.
+
+    Examples
+    --------
+    >>> for _ in over_workers(print, "ab"):
+    ...     print("done")
+    a
+    done
+    b
+    done
+    """
+    if client is None:
+        yield from map(work, parts)
+        return
+    from distributed import CancelledError, KilledWorker, as_completed
+
+    # a task of its own, which is computed again if it is lost with a worker
+    shared, futures = client.submit(lambda: work, pure=False), []
+    try:
+        for some in (parts[i : i + _QUEUE] for i in range(0, len(parts), _QUEUE)):
+            futures = client.map(_on_worker, some, work=shared, pure=False)
+            yield from (future.result() for future in as_completed(futures, loop=client.loop))
+    except KilledWorker as error:
+        mend = "give workers more memory, or pass a smaller tile"
+        raise OSError(f"scheduler: several workers died at the same part; {mend}") from error
+    except OutOfMemory as error:  # of a worker's; with smaller tiles it may suffice
+        raise MemoryError(str(error).removeprefix("memory: ").split(";")[0]) from error
+    except CancelledError as error:
+        lost = "the connection to it is lost; start it again, and run the same again"
+        raise OSError(f"scheduler: {lost}") from error
+    finally:
+        client.cancel([shared, *futures])
+
+
+def _on_worker(part, work: Callable) -> None:
+    """Call `work` of a part in a worker."""
+    with _alone, one_thread_each():
+        work(part)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,18 +16,12 @@ import torch
 
 from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
-from siamdecon.files.atomic import (
-    check_room,
-    check_writable,
-    claimed,
-    is_zarr,
-    write_atomically,
-)
+from siamdecon.files.atomic import check_room, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
 from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
 from siamdecon.files.stores import CHUNK, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
-from siamdecon.hardware import one_thread_each, to_array
+from siamdecon.hardware import cluster, one_thread_each, over_workers, to_array
 from siamdecon.methods import METHODS, Method
 from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import Noise
@@ -282,6 +277,7 @@ def deconvolve_file(
     device: str | None = None,
     progress: bool = True,
     checkpoint: str | Path | None = None,
+    scheduler: Any = None,
     **options,
 ) -> Path:
     """Restore a TIFF or an OME-Zarr that may be larger than the memory; write the estimate and its settings.
@@ -311,6 +307,11 @@ def deconvolve_file(
         Side of what a window contributes; chosen by the method unless given, halved as in `deconvolve`.
     dtype, overwrite
         See `Restoration.save`.
+    scheduler : str or cluster, optional
+        The address of a Dask scheduler, or a cluster such as `distributed.LocalCluster`. A network is trained
+        here; the windows are restored by the workers, each of which writes chunks of its own into the output,
+        an OME-Zarr. They must see the files by the same paths, and have the same versions as here; then the
+        result has the same bits. The windows of a worker that dies are restored by others.
     tier, seed, limits, center_psf, average_flips, calibrate, device, progress, checkpoint, **options
         See `deconvolve`.
 
@@ -352,8 +353,12 @@ def deconvolve_file(
     if output.suffix.lower() == ".png":
         kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
         raise ValueError(f"{output.name}: expected {kinds}")
-    with claimed(output, "output"), unfinished(output) as folder:
+    got = Words(f"{output.name}, one file for all workers")
+    expect(scheduler is None or is_zarr(output), "output", "an OME-Zarr for a scheduler", got)
+    with claimed(output, "output"), unfinished(output) as folder, cluster(scheduler) as client:
         pixels = check_output(output, source, dtype, overwrite)
+        if client:
+            _check_workers(client, source.path, output)
         kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
         problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
         if "stitch" in kind.choices:
@@ -376,7 +381,7 @@ def deconvolve_file(
             create = partial(_create, part, output, source, pixels, estimator, settings)
             with torch.inference_mode():
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
-                restore = partial(_restore_windows, f, problem, create, estimator, watch)
+                restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
                 out = with_room(restore, tile, stride, stride)
             if folder:
                 finish(out, output)
@@ -400,69 +405,62 @@ def _create(part: Path, output: Path, source: Image, dtype, estimator, settings,
     form = (source.shape, dtype, source.axes, source.voxel_size)
     if not is_zarr(output):
         return create_tiff(part, *form, is_ome(output)), tile
-    usual = CHUNK[source.ndim]
-    side = chunk = tile * -(-usual // tile)
-    while chunk > 2 * usual and chunk % 2 == 0:  # the codecs have their limits
-        chunk //= 2
+    side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
     same = settings() | {"image": settings()["image"] | {"path": None}, "dtype": dtype}
     weights = estimator.run.average.state_dict().values() if estimator.run else ()
     about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
-    return take_up(part, lambda path: create_zarr(path, *form, chunk, source.path), *about), side
+    return take_up(part, lambda path: create_zarr(path, *form, side, source.path), *about), side
 
 
-def _restore_windows(
-    f: Callable, problem: Problem, create: Callable, estimator: Estimator, watch: Watch, tile: int
-) -> Any:
-    """Restore and write one block of a file after the other; return its pixels."""
+def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: Watch, client, tile):
+    """Restore and write the blocks of a file, here or by the workers of a cluster; return its pixels."""
     estimator.used["tile"] = tile  # for the record
     out, side = create(tile)
-    work = Blocks(f, problem, out, tile, estimator.halo, estimator.stride)
+    paths = (problem.source.path.resolve(), out.path) if client else ()
+    how = (problem.shape, tile, estimator.halo, estimator.stride)
+
+    @torch.inference_mode()
+    def work(block: Window) -> None:  # which begins and ends at borders of tiles
+        _check_seen(paths)  # a worker may have come later
+        whole = np.empty([side.stop - side.start for side in block], np.float32)
+        for core, window in windows(*how, block):
+            estimate = f(problem.x[window][None, None].to(problem.device))  # (1, 1, [z,] y, x)
+            whole[within(core, block)] = estimate[0, 0][within(core, window)].cpu().numpy()
+        write_window(out, block, problem.restored_scale(whole))
+
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
     left = blocks
     if hasattr(out, "missing"):
         left = [block for block in blocks if next(out.missing(block), None)]
-    with watch.bar(len(blocks), unit="tile"):
+    with watch.bar(len(blocks), client and client.dashboard_link, unit="tile"):
         watch.advance(len(blocks) - len(left))
-        for block in left:
-            work(block)
+        for _ in over_workers(work, left, client):
             watch.advance()
     release(out)
     return out
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """What restores a block of an image on disk, in windows with a halo, and writes it.
+def _check_workers(client, source: Path, output: Path) -> None:
+    """Raise ValueError unless the workers of a cluster have the versions of here, and see the files."""
+    with tempfile.NamedTemporaryFile(dir=output.resolve().parent, prefix=".siamdecon-") as token:
+        paths = (source.resolve(), Path(token.name))
+        try:
+            found = client.run(lambda: _check_seen(paths) or describe_versions())
+        except ImportError as error:
+            lacks = f"scheduler: its workers lack {error.name}; install what is installed here"
+            raise ValueError(lacks) from error
+    for worker, versions in found.items():
+        other = dict(versions.items() - describe_versions().items())
+        got = Words(f"{other} at {worker}")
+        expect(not other, "scheduler", "workers with the versions of here", got)
 
-    Parameters
-    ----------
-    restore : callable
-        Restores a window, (1, 1, [z,] y, x).
-    problem : Problem
-        Of an image on disk.
-    out : array
-        A memory map or a store.
-    tile, halo, stride : int
-        See `siamdecon.tiles.windows`.
-    """
 
-    restore: Callable
-    problem: Problem
-    out: Any
-    tile: int
-    halo: int
-    stride: int
-
-    def __call__(self, block: Window) -> None:
-        """Restore and write one block, which begins and ends at borders of tiles."""
-        problem = self.problem
-        whole = np.empty([side.stop - side.start for side in block], np.float32)
-        form = (problem.shape, self.tile, self.halo, self.stride, block)
-        for core, window in windows(*form):
-            estimate = self.restore(problem.x[window][None, None].to(problem.device))
-            part = estimate[0, 0][within(core, window)]  # ([z,] y, x)
-            whole[within(core, block)] = part.cpu().numpy()
-        write_window(self.out, block, problem.restored_scale(whole))
+def _check_seen(paths: tuple[Path, ...]) -> None:
+    """Raise ValueError unless this worker sees the files."""
+    for path in paths:
+        unseen = Words(f"{platform.node()}, which does not see {path}")
+        mend = "put input and output where all reach them by the same path"
+        expect(path.exists(), "scheduler", "workers that see the files", unseen, mend)
 
 
 def _settings(kind: type[Method], problem: Problem, estimator: Estimator, **more) -> dict:

@@ -141,10 +141,11 @@ def replace(source, target):
     >>> replace(folder / "a", folder / "b"), os.listdir(folder), os.listdir(folder / "b")
     (None, ['b'], [])
     """
-    if target.is_dir():  # its place must be empty; `claimed` puts it back if this process ends here
-        os.replace(target, _old(target))
+    old = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
+    if target.is_dir():  # its place must be empty
+        os.replace(target, old)
     os.replace(source, target)
-    remove(_old(target))
+    remove(old)
 
 
 def remove(path):
@@ -197,8 +198,6 @@ def claimed(path, name):
         for stem in (_stem(target), _stem(target.parent / f"{target.stem}.json")) if outer else ():
             for part in target.parent.glob(f"{stem.name}*.part"):
                 remove(part)
-        if outer and _old(target).exists():
-            remove(_old(target)) if target.exists() else os.replace(_old(target), target)
         yield
     finally:
         with suppress(OSError):  # Windows deletes it in the next line
@@ -209,11 +208,6 @@ def claimed(path, name):
 def _stem(target):
     """Return how the paths of a file's parts begin; a long name with more letters would not fit."""
     return target.parent / f".siamdecon-{zlib.crc32(os.fsencode(target.name)):08x}-"
-
-
-def _old(target):
-    """Return where a store is for the moment in which another takes its place."""
-    return Path(f"{_stem(target)}old")
 
 
 def check_suffix(path, suffixes):

@@ -10,13 +10,7 @@ import numpy as np
 import PIL.Image
 
 from siamdecon.expect import Words, expect, expect_index
-from siamdecon.files.atomic import (
-    check_suffix,
-    check_writable,
-    claimed,
-    is_zarr,
-    write_atomically,
-)
+from siamdecon.files.atomic import check_suffix, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.stores import create_zarr, read_zarr
 from siamdecon.files.tiff import holds, read_tiff, write_tiff
 from siamdecon.files.units import to_um
@@ -86,8 +80,7 @@ class Image:
     def __getattr__(self, name):
         if name != "data" or "_again" not in vars(self):
             raise AttributeError(f"an Image has no {name}")
-        object.__setattr__(self, "data", self._again().data)
-        return self.data
+        return vars(self).setdefault("data", self._again().data)
 
     def __array__(self, dtype=None, copy=None):
         if copy is None:  # "if needed" in NumPy 2; NumPy 1 does not accept None
@@ -192,9 +185,7 @@ def _one(path, read, memmap, channel, time, scene):
     image = Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
     if memmap and not is_zarr(path):
         which = {"channel": channel, "time": time, "scene": scene}
-        object.__setattr__(
-            image, "_again", partial(read_image, path.resolve(), memmap=True, **which)
-        )
+        vars(image)["_again"] = partial(read_image, path.resolve(), memmap=True, **which)
     return image
 
 
@@ -217,8 +208,6 @@ def _read(path, memmap, scene):
             full = f"cannot unpack {path.name}: {error.strerror}"
             raise OSError(f"{full}; free some space or set TMPDIR to another folder") from error
         mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
-        if is_zarr(path):
-            mend = "If it is complete, convert it by bioformats2raw or ngff-zarr"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 
@@ -310,10 +299,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         check_writable(path, overwrite, SUFFIXES)
         data = np.asanyarray(image)
         data = data.astype(data.dtype.newbyteorder("="), copy=False)
-        axes, like = (
-            axes or getattr(image, "axes", "ZYX"[-data.ndim :]),
-            getattr(image, "path", None),
-        )
+        axes, like = axes or getattr(image, "axes", "ZYX"[-data.ndim :]), getattr(image, "path", 0)
         voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
         image = Image(data, axes, voxel_size)
         check_storable(path, data.dtype, data.shape)

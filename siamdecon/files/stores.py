@@ -145,7 +145,7 @@ def read_zarr(path, scene=None):
     >>> int(data[2].sum()), axes, sizes["Z"]
     (1792, 'ZYX', 0.3)
     """
-    found = _multiscales(imported(path).open_group(path, mode="r"))
+    found = _multiscales(imported(path).open_group(path.resolve(), mode="r"))
     mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
     expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
     scenes = [about.get("name") or group.path for group, about in found]
@@ -198,25 +198,19 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     Stored
     """
     sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
-    space = [{"name": a.lower(), "type": "space"} for a in axes]
-    for axis, size in zip(space, sizes, strict=True):
-        axis |= {"unit": "micrometer"} if size else {}
+    units = [{"unit": "micrometer"} if size else {} for size in sizes]
+    space = [{"name": a, "type": "space", **u} for a, u in zip(axes.lower(), units, strict=True)]
     scale = [{"type": "scale", "scale": [size or 1.0 for size in sizes]}]
     image = {"axes": space, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
     old = {"multiscales": [{"version": "0.4", **image}]}
     about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
     group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
-    array = group.create_array(
-        "0",
-        shape=shape,
-        dtype=dtype,
-        chunks=tuple(min(n, side or CHUNK[len(shape)]) for n in shape),
-        chunk_key_encoding={"name": "v2" if two else "default", "separator": "/"},
-        dimension_names=None if two else list(axes.lower()),
-        fill_value=0,
-        config={"write_empty_chunks": True},  # what is not there was not written
-    )
-    return Stored(array, path)
+    chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
+    keys = {"name": "v2" if two else "default", "separator": "/"}
+    form = {"shape": shape, "dtype": dtype, "chunks": chunks, "chunk_key_encoding": keys}
+    form |= {"dimension_names": None if two else list(axes.lower()), "fill_value": 0}
+    # what is not there was not written
+    return Stored(group.create_array("0", **form, config={"write_empty_chunks": True}), path)
 
 
 @contextmanager
@@ -232,15 +226,14 @@ def unfinished(output):
     ...     print(folder)
     None
     """
-    folder = output.resolve().with_name(f"{output.name}.unfinished") if is_zarr(output) else None
+    folder = output.resolve().with_name(f"{output.name}.unfinished")
     try:
-        yield folder
-    except KeyboardInterrupt:
-        if folder and folder.exists():
-            raise KeyboardInterrupt(f"the same call goes on with {folder.name}") from None
-        raise
+        yield folder if is_zarr(output) else None
+    except KeyboardInterrupt as stop:
+        how = f"the same call goes on with {folder.name}" if folder.exists() else ""
+        raise KeyboardInterrupt(how) from stop
     finally:
-        with suppress(OSError, AttributeError):
+        with suppress(OSError):
             folder.rmdir()
 
 
