@@ -10,6 +10,7 @@ from benchmarks import (
     convolution,
     explorers,
     growth,
+    large,
     memory,
     on_disk,
     page,
@@ -30,6 +31,7 @@ SECTIONS = {
         growth,
         memory,
         on_disk,
+        large,
         explorers,
         stacks,
     )
@@ -38,6 +40,8 @@ SECTIONS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    size = "of the volume of the section large, in 10^9 bytes; 4 unless given"
+    parser.add_argument("--gigabytes", type=float, default=4.0, metavar="N", help=size)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     args = parser.parse_args()
     unknown = set(args.sections) - set(SECTIONS)

@@ -40,9 +40,10 @@ def restore(path: str, output: str, method: str, options: dict) -> dict:
     begin = time.perf_counter()
     with PeakMemory() as memory:
         deconvolve_file(path, paper_psf(3), output, method, **options)
+    files = [Path(output), *Path(output).rglob("*")]  # of a store
     return {
         "peak_bytes": memory.peak,
-        "file_bytes": Path(output).stat().st_size,
+        "file_bytes": sum(file.stat().st_size for file in files if file.is_file()),
         "seconds": time.perf_counter() - begin,
     }
 

@@ -39,6 +39,7 @@ def main() -> Path:
         growth,
         speed,
         on_disk,
+        large,
         stress,
     )
     for section in sections:
@@ -250,6 +251,32 @@ def on_disk() -> list[str]:
     return [
         f"## From disk to disk {machine(results)}",
         f"Peak resident memory; the data segment of the process was limited to {limit:g} GiB.",
+        "\n".join(table),
+    ]
+
+
+def large() -> list[str]:
+    """Return what restorations by the workers of a cluster took."""
+    if not (results := load("large")):
+        return []
+    table = [
+        "| | time / one process | peak of a worker (GB) | of the client (GB) | workers idle | same bits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for case, row in results.items():
+        if isinstance(row, dict) and "ratio" in row:
+            idle = f"{row['idle_share']:.1%}" if "idle_share" in row else ""
+            worker = f"{row['worker_peak_bytes'] / 1e9:.2f}" if idle else ""
+            peak, bits = f"{row['peak_bytes'] / 1e9:.2f}", "yes" if row["same_bits"] else "no"
+            cells = (case, f"{row['ratio']:.2f}", worker, peak, idle, bits)
+            table.append(f"| {' | '.join(cells)} |")
+    size, limit = results["bytes"] / 1e9, results["limit_bytes"] / 2**30
+    return [
+        f"## By the workers of a cluster {machine(results)}",
+        f"An OME-Zarr of {size:.2f} GB as float32, {results['windows']} chunks, restored by Lucy-Richardson, "
+        f"{results['iterations']} iteration, into another; workers of one thread on one machine, the data "
+        f"segment of each process limited to {limit:g} GiB. Idle is the share of the workers' time, from the "
+        "first window to the last, in which they had none.",
         "\n".join(table),
     ]
 

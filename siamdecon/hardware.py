@@ -210,7 +210,7 @@ def over_workers(work: Callable, parts: Sequence, client=None) -> Iterator[None]
 
     Raises
     ------
-    OSError
+    ValueError
         If the scheduler is lost, or too many workers die at one part.
 
     Examples
@@ -228,19 +228,21 @@ def over_workers(work: Callable, parts: Sequence, client=None) -> Iterator[None]
     from distributed import CancelledError, KilledWorker, as_completed
 
     # a task of its own, which is computed again if it is lost with a worker
-    shared, futures = client.submit(lambda: work, pure=False), []
+    shared, futures = client.submit(lambda: work, pure=False), set()
     try:
         for some in (parts[i : i + _QUEUE] for i in range(0, len(parts), _QUEUE)):
-            futures = client.map(_on_worker, some, work=shared, pure=False)
-            yield from (future.result() for future in as_completed(futures, loop=client.loop))
+            futures = set(client.map(_on_worker, some, work=shared, pure=False))
+            for future in as_completed(futures, loop=client.loop):
+                yield future.result()
+                futures.remove(future)  # what is kept would be done again for a worker that dies
     except KilledWorker as error:
         mend = "give workers more memory, or pass a smaller tile"
-        raise OSError(f"scheduler: several workers died at the same part; {mend}") from error
+        raise ValueError(f"scheduler: several workers died at the same part; {mend}") from error
     except OutOfMemory as error:  # of a worker's; with smaller tiles it may suffice
         raise MemoryError(str(error).removeprefix("memory: ").split(";")[0]) from error
     except CancelledError as error:
         lost = "the connection to it is lost; start it again, and run the same again"
-        raise OSError(f"scheduler: {lost}") from error
+        raise ValueError(f"scheduler: {lost}") from error
     finally:
         client.cancel([shared, *futures])
 
