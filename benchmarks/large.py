@@ -14,8 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.on_disk import LIMIT, restore
+from siamdecon import paper_psf
 from siamdecon.files import read_image
 from siamdecon.files.stores import create_zarr
+from siamdecon.problem import Problem
 from siamdecon.tiles import windows
 
 METHOD, OPTIONS = "richardson_lucy", {"iterations": 1, "progress": False}
@@ -81,7 +83,8 @@ def on_cluster(source: Path, output: Path, workers: int, killed: bool, chunks: i
     ]
     wall = max(stop for _, stop in spans) - min(start for start, _ in spans)
     busy = sum(stop - start for start, stop in spans)
-    return found | {"windows_seconds": wall, "idle_share": 1 - busy / (workers * wall)}
+    share = {"block_seconds": busy / len(spans), "idle_share": 1 - busy / (workers * wall)}
+    return found | {"windows_seconds": wall, **share}
 
 
 def same(first: Path, second: Path) -> bool:
@@ -102,7 +105,10 @@ def measure(args) -> dict:
             source = Path(folder, "in.ome.zarr")
             shape = write_volume(source, args.gigabytes)
             chunks = len([*itertools.product(*(range(0, n, 160) for n in shape))])
+            begin = time.perf_counter()
+            Problem.on_disk(read_image(source, memmap=True), paper_psf(3))
             results |= {"shape": shape, "bytes": int(4 * np.prod(shape)), "windows": chunks}
+            results["scan_seconds"] = time.perf_counter() - begin
             for number, (name, (workers, killed)) in enumerate(CASES.items()):
                 output = Path(folder, f"{number}.ome.zarr")
                 if workers:

@@ -422,9 +422,12 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
     @torch.inference_mode()
     def work(block: Window) -> None:  # which begins and ends at borders of tiles
         _check_seen(paths)  # a worker may have come later
-        whole = np.empty([side.stop - side.start for side in block], np.float32)
+        whole = np.empty([part.stop - part.start for part in block], np.float32)
+        _, around = next(windows(problem.shape, side, *how[2:], block))
+        x = problem.x[around]  # ([z,] y, x): chunks that its windows share are read once
         for core, window in windows(*how, block):
-            estimate = f(problem.x[window][None, None].to(problem.device))  # (1, 1, [z,] y, x)
+            seen = x[within(window, around)]
+            estimate = f(seen[None, None].to(problem.device))  # (1, 1, [z,] y, x) of a window
             whole[within(core, block)] = estimate[0, 0][within(core, window)].cpu().numpy()
         write_window(out, block, problem.restored_scale(whole))
 
