@@ -447,13 +447,14 @@ def _check_workers(client, source: Path, output: Path) -> None:
     """Raise ValueError unless the workers of a cluster have the versions of here, and see the files."""
     with tempfile.NamedTemporaryFile(dir=output.resolve().parent, prefix=".siamdecon-") as token:
         paths = (source.resolve(), Path(token.name))
-        try:
-            found = client.run(lambda: _check_seen(paths) or describe_versions())
-        except ImportError as error:
-            lacks = f"scheduler: its workers lack {error.name}; install what is installed here"
-            raise ValueError(lacks) from error
-    for worker, versions in found.items():
-        other = dict(versions.items() - describe_versions().items())
+        found = client.run(lambda: _check_seen(paths) or describe_versions(), on_error="return")
+    for worker, seen in found.items():
+        if isinstance(seen, ImportError):
+            raise ValueError(f"scheduler: {worker} has no {seen.name}; install it there as here")
+        if isinstance(seen, ValueError):
+            raise seen
+        # of one that has died just now there is nothing to say
+        other = dict(seen.items() - describe_versions().items()) if isinstance(seen, dict) else {}
         got = Words(f"{other} at {worker}")
         expect(not other, "scheduler", "workers with the versions of here", got)
 
