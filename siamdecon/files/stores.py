@@ -145,7 +145,7 @@ def read_zarr(path, scene=None):
     >>> int(data[2].sum()), axes, sizes["Z"]
     (1792, 'ZYX', 0.3)
     """
-    found = _multiscales(imported(path).open_group(path.resolve(), mode="r"))
+    found = _multiscales(imported(path).open(path.resolve(), mode="r"))
     mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
     expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
     scenes = [about.get("name") or group.path for group, about in found]
@@ -320,8 +320,7 @@ def _about(group):
 def _multiscales(group):
     """Return each image of a group, or of the groups 0, 1, ... in it, with the group that it is in."""
     found = _about(group).get("multiscales")
-    if found is not None:
-        return [(group, about) for about in found]
+    if found is not None or not hasattr(group, "members"):  # an array
+        return [(group, about) for about in found or ()]
     numbered = itertools.takewhile(lambda name: name in group, map(str, itertools.count()))
-    parts = [part for part in map(group.get, numbered) if hasattr(part, "members")]
-    return [image for part in parts for image in _multiscales(part)]
+    return [image for name in numbered for image in _multiscales(group[name])]
