@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
             _show(error)
             return 2
         except KeyboardInterrupt as stop:
-            _show(f"interrupted: {stop or 'nothing was written'}")
+            _show(f"interrupted: {str(stop) or 'nothing was written'}")
             return 128 + max(stopped or [signal.SIGINT])
     return 128 + max(stopped) if stopped else 0
 
