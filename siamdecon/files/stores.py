@@ -230,9 +230,8 @@ def unfinished(output):
     try:
         yield folder if is_zarr(output) else None
     except KeyboardInterrupt as stop:
-        if not folder.exists():
-            raise
-        raise KeyboardInterrupt(f"the same call goes on with {folder.name}") from stop
+        how = f"the same call goes on with {folder.name}" if folder.exists() else ""
+        raise KeyboardInterrupt(how) from stop
     finally:
         with suppress(OSError):
             folder.rmdir()
