@@ -64,10 +64,11 @@ class SelfScale(Method):
     cleaner at its own pixel scale. Degraded with the known kernel and the noise, it becomes a training
     pair: what the microscope would have measured, and the truth.
 
-    .. math:: t_s = D_s(\hat x),\quad y_s = n(t_s * k),\qquad
-              L = E\,\overline{\left(c(f(y_s)) - t_s\right)^2}
+    .. math:: t_s = D_s(\hat y),\quad x_s = \mathrm{noise}(g(t_s)),\qquad
+              L = E\,\overline{\left(c(f(x_s)) - t_s\right)^2}
 
-    with D_s the reduction by s at a random place between the pixels, n the noise, c the cut to [0, 1]
+    with D_s the reduction by s at a random place between the pixels, g the convolution with the kernel,
+    "noise" what the camera adds, c the cut to [0, 1]
     (a network that may fall below black finds it), and the mean away from a patch's border. f sees the image
     and four classical estimates of it, and corrects one of them. After a round, f restores the image, what
     the blurred result leaves unexplained at a scale of `coarse` pixels is added, and the next round's
@@ -335,7 +336,7 @@ def match_coarse(
 ) -> np.ndarray:
     r"""Add to an estimate what it leaves unexplained of the image's coarse structures.
 
-    .. math:: \hat x + \frac{G * (m' r)}{G * m'^2}, \qquad r = y - m(\hat x * k)
+    .. math:: \hat y + \frac{G * (m' r)}{G * m'^2}, \qquad r = x - m(g(\hat y))
 
     with G a Gaussian wider than the kernel, to which blurring means little, and m' how much the mean of the
     measurement changes with the signal: little where it is clipped. The average over a Gaussian's area

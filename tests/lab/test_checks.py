@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 from scipy.signal import correlate, fftconvolve
+from skimage.measure import block_reduce
 
 from siamdecon import PSFConvolution
 from siamdecon.lab import checks
@@ -156,6 +157,34 @@ OTHERWISE = {
     "best_estimate": [
         lambda clean, c: int(np.argmax([-np.linalg.norm(e - clean) for e in c])),
         lambda clean, c: min(range(len(c)), key=lambda i: ((c[i] - clean) ** 2).sum()),
+    ],
+    "psnr": [
+        lambda c, e: -20 * np.log10(np.linalg.norm(c - e.clip(0, 1)) / c.size**0.5),
+        lambda c, e: -10 * np.log10(np.mean((c - np.minimum(np.maximum(e, 0), 1)) ** 2)),
+    ],
+    "relative_power": [
+        lambda r, s, ring: np.mean(np.abs(np.fft.fft2(r, norm="ortho")[ring] / s) ** 2),
+        lambda r, s, ring: np.linalg.norm(np.fft.fft2(r)[ring]) ** 2 / ring.sum() / r.size / s / s,
+    ],
+    "ring_correlation": [
+        lambda a, b, m: np.vdot(a[m], b[m]).real / np.linalg.norm(a[m]) / np.linalg.norm(b[m]),
+        lambda a, b, m: (a.conj() * b).real[m].mean()
+        / np.prod([np.mean(abs(f[m]) ** 2) ** 0.5 for f in (a, b)]),
+    ],
+    "judge": [
+        lambda own, second, coarse: "structure left" if coarse > 1.15
+        else "noise fitted" if second - own > 0.05 else "consistent",
+        lambda own, second, coarse: "structure left" if coarse > 1.4
+        else "noise fitted" if second / own > 1.07 else "consistent",
+    ],
+    "shrink": [
+        lambda a, n: block_reduce(a[: len(a) // n * n, : a.shape[1] // n * n], (n, n), np.mean),
+        lambda a, n: [[a[i : i + n, j : j + n].mean() for j in range(0, a.shape[1] - n + 1, n)]
+                      for i in range(0, len(a) - n + 1, n)],
+    ],
+    "training_pair": [
+        lambda e, shrink, blur, noise: (noise(blur(shrink(e))), shrink(e)),
+        lambda e, shrink, blur, noise: np.array([noise(blur(shrink(e))), shrink(e)]),
     ],
 }  # fmt: skip
 

@@ -108,6 +108,8 @@ class Exercise:
         try:
             got = _array(answered)
         except (TypeError, ValueError):
+            if left:
+                raise CheckFailed(f"Nothing to check yet: {left} is still to be written.") from None
             several = f" of {len(answered)}" if isinstance(answered, tuple | list) else ""
             raise CheckFailed(
                 f"Expected an array of numbers of shape {expected.shape}, got a "

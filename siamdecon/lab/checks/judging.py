@@ -300,9 +300,8 @@ class Rule(Exercise):
         if left := unfinished(answer):
             raise CheckFailed(f"Nothing to check yet: {left} is still to be written.")
         if got is None:
-            raise CheckFailed(
-                f"For {case} nothing is returned: return one of {', '.join(VERDICTS)}."
-            )
+            told = "own {:.2f}, second {:.2f} and coarse {:.2f}".format(*case)
+            raise CheckFailed(f"For {told} nothing is returned: return one of the three verdicts.")
         if not isinstance(got, str) or got not in VERDICTS:
             raise CheckFailed(f"Expected one of {', '.join(map(repr, VERDICTS))}, got {got!r}.")
         return got
@@ -313,6 +312,26 @@ class Rule(Exercise):
             "noise fitted": "it explains the first measurement better than the second.",
             "consistent": "chance, and a sigma that is wrong by 4 %, explain these numbers.",
         }[self.oracle(own, second, coarse)]
+
+
+def _cases():
+    table = np.array(
+        [
+            (1.00, 1.00, 0.97),
+            (1.06, 1.06, 2.90),  # too smooth
+            (0.99, 1.02, 0.51),  # a little of the noise
+            (0.87, 1.03, 0.05),  # much of it
+            (1.00, 1.01, 1.45),  # a wrong kernel: its size alone is right
+            (1.04, 1.04, 1.08),  # sigma is taken as 4 % too small
+            (0.96, 0.96, 0.92),  # and as 4 % too large
+            (0.92, 1.02, 0.60),
+            (0.96, 1.08, 0.20),  # fitted, with sigma 4 % too small
+            (0.97, 0.98, 1.50),
+            (1.01, 1.02, 3.10),
+        ]
+    )
+    table += np.random.default_rng(4).uniform(-0.004, 0.004, table.shape)  # less than is printed
+    return tuple(tuple(map(float, row)) for row in table)
 
 
 def _judge(own, second, coarse):
@@ -344,19 +363,7 @@ def _has_fitted(own, second, coarse):
 judge = Rule(
     "a rule for residuals",
     _judge,
-    (
-        (1.00, 1.00, 0.97),
-        (1.06, 1.06, 2.90),  # too smooth
-        (0.99, 1.02, 0.51),  # a little of the noise
-        (0.87, 1.03, 0.05),  # much of it
-        (1.00, 1.01, 1.45),  # a wrong kernel: its size alone is right
-        (1.04, 1.04, 1.08),  # sigma is taken as 4 % too small
-        (0.96, 0.96, 0.92),  # and as 4 % too large
-        (0.92, 1.02, 0.60),
-        (0.96, 1.08, 0.20),  # fitted, with sigma 4 % too small
-        (0.97, 0.98, 1.50),
-        (1.01, 1.02, 3.10),
-    ),
+    _cases(),
     {
         "the two conditions are exchanged: the first is for structure, the second for fitted noise.": (
             _by(_has_fitted, _has_structure)
