@@ -48,6 +48,7 @@ def gallery(
     limits: tuple[float, float] = (0, 1),
     voxel_size=None,
     title_size: float | None = None,
+    outline: np.ndarray | None = None,
     alt: str,
 ) -> Image:
     """Show images side by side, all with the same grey scale, and below each the same part enlarged.
@@ -68,6 +69,8 @@ def gallery(
         unknown, voxels are drawn as cubes.
     title_size : float, optional
         Height of the titles in points, on images 3 inches wide; it follows from their number unless given.
+    outline : ndarray of bool, shape (y, x), optional
+        Pixels to outline in the enlarged part.
     alt : str
         What the picture shows, for a reader who can't see it.
 
@@ -117,6 +120,12 @@ def gallery(
                 Rectangle((x, y), side, side, fill=False, edgecolor=PALETTE[4], linewidth=1.5)
             )
             column[1].imshow(image[y : y + side, x : x + side], **window)
+            marked = (
+                np.zeros((side, side)) if outline is None else outline[y : y + side, x : x + side]
+            )
+            for row, left in np.argwhere(marked):
+                frame = {"fill": False, "edgecolor": PALETTE[4], "linewidth": 1.5}
+                column[1].add_patch(Rectangle((left - 0.5, row - 0.5), 1, 1, **frame))
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return picture(figure, alt)

@@ -41,6 +41,19 @@ def test_a_gallery_enlarges_the_part_asked_for():
     assert shown[int(shown.shape[0] * 0.75), shown.shape[1] // 2] == 255
 
 
+def test_a_gallery_outlines_pixels_of_the_enlarged_part():
+    marked = np.zeros((64, 64), dtype=bool)
+    marked[22, 47], marked[5, 5] = True, True  # the second is not in the enlarged part
+    picture = gallery({"a": np.zeros((64, 64))}, zoom=(20, 40, 10), outline=marked, alt="one")
+    shown = np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGB")).astype(int)
+    lower = shown[shown.shape[0] // 2 + 20 :]
+    orange = np.abs(lower - (230, 159, 0)).sum(axis=2) < 30
+    image = np.argwhere(orange | (lower.sum(axis=2) == 0))
+    (top, left), (bottom, right) = image.min(axis=0), image.max(axis=0)
+    middle = (np.argwhere(orange).mean(axis=0) - (top, left)) / (bottom - top, right - left)
+    assert np.allclose(middle, (0.25, 0.75), atol=0.02)  # pixel (2, 7) of 10
+
+
 def test_a_volume_is_shown_by_its_middle_planes_and_its_highest_values():
     _, y, x = shape = (5, 7, 9)
     volume = np.zeros(shape)
