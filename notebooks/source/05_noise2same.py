@@ -1,24 +1,27 @@
 # %% [markdown]
 # # Noise2Same: a second pass instead of a blind spot
 #
-# A blind-spot network never uses the value of the pixel that it predicts. Noise2Same compares the whole
+# A blind-spot network is trained without the value of the pixel that it predicts. Noise2Same compares the whole
 # output with the whole measurement, and a second pass, with some pixels hidden, keeps the network from
-# copying the noise. This notebook explains the terms of the paper's Eq. 3: reconstruction, invariance, boundary.
+# copying the noise. In this notebook you extend the training of notebook 04 by the second pass, see
+# what each of the two terms does, and choose between runs without a clean image.
 #
 # | | |
 # |---|---|
-# | After it you can | say what reconstruction alone learns; write the invariance and the boundary term; say why there is a root, and which two errors lambda_inv balances |
-# | Before it | Python and a little PyTorch; what a blind spot is (notebook 04) helps |
+# | After it you can | write the loss of two passes and train with it; say what reconstruction alone learns, why there is a root, and which two errors lambda_inv balances; choose a run without the truth |
+# | Before it | Python and a little PyTorch; notebook 04 |
 # | Reading | 20 minutes |
-# | Running | 115 seconds and 1050 training steps, on two CPU cores |
+# | Running | 120 seconds and 1270 training steps, on two CPU cores |
 
 # %%
+import time
+from functools import partial
+
 import numpy as np
 import torch
 from IPython.display import Markdown
-from scipy.ndimage import convolve
+from scipy.ndimage import convolve, gaussian_filter
 from siamdecon import (
-    LossWeights,
     Noise,
     PSFConvolution,
     deconvolve,
@@ -28,19 +31,92 @@ from siamdecon import (
     score,
 )
 from siamdecon.lab import ask, checks, gallery, lines, predictions, score_table
-from siamdecon.microscope import blur, noise_level
-from siamdecon.network import losses, predict, stratified_mask, to_array, to_tensor
+from siamdecon.microscope import blur
+from siamdecon.network import (
+    losses,
+    random_patches,
+    stratified_mask,
+    symmetries,
+    to_array,
+    to_tensor,
+)
+from torch import nn
 
 # %% [markdown]
 # The image is small, to keep the training runs short. The noise is the paper's; it is known exactly here,
-# so its standard deviation can be computed.
+# so its standard deviation $\sigma$ can be computed.
 
 # %%
 clean, psf = load_sample("histology")[128:384, 128:384], paper_psf(2)
 noisy = degrade(clean, psf, seed=0)
 blurred = blur(clean, psf)
-noise_std = (noisy - blurred).std()
-print(f"standard deviation of the noise {noise_std:.4f}")
+sigma = (noisy - blurred).std()
+print(f"standard deviation of the noise {sigma:.4f}")
+
+# %% [markdown]
+# ## Given: what you wrote in notebook 04
+#
+# The network, the batches and the loop, unchanged. `fit` takes any loss of `f`, `g`, `x`, `x_hidden` and `mask`.
+
+# %%
+convolution = partial(nn.Conv2d, kernel_size=3, padding=1)
+
+
+def convolutions(a, b):
+    return nn.Sequential(convolution(a, b), nn.ReLU(), convolution(b, b), nn.ReLU())
+
+
+class SmallUNet(nn.Module):
+    def __init__(self, n=16):
+        super().__init__()
+        self.fine, self.coarse = convolutions(1, n), convolutions(n, 2 * n)
+        self.merge, self.last = convolutions(3 * n, n), nn.Conv2d(n, 1, 1)
+
+    def forward(self, x):  # (batch, 1, y, x)
+        fine = self.fine(x)  # (batch, n, y, x)
+        coarse = self.coarse(
+            nn.functional.max_pool2d(fine, 2)
+        )  # (batch, 2n, y/2, x/2)
+        double = nn.functional.interpolate(coarse, scale_factor=2)
+        return self.last(self.merge(torch.cat((double, fine), dim=1)))
+
+
+# %%
+def batches(image, steps, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    turns = symmetries(psf)
+    for _ in range(steps):
+        patches = random_patches(
+            image[0, 0], 64, 8, generator, turns
+        )  # (8, 1, 64, 64)
+        mask = stratified_mask(tuple(patches.shape), 0.5, generator)
+        noise = 0.2 * torch.randn(patches.shape, generator=generator)
+        yield patches, torch.where(mask, noise, patches), mask
+
+
+def fit(f, g, loss, batches, rate=2e-3):
+    optimizer = torch.optim.Adam(f.parameters(), lr=rate)
+    history = []
+    for x, x_hidden, mask in batches:
+        value = loss(f, g, x, x_hidden, mask)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        history.append(value.item())
+    return history
+
+
+# %%
+mean, std = noisy.mean(), noisy.std()
+x, g = to_tensor((noisy - mean) / std, "cpu"), PSFConvolution(psf)  # (1, 1, y, x)
+
+
+def trained(loss, steps, seed=0):
+    torch.manual_seed(seed)
+    f = SmallUNet()
+    fit(f, g, loss, batches(x, steps, seed))
+    return f
+
 
 # %% [markdown] tags=["equation:rec", "equation:inv"]
 # ## Two passes
@@ -55,43 +131,50 @@ print(f"standard deviation of the noise {noise_std:.4f}")
 #
 # $$L_{inv} = \left( E\, \|g(f(x))_J - g(f(x_{J^c}))_J\|^2 / |J| \right)^{1/2}.$$
 #
-# ### Exercise 1: the invariance term
+# ### Exercise 1: the second pass (5 minutes)
 #
-# `a` is $g(f(x))$, `b` is $g(f(x_{J^c}))$, and `mask` is True at $J$; all are tensors of one shape.
+# Extend the loss of notebook 04, which was `((g(f(x_hidden)) - x)[mask] ** 2).mean()`: return
+# $L_{rec} + \lambda_{inv} L_{inv}$, with two passes through `f` and `g`.
 
 
 # %% tags=["task"]
-def invariance(a, b, mask):
-    square = ...
-    return ...
+def two_pass_loss(f, g, x, x_hidden, mask, lambda_inv):
+    unmasked = ...
+    masked = ...
+    rec = ...
+    inv = ...
+    return rec + lambda_inv * inv
 
 
 # %% tags=["solution"]
-def invariance(a, b, mask):
-    square = (a - b)[mask] ** 2
-    return square.mean().sqrt()
+def two_pass_loss(f, g, x, x_hidden, mask, lambda_inv):
+    unmasked = g(f(x))
+    masked = g(f(x_hidden))
+    rec = ((unmasked - x) ** 2).mean()
+    inv = ((unmasked - masked)[mask] ** 2).mean().sqrt()
+    return rec + lambda_inv * inv
 
 
 # %%
-checks.invariance(invariance)
+checks.two_pass_loss(two_pass_loss)
 
 # %% [markdown] tags=["solution"]
-# The term does not contain the measurement. Two equal outputs have an invariance loss of 0, whether they are
+# The invariance does not contain the measurement. Two equal outputs have an invariance loss of 0, whether they are
 # right or not: the term is only useful together with the reconstruction loss.
 
 # %% [markdown]
 # ## Why a root: a bound on the true error
 #
-# The error to the noise-free blurred image $y$ can't be measured, and the reconstruction loss alone does not
-# show it. Let $h = g(f(x))$, and let the noise $n = x - y$ have mean 0 and standard deviation $\sigma$, each
-# pixel independent of the others. Then
+# Let $y$ be the clean image, so that $g(y)$ is the measurement without its noise. The error of $g(f(x))$ to it can't
+# be computed, and the reconstruction loss alone does not show it. Let the noise, $x - g(y)$, have mean 0 and
+# standard deviation $\sigma$, each pixel independent of the others. Then
 #
-# $$E\|h - y\|^2 / m = L_{rec} - \sigma^2 + 2\, E\langle h, n \rangle / m.$$
+# $$E\|g(f(x)) - g(y)\|^2 / m = L_{rec} - \sigma^2 + 2\, E\langle g(f(x)) - g(y),\, x - g(y) \rangle / m.$$
 #
 # The last term measures how much of the noise was copied. The prediction of the masked pass at $J$ is
 # independent of the noise there, so it can be subtracted, and the Cauchy-Schwarz inequality gives
 #
-# $$E\|h - y\|^2 / m \;\le\; L_{rec} - \sigma^2 + 2 \sigma L_{inv}.$$
+# $$E\|g(f(x)) - g(y)\|^2 / m \;\le\; L_{rec} - \sigma^2 + 2 \sigma L_{inv}.$$
 #
 # (Xie, Wang and Ji, "Noise2Same", NeurIPS 2020.) The root comes from the inequality, and so does the 2: in a
 # standardised image $\sigma$ is at most 1, which makes $\lambda_{inv} = 2$ the safe choice.
@@ -102,51 +185,49 @@ checks.invariance(invariance)
 
 # %%
 def mix(image, share):
-    y, x = np.mgrid[-2:3, -2:3]
-    kernel = (np.hypot(y, x) <= 2) * 1.0
+    rows, columns = np.mgrid[-2:3, -2:3]
+    kernel = (np.hypot(rows, columns) <= 2) * 1.0
     kernel[2, 2] = 0
     return share * image + (1 - share) * convolve(image, kernel / kernel.sum())
 
 
 # %%
-sigma = 0.1
-y = degrade(clean, psf, Noise(gaussian=sigma, clip=False), seed=0)
+known = 0.1  # the noise's standard deviation, without clipping
+gaussian = degrade(clean, psf, Noise(gaussian=known, clip=False), seed=0)
 generator = torch.Generator().manual_seed(0)
-mask = stratified_mask((1, 1, *y.shape), 0.5, generator)
-filling = 0.2 * torch.randn(
-    mask.shape, generator=generator
-)  # in units of the standardised image
+mask = stratified_mask((1, 1, *gaussian.shape), 0.5, generator)
+filling = 0.2 * torch.randn(mask.shape, generator=generator)  # of a standardised image
 J = mask[0, 0].numpy()
-y_hidden = np.where(J, filling[0, 0].numpy() * y.std() + y.mean(), y)
+hidden = np.where(
+    J, filling[0, 0].numpy() * gaussian.std() + gaussian.mean(), gaussian
+)
 
 # %%
 share = np.linspace(0, 1, 21)
 rec, inv, error = np.zeros((3, 21))
-for i, s in enumerate(share):
-    h = mix(y, s)
-    rec[i] = np.mean((h - y) ** 2)
-    inv[i] = np.sqrt(np.mean((h - mix(y_hidden, s))[J] ** 2))
-    error[i] = np.mean((h - blurred) ** 2)
+for n, s in enumerate(share):
+    mixed = mix(gaussian, s)
+    rec[n] = np.mean((mixed - gaussian) ** 2)
+    inv[n] = np.sqrt(np.mean((mixed - mix(hidden, s))[J] ** 2))
+    error[n] = np.mean((mixed - blurred) ** 2)
 
 # %%
 lines(
     share,
     {
-        "L_rec - σ²": rec - sigma**2,
+        "L_rec - σ²": rec - known**2,
         "error to the noise-free image": error,
-        "L_rec - σ² + 2 σ L_inv": rec - sigma**2 + 2 * sigma * inv,
+        "L_rec - σ² + 2 σ L_inv": rec - known**2 + 2 * known * inv,
     },
     xlabel="share of the pixel's own value",
     ylabel="mean square",
-    alt="Against the share, the first curve falls throughout, the error has its minimum near 0.1 "
-    "and rises, and the third lies above the error and rises.",
+    alt="Against the share, the first curve falls throughout, the error has its "
+    "minimum near 0.1 and rises, and the third lies above the error and rises.",
 )
 
 # %% tags=["hide-cell"]
-assert (
-    np.diff(rec) < 0
-).all()  # copying always looks better to the reconstruction loss alone
-bound = rec - sigma**2 + 2 * sigma * inv
+assert (np.diff(rec) < 0).all()  # copying looks better to the reconstruction alone
+bound = rec - known**2 + 2 * known * inv
 assert (error < bound + 5e-4).all() and bound.argmin() == 0
 assert 0 < share[error.argmin()] < 0.2
 
@@ -161,17 +242,13 @@ gradient
 
 # %%
 size = torch.logspace(-3, 0, 20)
-slope = {"root of the mean square": [], "mean square": []}
+kinds = {"root of the mean square": torch.sqrt, "mean square": torch.Tensor.clone}
+slope = {name: [] for name in kinds}
 for s in size:
-    a, b = (
-        torch.full((1, 1, 8, 8), float(s), requires_grad=True),
-        torch.zeros(1, 1, 8, 8),
-    )
-    everywhere = torch.ones_like(b, dtype=torch.bool)
-    for term, values in zip(
-        (losses.invariance, losses.mean_square), slope.values(), strict=True
-    ):
-        values.append(float(torch.autograd.grad(term(a, b, everywhere), a)[0].sum()))
+    for name, kind in kinds.items():
+        difference = torch.full((8, 8), float(s), requires_grad=True)
+        term = kind((difference**2).mean())
+        slope[name].append(float(torch.autograd.grad(term, difference)[0].sum()))
 
 # %%
 gradient.reveal(
@@ -195,152 +272,175 @@ assert np.allclose(slope["mean square"], 2 * size.numpy(), rtol=1e-3)
 #
 # ## Reconstruction alone
 #
-# First without any invariance, $\lambda_{inv} = 0$: three training runs, of 50, 150 and 400 steps. Clipping is
-# not modelled here (`noise=None`), so the losses are those of the paper.
+# First the reconstruction loss alone, $\lambda_{inv} = 0$, which needs no masked pass: one network,
+# looked at after 50, 150 and 400 steps. (Its learning rate is twice the usual one, to see more in less time.)
 #
-# The table gives for each run: the standard deviation of the residual; $L_{inv}$ in grey values; the error of
-# $g(f(x))$ to the noise-free blurred image; the pixel-to-pixel grain in the estimate (`noise_level`); its PSNR in dB;
-# and the bound derived above, $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$, which needs the clean image only for $\sigma$.
+# The tables below give for each network: the standard deviation of the residual $x - g(f(x))$, in grey values as all but the last
+# column; $L_{inv}$; the bound derived above, $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$; and what only the clean
+# image can tell, the error of $g(f(x))$ to $g(y)$, and the PSNR of $f(x)$ in dB.
 
 # %%
-hidden = np.where(J, filling[0, 0].numpy() * noisy.std() + noisy.mean(), noisy)
+x_hidden = torch.where(mask, filling, x)
 inside = np.s_[8:-8, 8:-8]  # where the kernel lies wholly in the image
-g = PSFConvolution(psf, padding="symmetric")
+mirrored = PSFConvolution(psf, padding="symmetric")
 
 
 def reblur(image):
-    return to_array(g(to_tensor(image, "cpu")))
+    return to_array(mirrored(to_tensor(image, "cpu")))
 
 
-def train(weights, steps):
-    return deconvolve(
-        noisy,
-        psf,
-        "noise2same",
-        weights=weights,
-        steps=steps,
-        noise=None,
-        progress=False,
-    )
+def figures(f):
+    with torch.inference_mode():
+        estimate, masked = (to_array(f(z)) * std + mean for z in (x, x_hidden))
+    residual = (noisy - reblur(estimate))[inside]
+    inv = np.sqrt(np.mean(reblur(estimate - masked)[J] ** 2))
+    square = residual.var() - sigma**2 + 2 * sigma * inv
+    values = {
+        "residual": residual.std(),
+        "L_inv": inv,
+        "bound": np.sqrt(square.clip(0)),
+        "error after g": (reblur(estimate) - blurred)[inside].std(),
+        "PSNR": score(clean, estimate)["psnr"],
+    }
+    return estimate, {name: round(float(v), 4) for name, v in values.items()}
 
 
 # %%
-def figures(result):
-    how = {"average_flips": False, "calibrate": False}  # one pass, as in training
-    f, f_masked = (predict(result.run, z, **how) for z in (noisy, hidden))
-    values = {
-        "residual": result.residual[inside].std(),
-        "L_inv": np.sqrt(np.mean(reblur(f - f_masked)[J] ** 2)),
-        "error after g": (reblur(result.image) - blurred)[inside].std(),
-        "grain": noise_level(result.image),
-        "PSNR": score(clean, result.image)["psnr"],
-    }
-    square = values["residual"] ** 2 - noise_std**2 + 2 * noise_std * values["L_inv"]
-    values["bound"] = np.sqrt(square.clip(0))
-    return {name: round(float(value), 4) for name, value in values.items()}
-
-
 def table(rows, title):
     head = f"| {title} | " + " | ".join(next(iter(rows.values()))) + " |"
     body = [
         f"| {n} | " + " | ".join(map(str, row.values())) + " |"
         for n, row in rows.items()
     ]
-    return Markdown("\n".join([head, "|---" * 7 + "|", *body]))
+    return Markdown("\n".join([head, "|---" * 6 + "|", *body]))
 
 
 # %%
 falls = ask("05/falls")
 falls
 
-# %%
-alone = {steps: train(LossWeights(lambda_rec=1), steps) for steps in (50, 150, 400)}
 
 # %%
-measured = {steps: figures(result) for steps, result in alone.items()}
+def reconstruction(f, g, x, x_hidden, mask):  # two_pass_loss with 0, in half the time
+    return ((g(f(x)) - x) ** 2).mean()
+
+
+torch.manual_seed(0)
+f, alone, measured = SmallUNet(), {}, {}
+for steps, more in {50: 50, 150: 100, 400: 250}.items():
+    fit(f, g, reconstruction, batches(x, more, seed=steps), rate=4e-3)
+    alone[steps], measured[steps] = figures(f)
 table(measured, "steps")
 
 # %%
 falls.reveal(
     gallery(
-        {"clean": clean, **{f"{steps} steps": r.image for steps, r in alone.items()}},
+        {f"{steps} steps": image for steps, image in alone.items()},
         zoom=(90, 90, 72),
         alt=falls.alt,
     )
 )
 
-# %%
-gallery(
-    {
-        "measurement - blurred truth": noisy - blurred,
-        **{f"residual, {steps} steps": r.residual for steps, r in alone.items()},
-    },
-    limits=(-0.3, 0.3),
-    zoom=(90, 90, 72),
-    alt="The noise, and three residuals: they look alike, grain without structure.",
-)
-
 # %% [markdown]
-# The residual's standard deviation falls below that of the noise, so $g(f(x))$ has copied noise. By eye,
-# nothing can be seen in the residual. The error of $g(f(x))$ hardly grows; that of $f(x)$ doubles, as 6 dB are
-# a factor of 2: errors that $g$ damps change the loss little and the image much.
+# The residual's standard deviation falls below that of the noise, so $g(f(x))$ has copied noise. The error
+# of $g(f(x))$ does not show it, but the PSNR of $f(x)$ falls, by 2 dB here: errors that $g$ damps
+# change the loss little and the image much. Early stopping would help, but the measurement alone does not show
+# when to stop.
 
 # %% tags=["hide-cell"]
-assert measured[400]["residual"] < 0.98 * noise_std
-assert measured[400]["PSNR"] + 2 < measured[150]["PSNR"] < measured[50]["PSNR"]
-assert measured[400]["error after g"] < 1.5 * measured[50]["error after g"]
+assert measured[400]["residual"] < sigma
+assert measured[400]["PSNR"] + 0.7 < max(row["PSNR"] for row in measured.values())
 assert all(row["error after g"] < row["bound"] for row in measured.values())
 
 # %% [markdown]
-# ## With the invariance: the effect of lambda_inv
+# ## Your loss: the effect of lambda_inv
 #
-# Eq. 3 with three weights, 150 steps each, with the small boundary term that is explained further below.
+# Three weights, 150 steps each.
 
 # %%
-runs = {0: alone[150]}
+runs, rows = {}, {}
 for weight in (0.5, 2, 8):
-    runs[weight] = train(LossWeights.noise2same(lambda_inv=weight), steps=150)
-
-# %%
-rows = {weight: figures(result) for weight, result in runs.items()}
+    f = trained(partial(two_pass_loss, lambda_inv=weight), steps=150)
+    runs[weight], rows[weight] = figures(f)
+    if weight == 2:
+        siamese = f  # for the last section
 table(rows, "lambda_inv")
 
 # %%
 gallery(
-    {f"lambda_inv = {weight}": result.image for weight, result in runs.items()},
+    {f"lambda_inv = {weight}": image for weight, image in runs.items()},
     zoom=(90, 90, 72),
-    alt="Four estimates: the coarse grain fades as lambda_inv grows, and a grain of single pixels appears.",
+    alt="Three estimates: detailed and a little grainy; softer; pale, with a pattern "
+    "of single pixels.",
 )
 
 # %%
+smoothed = {w: gaussian_filter(noisy - reblur(image), 2) for w, image in runs.items()}
 gallery(
-    {f"lambda_inv = {weight}": result.residual for weight, result in runs.items()},
-    limits=(-0.3, 0.3),
+    {f"lambda_inv = {weight}": image for weight, image in smoothed.items()},
+    limits=(-0.06, 0.06),
     zoom=(90, 90, 72),
-    alt="Their residuals: noise alone at first, outlines of the tissue at lambda_inv = 8.",
+    alt="Their residuals, smoothed: the larger the weight, the clearer are the spots "
+    "and edges of the tissue.",
 )
 
 # %% [markdown]
-# As the weight grows, the residual rises and the invariance loss falls. At 8 the residual shows the tissue: the
-# network leaves structure unexplained. Both the error after $g$ and the PSNR are best at 0.5 here, and the
-# bound holds in every run.
-#
-# The estimates for 2 and 8 have a grain of single pixels. $g$ removes it, so no term of Eq. 3 penalises it;
-# the last section returns to this.
-#
-# Reconstruction alone did as well after 50 steps as the best of these. But early stopping must happen at the
-# right step, and the measurement does not show which one that is.
+# As the weight grows, the residual rises and the invariance loss falls. At 8 the smoothed residual shows the tissue most
+# clearly: the network leaves structure unexplained. $\lambda_{inv}$ balances two errors, copied noise and missing
+# structure. (The pattern of single pixels at 8 is removed by $g$, so that no term sees it. The last section returns to
+# this.)
 
 # %% tags=["hide-cell"]
 residuals, invariances = (
     [row[name] for row in rows.values()] for name in ("residual", "L_inv")
 )
-assert (np.diff(residuals) > 2e-4).all() and (np.diff(invariances) < 0).all()
-assert max(rows, key=lambda weight: rows[weight]["PSNR"]) == 0.5
-assert min(rows, key=lambda weight: rows[weight]["error after g"]) == 0.5
+assert (np.diff(residuals) > 5e-4).all() and (np.diff(invariances) < 0).all()
 assert all(row["error after g"] < row["bound"] for row in rows.values())
-assert rows[8]["grain"] > 2 * rows[0.5]["grain"]
-assert measured[50]["PSNR"] > rows[0.5]["PSNR"] - 0.3
+assert rows[8]["error after g"] > 1.2 * rows[0.5]["error after g"]
+
+# %% [markdown]
+# ### Exercise 2: choose without the clean image (4 minutes)
+#
+# With your own image the last two columns are missing. You have $L_{rec}$ and $L_{inv}$ of each
+# run, as arrays `rec` and `inv`, and the noise's standard deviation `sigma`. Which run do you take? Return its
+# index. Think of what each loss alone would choose.
+
+
+# %% tags=["task"]
+def choose_run(rec, inv, sigma):
+    return ...
+
+
+# %% tags=["solution"]
+def choose_run(rec, inv, sigma):
+    return np.argmin(rec - sigma**2 + 2 * sigma * inv)
+
+
+# %%
+checks.choose_run(choose_run)
+
+# %% [markdown] tags=["solution"]
+# The bound is the only one of the three that knows both errors. $\sigma^2$ is the same for all runs and may be left out.
+
+# %%
+every = {f"lambda_inv = 0, {steps} steps": row for steps, row in measured.items()}
+every |= {f"lambda_inv = {w}, 150 steps": row for w, row in rows.items()}
+rec = np.array([row["residual"] ** 2 for row in every.values()])
+inv = np.array([row["L_inv"] for row in every.values()])
+names, errors = list(every), [row["error after g"] for row in every.values()]
+print("chosen:", names[choose_run(rec, inv, sigma)])
+print("smallest error after g:", names[int(np.argmin(errors))])
+print("highest PSNR:", max(every, key=lambda name: every[name]["PSNR"]))
+
+# %% tags=["hide-cell"]
+chosen = choose_run(rec, inv, sigma)
+assert errors[chosen] < 1.4 * min(errors)
+assert names[chosen] in ("lambda_inv = 0.5, 150 steps", "lambda_inv = 2, 150 steps")
+
+# %% [markdown]
+# The rule passes over the runs that have copied noise and over the one that misses structure. It is about $g(f(x))$, the
+# blurred estimate. There, 400 steps without invariance are about as good, and yet the sharp estimate is full of
+# noise: its large $L_{inv}$ gives it away.
 
 # %% [markdown] tags=["equation:bound"]
 # ## The boundary term
@@ -349,29 +449,9 @@ assert measured[50]["PSNR"] > rows[0.5]["PSNR"] - 0.3
 #
 # $$L_{bound} = E\left( |min - g(f(x))| + |g(f(x)) - max| \right), \qquad min = 0,\; max = 1.$$
 #
-# ### Exercise 2: the boundary term
-#
-# Write it for any tensor `x`, as the mean over its pixels.
-
-
-# %% tags=["task"]
-def boundary(x, low, high):
-    distance = ...
-    return ...
-
-
-# %% tags=["solution"]
-def boundary(x, low, high):
-    distance = (low - x).abs() + (x - high).abs()
-    return distance.mean()
-
-
-# %%
-checks.boundary(boundary)
-
-# %% [markdown] tags=["solution"]
-# Inside the bounds the two distances add up to max - min, whatever the pixel's value. A term of 1 is
-# therefore its minimum; only the excess over 1 counts.
+# Inside the bounds the two distances add up to 1, whatever the pixel's value, so only the excess over 1 counts. The
+# term works on grey values: the network's output is scaled back first, since a standardised image
+# lies outside $[0, 1]$ almost everywhere.
 
 # %%
 value = torch.linspace(-1, 2, 301, requires_grad=True)
@@ -389,30 +469,17 @@ lines(
 at = {float(v): float(s) for v, s in zip(value.detach(), slopes, strict=True)}
 assert at[-1.0] == -2 and at[2.0] == 2 and float(slopes[150]) == 0
 
-# %% [markdown]
-# The term works on grey values, so the network's output is destandardised first: a standardised
-# image lies outside $[0, 1]$ almost everywhere, and the term would flatten it.
-
-# %%
-standardised = (noisy - noisy.mean()) / noisy.std()
-for name, image in {"grey values": noisy, "standardised": standardised}.items():
-    outside = np.mean((image < 0) | (image > 1))
-    print(
-        f"{name}: {outside:.0%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}"
-    )
-
 # %%
 kept = ask("05/kept")
 kept
 
 # %%
-deconvolved = alone[400].image
-values = {"f(x)": deconvolved, "g(f(x))": reblur(deconvolved)}
+grain = np.random.default_rng(0).normal(0, 0.2, clean.shape).astype(np.float32)
+values = {"f(x)": clean + grain, "g(f(x))": reblur(clean + grain)}
 for name, image in values.items():
     outside = np.mean((image < 0) | (image > 1))
-    print(
-        f"{name}: {outside:.1%} outside, L_bound {losses.boundary(torch.from_numpy(image)):.3f}"
-    )
+    bound = losses.boundary(torch.from_numpy(image))
+    print(f"{name}: {outside:.1%} outside, L_bound {bound:.3f}")
 
 # %%
 edges = np.linspace(-0.5, 1.5, 81)
@@ -427,64 +494,68 @@ kept.reveal(
 )
 
 # %% tags=["hide-cell"]
-assert np.mean((deconvolved < 0) | (deconvolved > 1)) > 0.03
-assert losses.boundary(torch.from_numpy(reblur(deconvolved))) < 1.001
+sharp, soft = values.values()
+assert np.mean((sharp < 0) | (sharp > 1)) > 0.05
+assert losses.boundary(torch.from_numpy(soft)) < 1.001
+assert losses.boundary(torch.from_numpy(sharp)) > 1.01
 
 # %% [markdown]
 # After the PSF the term has almost no effect; it can only detect an output that is out of range over large
 # areas. Notebook 06 applies it before the PSF.
 
 # %% [markdown] tags=["equation:eq3"]
-# ## Eq. 3 compared with the classical methods
+# ## Eq. 3: your loop and the package's
 #
 # $$L(f)_{Noise2Same} = L_{rec} + \lambda_{inv} L_{inv} + \lambda_{bound} L_{bound}$$
 #
-# with $\lambda_{inv} = 2$ and $\lambda_{bound} = 0.1$. (Two iterations of Lucy-Richardson are best for this
-# image; only the clean image shows that.)
+# with $\lambda_{inv} = 2$ and $\lambda_{bound} = 0.1$. Yours has no boundary term; the package trains a larger network
+# with all three terms. (Two iterations of Lucy-Richardson are best for this image; only the clean image shows that. SSIM,
+# structural similarity, compares the patterns in small windows: 1 for equal images; grain in smooth areas lowers it.)
 
 # %%
+begin = time.perf_counter()
+trained(partial(two_pass_loss, lambda_inv=2), steps=20)
+my_step = (time.perf_counter() - begin) / 20
+begin = time.perf_counter()
+package = deconvolve(noisy, psf, "noise2same", progress=False)
+step = (time.perf_counter() - begin) / package.run.step
+print(f"yours {my_step:.3f} s a step, the package {step:.3f} s")
+print(f"a step of the package takes {step / my_step:.1f} times as long")
+
+# %%
+richardson = deconvolve(noisy, psf, "richardson_lucy", iterations=2)
+median = deconvolve(noisy, psf, "richardson_lucy", iterations=5, prefilter="median")
 estimates = {
-    "Lucy-Richardson, n = 2": deconvolve(noisy, psf, "richardson_lucy", iterations=2),
-    "median + Lucy-Richardson": deconvolve(
-        noisy, psf, "richardson_lucy", iterations=5, prefilter="median"
-    ),
-    "reconstruction alone": alone[400],
-    "Noise2Same": runs[2],
+    "Lucy-Richardson, n = 2": richardson.image,
+    "median + Lucy-Richardson": median.image,
+    "reconstruction alone, yours": alone[400],
+    "Noise2Same, yours": runs[2],
+    "Noise2Same, the package's": package.image,
 }
 scores = {"noisy": score(clean, noisy)}
-scores |= {name: score(clean, r.image) for name, r in estimates.items()}
+scores |= {name: score(clean, image) for name, image in estimates.items()}
 Markdown(score_table(scores))
 
 # %%
 gallery(
-    {name: r.image for name, r in estimates.items()},
+    {
+        "Lucy-Richardson": richardson.image,
+        "Noise2Same, yours": runs[2],
+        "the package's": package.image,
+    },
     zoom=(90, 90, 72),
-    alt="Four estimates: two smooth ones, one of noise and pattern, and Noise2Same with a grain of pixels.",
-)
-
-# %%
-gallery(
-    {name: r.residual for name, r in estimates.items()},
-    limits=(-0.3, 0.3),
-    zoom=(90, 90, 72),
-    alt="Four residuals, mostly noise; faint tissue in that of Noise2Same.",
+    alt="Three estimates of a tissue section: two soft ones, and one with more grain.",
 )
 
 # %% [markdown]
-# After 150 steps Eq. 3 does about as well as the classical methods by PSNR, and worse by SSIM because of the
-# grain. The invariance has the intended effect: reconstruction alone scores far lower.
+# With $\lambda_{inv} = 2$ your network is within some tenths of a decibel of the classical methods. The invariance
+# has the intended effect: reconstruction alone, trained for long, scores far lower.
 
 # %% tags=["hide-cell"]
-psnr, ssim = (
-    {name: row[key] for name, row in scores.items()} for key in ("psnr", "ssim")
-)
-assert (
-    psnr["Noise2Same"] > psnr["noisy"] + 3
-    and psnr["Noise2Same"] > psnr["reconstruction alone"] + 2
-)
-assert abs(psnr["Noise2Same"] - psnr["median + Lucy-Richardson"]) < 0.5
-assert psnr["Noise2Same"] < psnr["Lucy-Richardson, n = 2"]
-assert ssim["Noise2Same"] < ssim["Lucy-Richardson, n = 2"]
+psnr = {name: row["psnr"] for name, row in scores.items()}
+assert psnr["Noise2Same, yours"] > psnr["noisy"] + 3
+assert psnr["Noise2Same, yours"] > psnr["reconstruction alone, yours"] + 0.7
+assert abs(psnr["Noise2Same, yours"] - psnr["median + Lucy-Richardson"]) < 0.7
 
 # %% [markdown]
 # ## Where the invariance compares
@@ -493,18 +564,17 @@ assert ssim["Noise2Same"] < ssim["Lucy-Richardson, n = 2"]
 # estimates may differ by any amount.
 
 # %%
-how = {"average_flips": False, "calibrate": False}
-f, f_masked = (predict(runs[2].run, z, **how) for z in (noisy, hidden))
-difference = f - f_masked
+with torch.inference_mode():
+    difference = to_array(siamese(x) - siamese(x_hidden)) * std
 before = np.sqrt(np.mean(difference[J] ** 2))
 after = np.sqrt(np.mean(reblur(difference)[J] ** 2))
 print(f"at J, before the PSF {before:.4f}, after it {after:.4f}")
 
 # %% tags=["hide-cell"]
-assert before > 5 * after
+assert before > 1.5 * after
 
 # %% [markdown]
-# At a hidden pixel the two estimates differ by ten times as much as their blurred versions do: the estimate
+# At a hidden pixel the two estimates differ by several times as much as their blurred versions do: the estimate
 # still follows the noise of single pixels, in detail that $g$ hides from the loss. Notebook 06 moves the
 # comparison before the PSF.
 #
@@ -514,7 +584,7 @@ assert before > 5 * after
 # - $L_{inv}$ compares the two passes at the hidden pixels; with the root it bounds the error that can't
 #   be measured, and its gradient does not shrink with the difference.
 # - $\lambda_{inv}$ balances explaining the measurement against copying its noise: too small, and noise is copied;
-#   too large, and the residual shows structure.
+#   too large, and the residual shows structure. The bound chooses between runs without the clean image.
 # - $L_{bound}$ is flat inside $[0, 1]$ and has slope 2 outside, in grey values; in Eq. 3 it acts on $g(f(x))$.
 
 # %%
@@ -523,4 +593,4 @@ predictions()
 # %% tags=["hide-cell"]
 from siamdecon.lab import check_budget
 
-check_budget(training_steps=1050)
+check_budget(training_steps=1270)

@@ -1,123 +1,148 @@
-"""Exercises of notebook 06: Eq. 4, and the average over rotations and flips."""
+"""Exercises of notebook 06: invariance before the PSF, and differences of paired runs."""
+
+import math
 
 import numpy as np
 
 from siamdecon.lab.checks.engine import Exercise
+from siamdecon.lab.checks.siamese import OfLosses, mean_at, rms, scene, wrong_invariances
 
 
-def _outputs():
-    rng = np.random.default_rng(3)
-    x, f, f_masked, g_f = rng.normal(size=(4, 2, 1, 8, 8))
-    mask = rng.uniform(size=x.shape) < 0.15
-    return x, mask, f, f_masked, g_f, 2.0
+def _eq4(f, g, x, x_hidden, mask, lambda_inv_d):
+    rec = mean_at((g(f(x)) - x) ** 2)
+    return rec + lambda_inv_d * mean_at((f(x) - f(x_hidden)) ** 2, mask) ** 0.5
 
 
-def _eq4(x, mask, f, f_masked, g_f, lambda_inv_d):
-    rec, inv, count = 0.0, 0.0, 0
-    for place in np.ndindex(x.shape):
-        rec += (g_f[place] - x[place]) ** 2 / x.size
-        if mask[place]:
-            inv += (f[place] - f_masked[place]) ** 2
-            count += 1
-    return rec + lambda_inv_d * (inv / count) ** 0.5
+def _wrong_terms(rec=None, inv=None):
+    """Return Eq. 4 with another first or second term, of x, J, f(x), f(x_hidden), g(f(x))."""
+
+    def wrong(f, g, x, xh, m, w):
+        outputs = (x, m, f(x), f(xh), g)
+        first = (rec or (lambda x, m, a, b, g: ((g(a) - x) ** 2).mean()))(*outputs)
+        return first + (inv or (lambda w, x, m, a, b, g: w * rms((a - b)[m])))(w, *outputs)
+
+    return wrong
 
 
-def _mean(square, mask):
-    return square[mask].mean()
+def _eq4_solved(f, g, x, x_hidden, mask, lambda_inv_d):
+    unmasked = f(x)
+    masked = f(x_hidden)
+    rec = ((g(unmasked) - x) ** 2).mean()
+    inv_d = ((unmasked - masked)[mask] ** 2).mean().sqrt()
+    return rec + lambda_inv_d * inv_d
 
 
 #: L_rec + lambda_inv_d L_inv(d): Eq. 4 without its boundary loss.
-noise2same_d_loss = Exercise(
+noise2same_d_loss = OfLosses(
     "Eq. 4",
     _eq4,
-    (_outputs(), (*_outputs()[:-1], 0.5)),
-    {
-        "the invariance is the root of the mean square; the root is missing.": (
-            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * _mean((f - fm) ** 2, m)
+    ((*scene((1, 1, 9, 7), 9), 3.0), (*scene((2, 1, 6, 6), 10), 0.5)),
+    wrong_invariances(lambda term: _wrong_terms(inv=lambda w, x, m, a, b, g: term(w, a, b, m)))
+    | {
+        "that is Eq. 3: both outputs of the invariance are blurred; here f(x) itself is compared.": (
+            _wrong_terms(inv=lambda w, x, m, a, b, g: w * rms((g(a) - g(b))[m]))
         ),
-        "the mask is ignored: the two estimates are compared at the pixels of J only.": (
-            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * np.mean((f - fm) ** 2) ** 0.5
+        "one output of the invariance is blurred, the other is not; here neither is.": (
+            _wrong_terms(inv=lambda w, x, m, a, b, g: w * rms((g(a) - b)[m]))
         ),
-        "the sum over J is divided by all pixels; the mean is over |J|.": (
-            lambda x, m, f, fm, gf, w: (
-                np.mean((gf - x) ** 2) + w * np.mean(((f - fm) * m) ** 2) ** 0.5
-            )
+        "one output of the invariance is not blurred, the other is; here neither is.": (
+            _wrong_terms(inv=lambda w, x, m, a, b, g: w * rms((a - g(b))[m]))
         ),
-        "lambda_inv_d is an argument; a fixed number is used in its place.": (
-            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + 2 * _mean((f - fm) ** 2, m) ** 0.5
+        "the reconstruction compares f(x) with x; x is blurred, so g comes first: g(f(x)).": (
+            _wrong_terms(lambda x, m, a, b, g: ((a - x) ** 2).mean())
         ),
-        "lambda_inv_d is missing.": (
-            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + _mean((f - fm) ** 2, m) ** 0.5
+        "the measurement is blurred once more; g belongs to f(x), the estimate.": (
+            _wrong_terms(lambda x, m, a, b, g: ((a - g(x)) ** 2).mean())
         ),
-        "the reconstruction compares f(x) with x; blur comes first: g(f(x)).": (
-            lambda x, m, f, fm, gf, w: np.mean((f - x) ** 2) + w * _mean((f - fm) ** 2, m) ** 0.5
+        "the first term is the blind-spot loss; the reconstruction takes g(f(x)), at all pixels.": (
+            _wrong_terms(lambda x, m, a, b, g: ((g(b) - x)[m] ** 2).mean())
         ),
-        "that is the invariance after the PSF; here f(x) itself is compared.": (
-            lambda x, m, f, fm, gf, w: np.mean((gf - x) ** 2) + w * _mean((gf - fm) ** 2, m) ** 0.5
+        "the lambda multiplies both terms; it belongs to the invariance alone.": (
+            lambda f, g, x, xh, m, w: w * _eq4_solved(f, g, x, xh, m, 1)
         ),
         "the reconstruction uses J only; it is a mean over all pixels.": (
-            lambda x, m, f, fm, gf, w: _mean((gf - x) ** 2, m) + w * _mean((f - fm) ** 2, m) ** 0.5
+            _wrong_terms(lambda x, m, a, b, g: ((g(a) - x)[m] ** 2).mean())
+        ),
+        "the reconstruction takes the unmasked pass, g(f(x)), not the masked one.": (
+            _wrong_terms(lambda x, m, a, b, g: ((g(b) - x) ** 2).mean())
         ),
         "the reconstruction is a mean square, without a root.": (
-            lambda x, m, f, fm, gf, w: (
-                np.mean((gf - x) ** 2) ** 0.5 + w * _mean((f - fm) ** 2, m) ** 0.5
-            )
+            _wrong_terms(lambda x, m, a, b, g: rms(g(a) - x))
+        ),
+        "the invariance compares an estimate with the measurement; it compares the two estimates.": (
+            _wrong_terms(inv=lambda w, x, m, a, b, g: w * rms((b - x)[m]))
+        ),
+        "the reconstruction is missing: two estimates may agree and both be wrong.": (
+            _wrong_terms(lambda x, m, a, b, g: 0 * a.mean())
         ),
     },
+    solution=_eq4_solved,
 )
 
 
-def _uneven(image):
-    """Replace a network: treat the eight orientations differently, as a trained one does."""
-    return np.tanh(image) + 0.1 * np.random.default_rng(5).normal(size=image.shape)
+def _runs(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of two methods that share what is hard about a run."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.normal(22, 1, n), rng.normal(0, 0.1, (2, n))
+    return shared + own[0] + 0.05, shared + own[1]
 
 
-def _turned(restore, image):
-    total = np.zeros(image.shape)
-    for turn in range(4):
-        for mirror in (False, True):
-            seen = np.rot90(image.T if mirror else image, turn)
-            back = np.rot90(restore(seen), -turn)
-            total += (back.T if mirror else back) / 8
-    return total
+def _paired(a, b):
+    differences = [p - q for p, q in zip(a.tolist(), b.tolist(), strict=True)]
+    n = len(differences)
+    mean = math.fsum(differences) / n
+    return [mean, math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1) / n)]
 
 
-def _eight(restore, image, undo, axis=0, count=8):
-    results = []
-    for flip in (False, True):
-        for turn in range(4):
-            seen = np.rot90(np.flip(image, axis) if flip else image, turn)
-            results.append(undo(restore(seen), turn, flip))
-    return np.mean(results[:count], axis=0)
+def _error(d, ddof=1):
+    return np.std(d, ddof=ddof) / np.sqrt(len(d))
 
 
-def _back(result, turn, flip):
-    result = np.rot90(result, -turn)
-    return np.flip(result, 0) if flip else result
+def _paired_solved(a, b):
+    difference = a - b
+    return difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
 
 
-#: The mean over the four rotations and their mirror images, each rotated back.
-average_turns = Exercise(
-    "the average over rotations and mirror images",
-    _turned,
-    ((_uneven, np.random.default_rng(4).random((12, 12))),),
+#: Mean of the paired differences a - b, and its standard error.
+paired = Exercise(
+    "the mean difference and its standard error",
+    _paired,
+    (_runs(0, 8), _runs(1, 9)),
     {
-        "the results are not rotated back before they are averaged.": lambda f, x: _eight(
-            f, x, lambda y, turn, flip: y
+        "the second number is the spread of single differences; that of their mean is smaller by sqrt(n).": (
+            lambda a, b: [np.mean(a - b), np.std(a - b, ddof=1)]
         ),
-        "that rotates further in the same direction; np.rot90(y, -turn) rotates back.": lambda f, x: (
-            _eight(f, x, lambda y, turn, flip: _back(y, -turn, flip))
+        "the spread is divided by n; it falls with the root of n only.": (
+            lambda a, b: [np.mean(a - b), np.std(a - b, ddof=1) / len(a)]
         ),
-        "the rotation is undone, the flip is not.": lambda f, x: _eight(
-            f, x, lambda y, turn, flip: np.rot90(y, -turn)
+        "np.std divides by n unless ddof=1 is given, which makes the spread of a few runs too small.": (
+            lambda a, b: [np.mean(a - b), _error(a - b, 0)]
         ),
-        "undo in reverse order: rotate back first, then flip.": lambda f, x: _eight(
-            f, x, lambda y, turn, flip: np.rot90(np.flip(y, 0) if flip else y, -turn)
+        "that is the spread of single differences, and np.std needs ddof=1 for a few runs.": (
+            lambda a, b: [np.mean(a - b), np.std(a - b)]
         ),
-        "those are the four rotations; their mirror images are missing.": lambda f, x: _eight(
-            f, x, _back, count=4
+        "the variance stands where its root belongs.": (
+            lambda a, b: [np.mean(a - b), np.var(a - b, ddof=1) / len(a)]
         ),
-        "that is the sum; divide by the number of orientations.": lambda f, x: 8 * _turned(f, x),
-        "only the image itself was restored.": lambda f, x: f(x),
+        "the spread of the two methods is taken separately. A hard seed is hard for both: subtract first.": (
+            lambda a, b: [np.mean(a - b), np.hypot(_error(a), _error(b))]
+        ),
+        "the difference has the wrong sign: a minus b.": lambda a, b: [
+            np.mean(b - a),
+            _error(a - b),
+        ],
+        "the median stands where the mean belongs.": lambda a, b: [np.median(a - b), _error(a - b)],
+        "the two methods are divided; their difference is asked for.": (
+            lambda a, b: [np.mean(a / b), _error(a / b)]
+        ),
+        "the mean is missing: that is a difference for each run.": lambda a, b: a - b,
+        "that is the mean difference alone; its standard error is missing.": lambda a, b: np.mean(
+            a - b
+        ),
+        "the mean and the error are exchanged.": lambda a, b: [_error(a - b), np.mean(a - b)],
+        "the absolute differences are averaged; those of both signs must cancel.": (
+            lambda a, b: [np.mean(np.abs(a - b)), _error(a - b)]
+        ),
     },
+    solution=_paired_solved,
 )
