@@ -3,8 +3,8 @@
 #
 # A network that is trained to reproduce a noisy image also learns its noise. It can't if the pixels that
 # the loss compares are hidden from it: their neighbours carry information about the signal, but not about
-# the noise of the hidden pixels. In this notebook you write the whole method, about 30 lines: a small
-# network, the paper's Eq. 2, and the loop that trains the one by the other. Then it restores an image.
+# the noise of the hidden pixels. In this notebook you put the whole method together, about 30 lines: a small
+# network, which is given, the paper's Eq. 2 and the training loop, which you write. Then it restores an image.
 #
 # | | |
 # |---|---|

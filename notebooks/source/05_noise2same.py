@@ -549,13 +549,16 @@ gallery(
 
 # %% [markdown]
 # With $\lambda_{inv} = 2$ your network is within some tenths of a decibel of the classical methods. The invariance
-# has the intended effect: reconstruction alone, trained for long, scores far lower.
+# has the intended effect: reconstruction alone, trained for long, scores far lower. But the package's larger network, trained
+# for longer with the same loss, is below yours: its estimate has more grain. The next section says what Eq. 3 misses.
 
 # %% tags=["hide-cell"]
 psnr = {name: row["psnr"] for name, row in scores.items()}
 assert psnr["Noise2Same, yours"] > psnr["noisy"] + 3
 assert psnr["Noise2Same, yours"] > psnr["reconstruction alone, yours"] + 0.7
 assert abs(psnr["Noise2Same, yours"] - psnr["median + Lucy-Richardson"]) < 0.7
+assert psnr["noisy"] + 2 < psnr["Noise2Same, the package's"]
+assert psnr["Noise2Same, the package's"] + 0.5 < psnr["Noise2Same, yours"]
 
 # %% [markdown]
 # ## Where the invariance compares
@@ -571,12 +574,12 @@ after = np.sqrt(np.mean(reblur(difference)[J] ** 2))
 print(f"at J, before the PSF {before:.4f}, after it {after:.4f}")
 
 # %% tags=["hide-cell"]
-assert before > 1.5 * after
+assert before > 1.7 * after
 
 # %% [markdown]
-# At a hidden pixel the two estimates differ by several times as much as their blurred versions do: the estimate
-# still follows the noise of single pixels, in detail that $g$ hides from the loss. Notebook 06 moves the
-# comparison before the PSF.
+# At a hidden pixel the two estimates differ by two to three times as much as their blurred versions do: the estimate
+# still follows the noise of single pixels, in detail that $g$ hides from the loss, and the longer the training, the more.
+# Notebook 06 moves the comparison before the PSF.
 #
 # ## Summary
 #

