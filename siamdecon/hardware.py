@@ -1,6 +1,7 @@
 """Cores, memory, device and precision of this machine; conversion between arrays and tensors."""
 
 import ctypes
+import gc
 import math
 import os
 import re
@@ -196,11 +197,13 @@ def cluster(scheduler) -> AbstractContextManager:
 
         return Client(scheduler, timeout=20, set_as_default=False)  # a busy machine answers late
     except ImportError as error:
-        missing = "expected the package distributed; pip install 'siamdecon[dask]'"
-        raise ValueError(f"scheduler: {missing}") from error
+        raise ValueError("scheduler: it needs pip install 'siamdecon[dask]'") from error
     except (OSError, ValueError, TypeError) as error:
-        kinds = "the address of a Dask scheduler, such as tcp://host:8786, or a cluster"
-        raise ValueError(f"scheduler: expected {kinds}, got {scheduler!r} ({error})") from error
+        said = str(error)
+    # the client that has failed ends here, not in a thread of the next one, which would wait for it forever
+    gc.collect()
+    kinds = "the address of a Dask scheduler, such as tcp://host:8786, or a cluster"
+    raise ValueError(f"scheduler: expected {kinds}, got {scheduler!r} ({said})")
 
 
 def over_workers(work: Callable, parts: Sequence, client=None) -> Iterator[None]:
@@ -241,8 +244,7 @@ def over_workers(work: Callable, parts: Sequence, client=None) -> Iterator[None]
     except OutOfMemory as error:  # of a worker's; with smaller tiles it may suffice
         raise MemoryError(str(error).removeprefix("memory: ").split(";")[0]) from error
     except CancelledError as error:
-        lost = "the connection to it is lost; start it again, and run the same again"
-        raise ValueError(f"scheduler: {lost}") from error
+        raise ValueError("scheduler: lost; start it again, and run the same again") from error
     finally:
         client.cancel([shared, *futures])
 

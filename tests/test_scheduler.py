@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import weakref
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -184,16 +185,21 @@ def test_what_is_no_scheduler_and_what_takes_none(capsys, monkeypatch):
         ValueError, match=r"output: expected an OME-Zarr for a scheduler, got out\.tif"
     ):
         restored(output="out.tif", scheduler="tcp://127.0.0.1:1")
-    connect = distributed.Client
-    monkeypatch.setattr(
-        "distributed.Client", lambda a, timeout, **how: connect(a, timeout=0.2, **how)
-    )
+    made = weakref.WeakSet()
+
+    class Impatient(distributed.Client):
+        def __init__(self, address, timeout, **how):
+            made.add(self)
+            super().__init__(address, timeout=0.2, **how)
+
+    monkeypatch.setattr("distributed.Client", Impatient)
     write_image("psf.tif", PSF.astype(np.float32))
     command = ["in.tif", "--psf", "psf.tif", "-o", "out.zarr", "--method", "richardson_lucy"]
     for address in ("tcp://127.0.0.1:1", "cells.tif"):
         assert main([*command, "--dask", address]) == 2
         said = capsys.readouterr().err.splitlines()
         assert f"got '{address}'" in said[-1] and "the address of a Dask scheduler" in said[-1]
+        assert not made  # one that ends later, in a thread of the next, blocks that
 
 
 def test_the_command_line_uses_a_cluster(cluster, capsys):
