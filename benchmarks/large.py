@@ -11,16 +11,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from benchmarks.on_disk import LIMIT, restore
 from siamdecon import paper_psf
 from siamdecon.files import read_image
-from siamdecon.files.stores import create_zarr
+from siamdecon.files.stores import CHUNK, create_zarr
+from siamdecon.hardware import one_thread_each
+from siamdecon.methods import METHODS
+from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 from siamdecon.tiles import windows
 
 METHOD, OPTIONS = "richardson_lucy", {"iterations": 1, "progress": False}
+#: Of what a block alone is timed.
+BLOCKS = {"richardson_lucy": {"iterations": 5}, "noise2same": {"steps": 1, "stitch": "exact"}}
 #: Number of workers, and whether one of them is killed in the middle; 0: one process without a cluster.
 CASES = {
     "one process": (0, False),
@@ -94,6 +100,20 @@ def same(first: Path, second: Path) -> bool:
     return all(np.array_equal(*(image[block] for image in images)) for block in blocks)
 
 
+def block_seconds(method: str, options: dict) -> float:
+    """Return how long one block of 128 voxels a side or more takes, far from the border, on one thread."""
+    volume = np.random.default_rng(0).random((64, 64, 64), dtype=np.float32)
+    problem = Problem.look(volume, paper_psf(3), device="cpu")
+    estimator = METHODS[method].of_tier("lab", 3, options).fit(problem, Watch(progress=False))
+    window = torch.rand((1, 1, *[estimator.core + 2 * estimator.halo] * 3))
+    with torch.inference_mode(), one_thread_each():
+        estimator.restore(window)
+        begin = time.perf_counter()
+        estimator.restore(window)
+        seconds = time.perf_counter() - begin
+    return seconds * (-(-CHUNK[3] // estimator.core)) ** 3
+
+
 def measure(args) -> dict:
     """Restore the volume alone and by clusters, under the memory limit; print and return what it took."""
     limits = resource.getrlimit(resource.RLIMIT_DATA)
@@ -123,4 +143,7 @@ def measure(args) -> dict:
                 print(f"{name}: {row['ratio']:.2f} times as long as one process, {row}", flush=True)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
+    results["block_seconds"] = {
+        method: block_seconds(method, how) for method, how in BLOCKS.items()
+    }
     return results

@@ -97,7 +97,8 @@ class Exercise:
                     f"Nothing to check yet: {left} is still to be written."
                 ) from error
             told = f"Your function raised {type(error).__name__}: {error}"
-            raise CheckFailed(told + advice(error, arguments)) from error
+            more = advice(error, arguments)
+            raise CheckFailed(f"{told.rstrip('.')}.{more}" if more else told) from error
         if answered is None or answered is ...:
             todo = (
                 f"{left} is still to be written"
