@@ -141,10 +141,17 @@ def replace(source, target):
     >>> replace(folder / "a", folder / "b"), os.listdir(folder), os.listdir(folder / "b")
     (None, ['b'], [])
     """
-    old = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
-    if target.is_dir():  # its place must be empty
+    old = Path(f"{_stem(target)}{secrets.token_hex(8)}.old")
+    if (
+        target.is_dir()
+    ):  # its place must be empty; `claimed` puts it back if the process is killed here
         os.replace(target, old)
-    os.replace(source, target)
+    try:
+        os.replace(source, target)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)
+        raise
     remove(old)
 
 
@@ -160,7 +167,8 @@ def remove(path):
 def claimed(path, name):
     """Keep other processes from the file at a path for as long as the block runs.
 
-    Parts of it, and of the record beside it, that killed processes have left are deleted.
+    Parts of it, and of the record beside it, that killed processes have left are deleted; a
+    store that one had put aside to replace it is put back.
 
     Parameters
     ----------
@@ -198,6 +206,8 @@ def claimed(path, name):
         for stem in (_stem(target), _stem(target.parent / f"{target.stem}.json")) if outer else ():
             for part in target.parent.glob(f"{stem.name}*.part"):
                 remove(part)
+        for old in target.parent.glob(f"{_stem(target).name}*.old") if outer else ():
+            remove(old) if target.exists() else os.replace(old, target)
         yield
     finally:
         with suppress(OSError):  # Windows deletes it in the next line

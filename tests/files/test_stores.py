@@ -236,6 +236,31 @@ def test_the_old_store_stays_until_the_new_one_is_whole(folder, monkeypatch):
     assert sorted(p.name for p in folder.iterdir()) == ["in.tif", "out.json", "out.zarr"]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_store_put_aside_is_put_back(killed, folder, monkeypatch):
+    """Whether the new one can't take its place, or the process is killed just before it does."""
+    write_image("out.zarr", STACK)
+    rename = os.replace
+
+    def fail(source, target):
+        if Path(target).name == "out.zarr" and Path(source).suffix == ".part":
+            if killed:  # nothing after this line would run
+                monkeypatch.setattr("siamdecon.files.atomic.os.replace", lambda *_: None)
+            raise OSError("no")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("siamdecon.files.atomic.os.replace", fail)
+        with pytest.raises(OSError, match="no"):
+            write_image("out.zarr", STACK + 1, overwrite=True)
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert Path("out.zarr").exists() != killed
+    with pytest.raises(FileExistsError):
+        write_image("out.zarr", STACK + 2)
+    np.testing.assert_array_equal(read_image("out.zarr"), STACK)
+
+
 def test_a_folder_that_is_no_store_is_not_replaced(folder):
     (folder / "out.zarr").mkdir()
     (folder / "out.zarr" / "thesis.txt").write_text("the only copy")
