@@ -10,7 +10,7 @@
 # | After it you can | restore an image with `siamdecon.deconvolve`, compare methods by score and residual, say which detail can't be restored |
 # | Before it | some Python and NumPy |
 # | Reading | 15 minutes |
-# | Running | 80 seconds and 400 training steps, on two CPU cores |
+# | Running | 45 seconds and 400 training steps, on two CPU cores |
 
 # %%
 import numpy as np

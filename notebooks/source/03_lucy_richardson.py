@@ -10,7 +10,7 @@
 # | After it you can | derive and write the update; say why it must be stopped, and when; say which noise a method assumes; name the other classical methods and what each assumes |
 # | Before it | Python and NumPy; convolution and its transpose (notebook 02), photon noise (notebook 01) |
 # | Reading | 25 minutes |
-# | Running | 40 seconds and 0 training steps, on two CPU cores |
+# | Running | 25 seconds and 0 training steps, on two CPU cores |
 
 # %%
 import numpy as np

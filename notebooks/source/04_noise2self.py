@@ -11,7 +11,7 @@
 # | After it you can | hide pixels and prove it; write a blind-spot loss and a training loop; say why the loss measures the true error, and what it misses |
 # | Before it | Python and a little PyTorch; what a PSF does (notebook 01) |
 # | Reading | 25 minutes |
-# | Running | 75 seconds and 700 training steps, on two CPU cores |
+# | Running | 35 seconds and 700 training steps, on two CPU cores |
 
 # %%
 import time

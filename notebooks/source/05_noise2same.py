@@ -11,7 +11,7 @@
 # | After it you can | write the loss of two passes and train with it; say what reconstruction alone learns, why there is a root, and which two errors lambda_inv balances; choose a run without the truth |
 # | Before it | Python and a little PyTorch; notebook 04 |
 # | Reading | 20 minutes |
-# | Running | 120 seconds and 1270 training steps, on two CPU cores |
+# | Running | 80 seconds and 1270 training steps, on two CPU cores |
 
 # %%
 import time

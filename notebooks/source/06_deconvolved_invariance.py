@@ -10,7 +10,7 @@
 # | After it you can | write Eq. 4 and train with it; say what each invariance loss detects; tell a difference between methods from the scatter of runs; choose the lambdas |
 # | Before it | Python and PyTorch; notebooks 04 and 05 |
 # | Reading | 20 minutes |
-# | Running | 140 seconds and 1750 training steps, on two CPU cores |
+# | Running | 100 seconds and 1750 training steps, on two CPU cores |
 
 # %%
 import time

@@ -10,7 +10,7 @@
 # | After it you can | read and check a TIFF; find the fault in an input; choose a method without ground truth; tile without seams; save with metadata, from Python and from the command line |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is |
 # | Reading | 22 minutes |
-# | Running | 30 seconds and 130 training steps, on two CPU cores |
+# | Running | 25 seconds and 130 training steps, on two CPU cores |
 #
 # Of the reading time, exercise 1 takes about 4 minutes and exercise 2 about 5.
 

@@ -10,7 +10,7 @@
 # | After it you can | measure a PSF with beads; tell whether a count is a photon; make two exposures of one; choose by the second; find a kernel with a wrong pixel size |
 # | Before it | Python and NumPy; Lucy-Richardson (notebook 03); what a residual is (notebooks 07 and 08) |
 # | Reading | 25 minutes |
-# | Running | 40 seconds and 0 training steps, on two CPU cores |
+# | Running | 15 seconds and 0 training steps, on two CPU cores |
 #
 # Of the reading time, exercise 1 takes about 6 minutes and exercise 2 about 4.
 
