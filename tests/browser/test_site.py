@@ -1,14 +1,11 @@
 """The built documentation in a browser: every control, every picture, no error, no other machine."""
 
-import functools
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 
 from siamdecon.lab import volume_explorer
 from tests.course import ROOT
+from tests.servers import served
 
 SITE = ROOT / "build" / "site"
 PAGES = sorted(
@@ -20,17 +17,10 @@ COURSE = [page for page in PAGES if page.startswith("course/")]
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def home():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with served(SITE) as (address, _):
+        yield address
 
 
 def test_the_site_is_there():

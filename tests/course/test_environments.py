@@ -1,20 +1,19 @@
 """pyproject.toml, environment.yml and binder/ ask for the same packages within the same bounds."""
 
-import functools
-import http.server
 import importlib.metadata
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-import threading
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.servers import served
 
 ROOT = Path(__file__).parents[2]
 #: What conda calls a package of another name; pytorch-cpu brings no CUDA libraries.
@@ -86,7 +85,7 @@ def on_linux(monkeypatch):
 
 
 @pytest.fixture
-def index(tmp_path):
+def index(tmp_path, monkeypatch):
     """An index of wheels that holds one of torch, a CPU build of the pinned version, without content."""
     folder = tmp_path / "index" / "torch"
     folder.mkdir(parents=True)
@@ -99,12 +98,9 @@ def index(tmp_path):
         tag = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         wheel.writestr(f"{about}/WHEEL", tag)
         wheel.writestr(f"{about}/RECORD", "")
-    kind = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "index")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with served(tmp_path / "index") as (address, _):
+        yield address.rstrip("/")
 
 
 def test_without_a_driver_the_cpu_build_is_taken(on_linux, index):

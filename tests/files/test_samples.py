@@ -1,6 +1,5 @@
 """Oracles: the files themselves, hashlib and Pillow, and a server on this machine."""
 
-import functools
 import hashlib
 import http.server
 import json
@@ -10,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +29,7 @@ from siamdecon.files.samples import (
     sample_names,
     write_samples,
 )
+from tests.servers import served
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 MANIFEST = {entry["name"]: entry for entry in json.loads((DATA / "manifest.json").read_text())}
@@ -157,27 +156,9 @@ def benchmark(tmp_path, monkeypatch):
 @pytest.fixture
 def server(benchmark, monkeypatch):
     """Serve the folder; give the address and the list of what was asked for."""
-    yield from served(benchmark[0], monkeypatch)
-
-
-def served(folder, monkeypatch):
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_request(self, *args):
-            asked.append(self.path.strip("/"))
-
-        def log_message(self, *args):
-            pass
-
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = functools.partial(Handler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", asked
-        httpd.shutdown()
-        thread.join()
+    with served(benchmark[0]) as found:
+        yield found
 
 
 def assert_is_benchmark(loaded, pixels, names):
@@ -306,13 +287,12 @@ def beads(tmp_path, monkeypatch):
     path = write_image(folder / "beads.tif", pixels, voxel_size=(0.125, 0.0225, 0.0225))
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.delenv("SIAMDECON_REAL", raising=False)
-    server = served(folder, monkeypatch)
-    url, asked = next(server)
-    entry = {"name": "beads", "file": path.name, "sha256": sha256(path), "url": url + path.name}
-    entry |= {"description": "four beads", "authors": "A. Bee", "licence": "CC0", "source": "here"}
-    monkeypatch.setattr(samples, "_entries", lambda file: {"beads": entry})
-    yield path, pixels, asked
-    next(server, None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with served(folder) as (url, asked):
+        entry = {"name": "beads", "file": path.name, "sha256": sha256(path), "url": url + path.name}
+        entry |= {"description": "four beads", "authors": "A. Bee", "licence": "CC0"}
+        monkeypatch.setattr(samples, "_entries", lambda file: {"beads": entry | {"source": "here"}})
+        yield path, pixels, asked
 
 
 def assert_is_beads(image, pixels):
