@@ -406,7 +406,8 @@ def _create(part: Path, output: Path, source: Image, dtype, estimator, settings,
     if not is_zarr(output):
         return create_tiff(part, *form, is_ome(output)), tile
     side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
-    same = settings() | {"image": settings()["image"] | {"path": None}, "dtype": dtype}
+    same = settings()
+    same |= {"image": same["image"] | {"path": None}, "dtype": dtype}
     weights = estimator.run.average.state_dict().values() if estimator.run else ()
     about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
     return take_up(part, lambda path: create_zarr(path, *form, side, source.path), *about), side

@@ -46,7 +46,7 @@ def check_writable(path, overwrite=False, suffixes=()):
     check_suffix(path, suffixes)
     if len(os.fsencode(path.name)) > 255:
         raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
-    if path.is_dir() and not any((path / about).exists() for about in ABOUT):
+    if path.is_dir() and not _is_store(path):
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
@@ -69,7 +69,11 @@ def is_zarr(path):
     >>> is_zarr(Path("cells.ome.zarr")), is_zarr(Path("cells.tif"))
     (True, False)
     """
-    return path.suffix.lower() == ".zarr" or any((path / about).exists() for about in ABOUT)
+    return path.suffix.lower() == ".zarr" or _is_store(path)
+
+
+def _is_store(path):
+    return any((path / about).exists() for about in ABOUT)
 
 
 def check_room(path, n_bytes):
@@ -142,10 +146,8 @@ def replace(source, target):
     (None, ['b'], [])
     """
     old = Path(f"{_stem(target)}{secrets.token_hex(8)}.old")
-    if (
-        target.is_dir()
-    ):  # its place must be empty; `claimed` puts it back if the process is killed here
-        os.replace(target, old)
+    if target.is_dir():  # its place must be empty
+        os.replace(target, old)  # `claimed` puts it back if the process is killed here
     try:
         os.replace(source, target)
     except BaseException:

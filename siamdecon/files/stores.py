@@ -266,9 +266,8 @@ def take_up(folder, create, *settings):
     >>> int(read_zarr(output)[0][:].max())
     2
     """
-    store = (
-        folder / f"{digest(*settings)}.zarr"
-    )  # a worker of another run may still write to its own
+    # named by its settings: a worker of another run may still write to its own
+    store = folder / f"{digest(*settings)}.zarr"
     if not store.exists():
         for old in folder.glob("*.zarr"):
             warnings.warn(f"{folder.name}: begun with other settings; begins anew", stacklevel=4)

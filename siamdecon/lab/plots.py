@@ -110,22 +110,18 @@ def gallery(
     )
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
     window["aspect"] = aspect
+    frame = {"fill": False, "edgecolor": PALETTE[4], "linewidth": 1.5}
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         column[0].imshow(image, **window)
         # legible even if many images make the page shrink them
         column[0].set_title(title, fontsize=title_size or max(10, 3 * len(images)))
         if zoom:
             y, x, side = zoom
-            column[0].add_patch(
-                Rectangle((x, y), side, side, fill=False, edgecolor=PALETTE[4], linewidth=1.5)
-            )
+            column[0].add_patch(Rectangle((x, y), side, side, **frame))
             column[1].imshow(image[y : y + side, x : x + side], **window)
-            marked = (
-                np.zeros((side, side)) if outline is None else outline[y : y + side, x : x + side]
-            )
-            for row, left in np.argwhere(marked):
-                frame = {"fill": False, "edgecolor": PALETTE[4], "linewidth": 1.5}
-                column[1].add_patch(Rectangle((left - 0.5, row - 0.5), 1, 1, **frame))
+            if outline is not None:
+                for row, left in np.argwhere(outline[y : y + side, x : x + side]):
+                    column[1].add_patch(Rectangle((left - 0.5, row - 0.5), 1, 1, **frame))
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return picture(figure, alt)

@@ -9,36 +9,32 @@ from torch import Tensor, nn
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 
 
-def _no_tuple(answered) -> None:
+def _tensor(answered, why: str) -> Tensor:
+    """Return a learner's result if it is one tensor; else say why it must be."""
     if isinstance(answered, tuple):
         raise CheckFailed(
             f"Expected one tensor, got a tuple of {len(answered)}: is there a comma too many, or a + missing?"
         )
+    if not isinstance(answered, Tensor):
+        raise CheckFailed(f"Expected a tensor, got {type(answered).__name__}: {why}")
+    return answered
 
 
 class OfTensors(Exercise):
     """An exercise whose result must be a tensor, since the notebook goes on with it."""
 
     def _outcome(self, answered, given):
-        _no_tuple(answered)
-        if not isinstance(answered, Tensor):
-            raise CheckFailed(
-                f"Expected a tensor, got {type(answered).__name__}: use torch's functions; the next cells "
-                "go on with the result."
-            )
-        return answered
+        return _tensor(answered, "use torch's functions; the next cells go on with the result.")
 
 
 class OfLosses(Exercise):
     """An exercise whose result is a loss: a network can learn from it only if it carries a gradient."""
 
     def _outcome(self, answered, given):
-        _no_tuple(answered)
-        if not isinstance(answered, Tensor):
-            raise CheckFailed(
-                f"Expected a tensor, got {type(answered).__name__}: .item(), float() and NumPy cut the tie "
-                "to the network's weights, and nothing could be learned from the result."
-            )
+        why = (
+            ".item(), float() and NumPy cut the tie to the network's weights, and nothing could be "
+        )
+        _tensor(answered, why + "learned from the result.")
         if not answered.requires_grad:
             raise CheckFailed(
                 "the result has no gradient: f is not used, or .detach(), .data or torch.no_grad() cut the "
