@@ -199,8 +199,10 @@ class Comparison:
         first, *_ = self.held_out
         lines = [f"{'method':16s} {'held-out error':>15s} {'above the best':>18s} {'seconds':>8s}"]
         for one in self.held_out:
-            more, error = (100 * value / first.score for value in one.behind(first))
-            behind = f"{more:.2f} +- {error:.2f} %" if one is not first else ""
+            behind = ""
+            if one is not first and first.score:  # it is 0 for an image without noise or contrast
+                more, error = (100 * value / first.score for value in one.behind(first))
+                behind = f"{more:.2f} +- {error:.2f} %"
             size = self.unit * np.sqrt(one.score)
             lines.append(f"{one.method:16s} {size:15.4g} {behind:>18s} {one.seconds:8.1f}")
         return "\n".join(lines)

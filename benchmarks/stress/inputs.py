@@ -216,7 +216,7 @@ def an_image(rng, n_dim: int, odd: bool):
             fits = rng.random() < 0.8 and x.size and np.isfinite(x).all() and np.ptp(x) > 0
             x = (x - x.min()) / np.ptp(x) * min(float(info.max), 4095) if fits else x
             x = x.clip(float(info.min), float(np.nextafter(float(info.max), 0)))
-        x = x.astype(dtype)
+        x = np.asarray(x, dtype)  # a number by itself would be no array
     if x.size and dtype.kind == "f" and rng.random() < (0.2 if odd else 0.05):
         x.flat[int(rng.integers(x.size))] = rng.choice([np.nan, np.inf, -np.inf])
     if x.size and dtype.kind in "iuf" and rng.random() < 0.15:

@@ -301,7 +301,8 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         data = data.astype(data.dtype.newbyteorder("="), copy=False)
         axes, like = axes or getattr(image, "axes", "ZYX"[-data.ndim :]), getattr(image, "path", 0)
         voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
-        image = Image(data, axes, voxel_size)
+        image = Image(data, axes, voxel_size)  # refuses a mask
+        data = np.asarray(data)  # a matrix keeps its two dimensions whatever is done to it
         check_storable(path, data.dtype, data.shape)
         if _is_png(path):
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import warnings
+import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -257,6 +258,9 @@ class SiameseTraining(Training):
     def load(self, path: Path) -> None:
         """Take up a saved state of the same run."""
         try:
+            with zipfile.ZipFile(path) as file:
+                if file.testzip():  # torch itself does not compare checksums
+                    raise zipfile.BadZipFile(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
             if same := isinstance(state, dict) and state.get("key") == self.key:
                 self.step, self.history = state["step"], History(state["history"])

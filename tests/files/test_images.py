@@ -28,6 +28,11 @@ def pictures(draw, suffix):
     return draw(hnp.arrays(draw(st.sampled_from(DTYPES[suffix])), shape))
 
 
+def test_a_matrix_is_written_as_the_array_it_is(tmp_path):
+    back = read_image(write_image(tmp_path / "a.tif", np.matrix(STACK[0])))
+    assert np.array_equal(back.data, STACK[0])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.data(), st.sampled_from([".tif", ".png"]), st.sampled_from("<>"))
 def test_pixels_survive_bit_by_bit(tmp_path_factory, data, suffix, byte_order):

@@ -9,6 +9,7 @@ from scipy.ndimage import convolve
 
 from siamdecon import Noise, compare, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.hardware import to_tensor
+from siamdecon.inspection import Comparison
 from siamdecon.methods import METHODS
 from siamdecon.methods.auto import HeldOut, hold_out, judge
 from siamdecon.methods.base import Method
@@ -102,6 +103,13 @@ def test_compare_ranks_and_auto_takes_the_first():
     table = str(found).splitlines()
     assert len(table) == 4 and table[1].startswith("total_variation ")
     assert found.picture().shape == (2 * 132, 4 * 148)
+
+
+def test_a_comparison_without_an_error_is_shown():
+    # a held-out part without light can be predicted exactly; a share of no error is no number
+    exact, other = HeldOut("wiener", np.zeros(4), 1.0), HeldOut("ssi", np.ones(4), 1.0)
+    table = str(Comparison([exact, other], {}, {}, None, 1.0)).splitlines()
+    assert [line.split()[:2] for line in table[1:]] == [["wiener", "0"], ["ssi", "1"]]
 
 
 @pytest.mark.parametrize("methods", [(), ("magic",), ("auto",), ("wiener", 3)])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import errno
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -111,6 +113,22 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 def test_a_broken_checkpoint_is_named(tmp_path):
     path = tmp_path / "run.pt"
     path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"run\.pt can't be read; delete it"):
+        train(network(), image(), PSF, TINY, checkpoint=path)
+
+
+def test_a_checkpoint_with_a_changed_number_is_refused(tmp_path):
+    # found by flipped bits: torch.load reads on where the archive's checksums differ
+    path = tmp_path / "run.pt"
+    train(network(), image(), PSF, TINY, checkpoint=path)
+    with zipfile.ZipFile(path) as file:
+        numbers = [one for one in file.infolist() if "/data/" in one.filename]
+    last = max(numbers, key=lambda one: one.header_offset)
+    damaged = bytearray(path.read_bytes())
+    name, extra = struct.unpack_from("<HH", damaged, last.header_offset + 26)  # their lengths
+    damaged[last.header_offset + 30 + name + extra] ^= 1
+    path.write_bytes(damaged)
+    torch.load(path, weights_only=True)
     with pytest.raises(ValueError, match=r"run\.pt can't be read; delete it"):
         train(network(), image(), PSF, TINY, checkpoint=path)
 
