@@ -81,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF, PNG, OME-Zarr"
     )
     for name in ("channel", "time"):
-        which = f"which {name} of a file with several, from 0; or all, one after the other"
+        which = f"which {name} of a file with several, from 0"
+        which += ", or its name" * (name == "channel") + "; or all, one after the other"
         p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
     p.add_argument("--scene", metavar="N", type=int, help="which image of a file with several")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
@@ -183,7 +184,7 @@ def _add_image(p: argparse.ArgumentParser, metavar: str = "IMAGE", nargs=None) -
     """Add a file, and which of the images in it; `_read` reads it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
     for name in ("channel", "time", "scene"):
-        p.add_argument(f"--{name}", metavar="N", type=int, help=f"which {name}, from 0")
+        p.add_argument(f"--{name}", metavar="N", type=_index, help=f"which {name}, from 0")
 
 
 def _read(args: argparse.Namespace) -> Image:
@@ -267,7 +268,7 @@ def _show(message, *_) -> None:
 
 
 def _index(word: str) -> int | str:
-    return "all" if word == "all" else int(word)
+    return int(word) if word.lstrip("-").isdecimal() else word
 
 
 def _level(word: str) -> float | None:
@@ -348,7 +349,9 @@ def restore_each(args: argparse.Namespace) -> str:
     stack = np.moveaxis(stack, 1, -3)  # ImageJ's order is t, z, channel, y, x
     axes = f"T{image.axes[:-2]}CYX"
     sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
+    names = [image.channel for _, _, image in each[: len(each) // times]]
     form = (stack, axes, [sizes.get(axis) for axis in axes], is_ome(args.output))
+    form += (names if all(names) else (),)
 
     def save(path: Path) -> Path:
         pixels = partial(write_atomically, path, lambda part: write_tiff(part, *form))
@@ -452,7 +455,12 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     if args.psf is not None:
         got = Words(f"both ({', '.join(given)})")
         expect(not given, "--psf", "a file or the optics", got)
-        return read_image(args.psf)
+        try:
+            return read_image(args.psf)
+        except ValueError as error:  # --channel is about the image
+            mend = "; save the kernel as a file of its own"
+            said = re.sub(r"; (channel|time|scene)=.*", mend, str(error))
+            raise ValueError(f"--psf: {said}") from error
     z, y, x = (None, *(image.voxel_size or (None,) * image.ndim))[-3:]
     if "pixel_size" not in given and None not in (y, x) and abs(y / x - 1) > 0.05:
         mend = "the optics make kernels of square ones; give --pixel, or a kernel by --psf"

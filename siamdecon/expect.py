@@ -81,11 +81,13 @@ def expect_counts(**numbers) -> None:
 
 
 def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
-    """Return the index, from 0, of one of several parts of a file; it may be None if there is one part only.
+    """Return the index, from 0, of a part of a file, by it or by name; None if there is one only.
 
     Examples
     --------
     >>> expect_index("channel", 1, 2, "a.tif")
+    1
+    >>> expect_index("channel", "GFP", 2, "a.tif", ["DAPI", "GFP"])
     1
     >>> expect_index("channel", None, 2, "a.tif", ["DAPI", "GFP"])
     Traceback (most recent call last):
@@ -97,6 +99,8 @@ def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
         got = Words(f"{size} of them{known}")
         expect(size == 1, name, f"one to take of {owner}", got, f"{name}=0 takes the first")
         return 0
+    if isinstance(index, str) and index in names:
+        return list(names).index(index)
     good = isinstance(index, Integral) and not isinstance(index, bool) and 0 <= index < size
     expect(good, name, f"0 to {size - 1}, as {owner} has {size}{known}", index)
     return int(index)

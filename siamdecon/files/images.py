@@ -16,6 +16,8 @@ from siamdecon.files.tiff import holds, read_tiff, write_tiff
 from siamdecon.files.units import to_um
 
 SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
+#: Other names of TIFFs: BigTIFF, Zeiss LSM, MetaMorph.
+TIFFS = (".btf", ".tf2", ".tf8", ".lsm", ".stk")
 #: What bioio reads, and the package that each format needs.
 FORMATS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv"}
 
@@ -36,6 +38,8 @@ class Image:
         The file that the image was read from.
     credit : str, optional
         What it shows, who made it, its licence and its source, where known.
+    channel : str, optional
+        The name of the channel, where known.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class Image:
     voxel_size: tuple[float | None, ...] | None = None
     path: Path | None = None
     credit: str | None = None
+    channel: str | None = None
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
@@ -102,15 +107,16 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
     Parameters
     ----------
     path : str or path-like
-        A file ending in .tif, .tiff or .png; with the extra `zarr` an OME-Zarr, with `formats` also .czi,
-        .nd2, .lif, .dv.
+        A TIFF (also .lsm, .stk, .btf, .tf2, .tf8) or a PNG, which its content tells apart; with the extra
+        `zarr` an OME-Zarr, with `formats` also .czi, .nd2, .lif, .dv.
     memmap : bool
         Leave the pixels on disk, read-only and in the file's byte order: a TIFF is memory-mapped, an OME-Zarr
         read as windows of it are taken (`siamdecon.files.stores.Stored`), and so is a compressed TIFF if the
         extra `zarr` is there and what a window touches is not much larger than it; any other is unpacked to a
         temporary file.
     channel, time : int, optional
-        Which channel or colour, and which time point, of a file with several; from 0.
+        Which channel or colour, and which time point, of a file with several; from 0. A channel may be
+        given by its name.
     scene : int, optional
         Which image, of a file with several of different shape or kind; from 0.
 
@@ -175,14 +181,23 @@ def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
 def _one(path, read, memmap, channel, time, scene):
     """Return the image of one channel and one time."""
     data, axes, sizes, names = read
-    data, axes = _chosen(path, data, axes, (("C", channel, names), ("T", time, ())))
+    if channel is not None and "C" not in axes:
+        axes = axes.replace("S", "C")  # colours are channels, too
+    names = names if len(names) == dict(zip(axes, data.shape, strict=True)).get("C", 1) else ()
+    for axis, name, index, known in (("T", "time", time, ()), ("C", "channel", channel, names)):
+        size = data.shape[axes.index(axis)] if axis in axes else 1
+        place = expect_index(name, index, size, path.name, known)
+        if axis in axes:
+            data, axes = _taken(data, axes.index(axis), place), axes.replace(axis, "")
+    data = data if hasattr(data, "at") else np.asarray(data)  # a Dask array is read here
     data, axes = _spatial(path, data, axes)
     if is_zarr(path):
         data.check()
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis, 0) for axis in axes]
-    image = Image(data, axes, [size if _is_length(size) else None for size in sizes], path)
+    sizes = [size if _is_length(size) else None for size in sizes]
+    image = Image(data, axes, sizes, path, channel=names[place] if names else None)
     if memmap and not is_zarr(path):
         which = {"channel": channel, "time": time, "scene": scene}
         vars(image)["_again"] = partial(read_image, path.resolve(), memmap=True, **which)
@@ -193,14 +208,16 @@ def _read(path, memmap, scene):
     """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
     if not path.exists() or (path.is_dir() and not is_zarr(path)):
         raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
-    if not is_zarr(path):  # .btf: BigTIFF, as ImageJ's plug-ins write it
-        check_suffix(path, (*SUFFIXES, ".btf", *FORMATS))
+    if path.suffix and not is_zarr(path):
+        check_suffix(path, (*SUFFIXES, *TIFFS, *FORMATS))
     if path.suffix.lower() in FORMATS:
         return _read_format(path, scene)
     try:
         if is_zarr(path):
             return read_zarr(path, scene)
-        return (*_read_png(path), ()) if _is_png(path) else read_tiff(path, memmap, scene)
+        with open(path, "rb") as file:
+            png = file.read(4) == b"\x89PNG"
+        return (*_read_png(path), ()) if png else read_tiff(path, memmap, scene)
     except Exception as error:  # the decoders raise exceptions of almost any type
         if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
             raise
@@ -233,19 +250,6 @@ def _read_format(path, scene):
     units = {axis: getattr(getattr(about, axis, None), "unit", None) or "um" for axis in "ZYX"}
     sizes = {a: to_um(a, getattr(sizes, a) or 0, units[a], path.name) for a in "ZYX"}
     return view.dask_data, view.dims.order, sizes, image.channel_names or ()
-
-
-def _chosen(path, data, axes, wanted):
-    """Take the channel and the time that are asked for; colours are channels, too."""
-    if wanted[0][1] is not None and "C" not in axes:
-        axes = axes.replace("S", "C")
-    for (axis, index, names), name in zip(wanted, ("channel", "time"), strict=True):
-        size = data.shape[axes.index(axis)] if axis in axes else 1
-        index = expect_index(name, index, size, path.name, names if len(names) == size else ())
-        if axis in axes:
-            data, axes = _taken(data, axes.index(axis), index), axes.replace(axis, "")
-    # a Dask array is read here
-    return (data if hasattr(data, "at") else np.asarray(data)), axes
 
 
 def _taken(data, axis, index):
@@ -379,19 +383,11 @@ def _spatial(path, data, axes):
 
 
 def _read_png(path):
-    with open(path, "rb") as file:
-        depth = file.read(25)[-1:]  # bits per sample, the header's 25th byte
-    PIL.Image.open(
-        path, formats=["PNG"]
-    ).verify()  # the checksums, which it does not look at in reading
-    with PIL.Image.open(path, formats=["PNG"]) as picture:
-        if depth == b"\x10":
-            if len(picture.getbands()) > 1:  # Pillow would reduce them to 8 bits
-                from imagecodecs import png_decode  # imported here: slow, and few files need it
+    """Return the pixels of a PNG: palettes looked up, 1 to 4 bits stretched to 8."""
+    from imagecodecs import png_decode  # imported here: slow, and few files need it
 
-                return png_decode(path.read_bytes()), "YXS", {}
-            return np.array(picture).astype(np.uint16), "YX", {}
-        if picture.mode == "L":
-            return np.array(picture), "YX", {}
-        mode = "RGBA" if picture.has_transparency_data else "RGB"
-        return np.array(picture.convert(mode)), "YXS", {}
+    coded = path.read_bytes()
+    still = b"\0\0\0\x08acTL" not in coded[: coded.find(b"IDAT")]
+    expect(still, path.name, "a picture", Words("an animation"), "save it as a TIFF of its planes")
+    data = png_decode(coded)
+    return data, "YXS"[: data.ndim], {}

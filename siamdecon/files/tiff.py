@@ -18,6 +18,10 @@ from siamdecon.files.stores import Stored
 from siamdecon.files.units import UM, to_um
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
+_ASIDE = 0b101  # bits of NewSubfileType: a reduced copy of another page, a mask of it
+_PRINTED = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
+#: What tifffile says of metadata, not of pixels.
+_FAULTS = ("ParseError", "series failed", "axes do not match shape", "does not match page shape")
 #: Times a window's pixels that may be unpacked to read it; beyond, all of the file is unpacked once.
 _TOUCHED = 16
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
@@ -35,6 +39,8 @@ def read_tiff(path, memmap=False, scene=None):
     Pixels are taken as they are stored, whatever the tag of orientation says.
 
     Resolution tags count for print, and are ignored, unless the pixel is smaller than any printer's (5 um).
+
+    What the file calls a reduced copy of another image, such as a thumbnail, or a mask of one, is left out.
 
     Parameters
     ----------
@@ -65,16 +71,21 @@ def read_tiff(path, memmap=False, scene=None):
     >>> read_tiff(path)[2]["Z"]
     0.3
     """
-    with _raising_logged_errors(path), tifffile.TiffFile(path) as tif:
-        kinds = [" x ".join(map(str, series.shape)) for series in tif.series]
-        scene = expect_index("scene", scene, len(kinds), path.name, kinds)
-        series = tif.series[scene]
+    with _raising_logged_errors(path), _opened(path, scene) as tif:
+        found = [s for s in tif.series if not s.keyframe.subfiletype & _ASIDE] or tif.series
+        kinds = [" x ".join(map(str, series.shape)) for series in found]
+        series = found[expect_index("scene", scene, len(found), path.name, kinds)]
         planes = len(series.pages)
         if missing := sum(page is None for page in series.pages):
             where = _missing_files(tif, path)
             raise ValueError(f"{missing} of its {planes} planes are missing{where}")
-        announced = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
-        if announced > (stored := math.prod(series.shape[: -2 - ("S" in series.axes)])):
+        announced = stored = _planes(series)
+        if (
+            series.dataoffset is None
+        ):  # else they lie one behind the other, of one page or of several
+            stored = planes * series.keyframe.size * announced // series.size
+        announced = max(announced, (tif.imagej_metadata or {}).get("images", 1))
+        if announced > stored:
             raise ValueError(f"it announces {announced} planes and holds {stored}")
         out = lazy = None
         if memmap:
@@ -82,7 +93,7 @@ def read_tiff(path, memmap=False, scene=None):
             if not mapped and (lazy := _in_windows(tif, series, path)) is None:
                 out = scratch(series.shape, series.dtype)
             out = "memmap" if mapped else out
-        data, axes = series.asarray(out=out) if lazy is None else lazy, series.axes
+        data, axes = series.asarray(out=out) if lazy is None else lazy, series.axes.upper()
         if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
             said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
             warnings.warn(
@@ -90,8 +101,23 @@ def read_tiff(path, memmap=False, scene=None):
             )
         if not tif.is_imagej and lazy is None:
             data, axes = _as_seen(data, axes, series.keyframe, memmap)
-        described = _described(tif, scene)
-        return data, axes, _voxel_size(tif, described), _names(tif, described)
+        described = _described(tif, series)
+        return data, axes, _voxel_size(tif, series, described), _names(tif, described)
+
+
+def _opened(path, scene):
+    """Open a TIFF, as plain pages if what it says of them does not hold."""
+    tif = tifffile.TiffFile(path)
+    forms = {(series.shape, series.dtype) for series in tif.series}
+    # a stack written plane by plane, as imageio does
+    each = scene is None and tif.is_shaped and len(tif.series) > len(forms) == 1
+    each = each and _planes(tif.series[0]) == 1
+    more = tif.is_imagej and len(tif.series[0].pages) > _planes(tif.series[0])
+    return tifffile.TiffFile(path, is_shaped=False, is_imagej=False) if each or more else tif
+
+
+def _planes(series):
+    return math.prod(series.shape[: -2 - ("S" in series.axes)])
 
 
 def _in_windows(tif, series, path):
@@ -110,15 +136,22 @@ def _in_windows(tif, series, path):
         return Stored(zarr.open_array(series.aszarr(level=0), mode="r"), path)
 
 
-def _described(tif, scene):
+def _described(tif, series):
     """Return the element of an OME-TIFF's metadata that describes an image; None if there is none."""
     with suppress(ElementTree.ParseError, IndexError):  # the first is said already
         if tif.is_ome:
             root = ElementTree.fromstring(tif.ome_metadata)
+            found, lost = root.findall(".//{*}Pixels"), None
+            if len(found) == len(tif.series):  # else some are of files that are not there
+                found = [found[tif.series.index(series)]]
+            kept = [[item for item in each.items() if "Physical" in item[0]] for each in found]
             if (elsewhere := root.find("{*}BinaryOnly")) is not None:
-                said = f"its metadata are in {elsewhere.get('MetadataFile')}, which is not read"
-                warnings.warn(f"{tif.filename}: {said}; give the voxel size in um", stacklevel=5)
-            return root.findall(".//{*}Pixels")[scene]
+                lost = f"its metadata are in {elsewhere.get('MetadataFile')}, which is not read"
+            elif any(sizes != kept[0] for sizes in kept):
+                lost = f"its metadata are of {len(found)} images, it holds {len(tif.series)}"
+            if lost:
+                warnings.warn(f"{tif.filename}: {lost}; give the voxel size in um", stacklevel=5)
+            return None if lost else found[0]
 
 
 def _names(tif, described):
@@ -126,9 +159,9 @@ def _names(tif, described):
     if described is not None:
         names = [channel.get("Name") for channel in described.findall("{*}Channel")]
     else:
-        metadata = (tif.imagej_metadata or {}) if tif.is_imagej else {}
-        names = metadata.get("Labels", [])
-        names = names if len(names) == metadata.get("channels") else []
+        labels = (tif.imagej_metadata or {}).get("Labels", [])  # of all planes
+        n = (tif.imagej_metadata or {}).get("channels", 1)
+        names = labels[:n] if labels == labels[:n] * (len(labels) // n) else []
     return names if all(names) else []
 
 
@@ -206,7 +239,7 @@ def _raising_logged_errors(path):
         yield
     finally:
         logger.removeHandler(handler)
-    if pixels := [e for e in errors if "ParseError" not in e and "series failed" not in e]:
+    if pixels := [e for e in errors if not any(fault in e for fault in _FAULTS)]:
         raise ValueError(pixels[0])
     if errors:
         lost = "its pages are taken for one stack of unknown voxel size"
@@ -214,30 +247,44 @@ def _raising_logged_errors(path):
         warnings.warn(f"{path.name}: its metadata can't be read ({why}); {lost}", stacklevel=5)
 
 
-def _voxel_size(tif, described):
+def _voxel_size(tif, series, described):
     """Return um by axis; 0 or NaN where unknown."""
-    lengths, units = {}, {}
+    unit = ""
     if described is not None:
-        lengths = {axis: described.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
-        units = {axis: described.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
+        about = described.attrib
+        lengths = {axis: about.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        about = {
+            f"{axis.lower()}unit": about.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"
+        }
+    elif tif.is_lsm:
+        about, unit = tif.lsm_metadata, "m"
+        lengths = {axis: about[f"VoxelSize{axis}"] for axis in "ZYX"}
+    elif tif.is_stk:
+        about = tif.stk_metadata
+        unit = about.get("CalibrationUnits", "")
+        lengths = {axis: about.get(f"{axis}Calibration", 0) for axis in "YX"}
+        lengths["Z"] = next(iter(about.get("ZDistance", ())), 0)
     else:
-        shaped = tif.shaped_metadata[0] if tif.is_shaped else {}
-        metadata = (tif.imagej_metadata or {}) if tif.is_imagej else shaped
-        tags, unit = tif.pages[0].tags, metadata.get("unit", "")
-        lengths["Z"] = metadata.get("spacing", 0)
+        shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
+        about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
+        unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
         for axis in "YX":
             pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
             lengths[axis] = length / pixels if pixels else 0
-        if not (unit or tif.is_imagej):
-            printed = {2: "inch", 3: "cm"}.get(tags.valueof("ResolutionUnit"), "")
-            fine = 0 < lengths["X"] * UM.get(printed, 0) < _FINEST_PRINT
-            unit, lengths["Z"] = printed if fine else "", 0
-        units = {axis: metadata.get(f"{axis.lower()}unit", unit) for axis in "ZYX"}
+        printed = _PRINTED.get(tags.valueof("ResolutionUnit"), "")
+        width = lengths["X"] * UM.get(str(unit) or printed, 0)
+        if not unit:
+            unit, lengths["Z"] = printed if 0 < width < _FINEST_PRINT else "", 0
+        elif str(unit).startswith("inch") and width > _FINEST_PRINT:
+            said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
+            mend = "unless that is right, give the voxel size in um"
+            warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=5)
+    units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
     return {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
 
 
-def write_tiff(path, data, axes, voxel_size=None, ome=False):
-    """Write pixels to a TIFF that opens in Fiji with axes and voxel size; see `write_image`.
+def write_tiff(path, data, axes, voxel_size=None, ome=False, names=()):
+    """Write pixels to a TIFF that opens in Fiji with axes, voxel size and channel names; see `write_image`.
 
     Examples
     --------
@@ -247,7 +294,7 @@ def write_tiff(path, data, axes, voxel_size=None, ome=False):
     >>> read_tiff(path)[0].shape
     (4, 4)
     """
-    shape, options = _options(data.shape, data.dtype, axes, voxel_size, ome)
+    shape, options = _options(data.shape, data.dtype, axes, voxel_size, ome, names)
     tifffile.imwrite(path, data.reshape(shape), **options)
 
 
@@ -288,23 +335,26 @@ def holds(dtype, ome=False):
     return dtype in _OME if ome else dtype.kind in "iuf" and dtype.itemsize <= 8
 
 
-def _options(shape, dtype, axes, voxel_size, ome):
+def _options(shape, dtype, axes, voxel_size, ome, names=()):
     """Return the shape and the options for tifffile to write an image: as ImageJ, OME or tifffile itself."""
-    sizes = dict(zip(axes, voxel_size or (), strict=False))
-    known = {axis: size for axis, size in sizes.items() if size}
+    sizes = zip(axes, voxel_size or (), strict=False)
+    known = {axis: size for axis, size in sizes if size}
     large = math.prod(shape) * dtype.itemsize > _CLASSIC_LIMIT
-    grey = {"photometric": "minisblack"}
+    how, about = {"photometric": "minisblack", "bigtiff": large}, {"axes": axes}
     if ome or (dtype in _OME and (large or dtype not in _IMAGEJ)):
-        metadata = {"axes": axes} | {f"PhysicalSize{axis}": size for axis, size in known.items()}
-        metadata |= {f"PhysicalSize{axis}Unit": "µm" for axis in known}
-        return shape, {"metadata": metadata, "ome": True, "bigtiff": large, **grey}
-    metadata = {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {}) if known else {}
+        for axis, size in known.items():
+            about |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+        about |= {"Channel": {"Name": names}} if names else {}
+        return shape, {"metadata": about, "ome": True, **how}
     if known:
-        grey["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
+        how["resolution"] = [1 / known[axis] if axis in known else 0 for axis in "XY"]
+        about |= {"unit": "um"} | ({"spacing": known["Z"]} if "Z" in known else {})
     if dtype not in _IMAGEJ:
-        metadata = {"axes": axes, **metadata}
-        return shape, {"metadata": metadata, "bigtiff": large, "resolutionunit": 1, **grey}
+        return shape, {"metadata": about, "resolutionunit": 1, **how}
     # all six axes of ImageJ: otherwise a last axis of length 1 would be read as samples
     sides = dict(zip(axes, shape, strict=True))
     shape = tuple(sides.get(axis, 1) for axis in "TZCYXS")
-    return shape, {"metadata": {"axes": "TZCYXS", **metadata}, "imagej": True, **grey}
+    about |= {"axes": "TZCYXS"}
+    if names:  # of every plane
+        about["Labels"] = names * (math.prod(shape[:3]) // len(names))
+    return shape, {"metadata": about, "imagej": True, **how}

@@ -33,6 +33,7 @@ def to_um(axis, value, unit, name):
     )
     try:  # some write 0,3, and some count planes downwards
         length = abs(float(str(value).replace(",", ".")))
+        factor = factor if length < float("inf") else 0
     except ValueError:
         factor = 0
     if factor == 0 and word not in _NO_LENGTH and value:

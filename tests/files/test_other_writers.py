@@ -1,0 +1,336 @@
+"""Files of other writers: by content, not by name; several images, planes and names in one file."""
+
+import struct
+
+import imagecodecs
+import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin
+import pytest
+import tifffile
+
+from siamdecon import read_image, write_image
+from siamdecon.cli import main
+from siamdecon.files.images import read_each
+
+STACK = np.random.default_rng(0).integers(100, 400, (5, 16, 18)).astype(np.uint16)
+PLANE = STACK[0]
+GREY = (PLANE // 2).astype(np.uint8)
+NAMES = ["DAPI", "GFP", "RFP"]
+CHANNELS = np.random.default_rng(1).integers(0, 900, (5, 3, 16, 18)).astype(np.uint16)  # z, c, y, x
+BLACK = {"photometric": "minisblack"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+
+
+def assert_reads(name, pixels, voxel_size=None, **which):
+    for memmap in (False, True):
+        image = read_image(name, memmap=memmap, **which)
+        np.testing.assert_array_equal(image.data, pixels)
+        assert image.dtype == pixels.dtype
+        expected = voxel_size and pytest.approx(voxel_size)
+        assert image.voxel_size == expected
+
+
+def write_lsm(name, planes):
+    """Write a stack as Zeiss does: metadata in a tag of its own, a thumbnail after every plane."""
+    about = np.zeros((), np.dtype(tifffile.TIFF.CZ_LSMINFO).newbyteorder("<"))
+    sides = {"DimensionX": 18, "DimensionY": 16, "DimensionZ": 5, "DimensionTime": 1}
+    voxels = {"VoxelSizeX": 1e-7, "VoxelSizeY": 2e-7, "VoxelSizeZ": 3e-7}  # m
+    head = {"MagicNumber": 67127628, "StructureSize": about.nbytes, "DataType": 2}
+    sides["DimensionChannels"] = 1 if planes.ndim == 3 else planes.shape[1]
+    for field, value in (head | sides | voxels).items():
+        about[field] = value
+    tag = (34412, 1, about.nbytes, about.tobytes(), True)
+    how = BLACK | ({} if planes.ndim == 3 else {"planarconfig": "separate"})
+    with tifffile.TiffWriter(name) as tif:
+        for i, plane in enumerate(planes):
+            first = [tag] if i == 0 else []
+            tif.write(plane, metadata=None, contiguous=False, extratags=first, **how)
+            small = np.zeros((4, 4, 3), np.uint8)
+            tif.write(small, photometric="rgb", subfiletype=1, metadata=None, contiguous=False)
+
+
+def write_stk(name, z_step=(3, 10), unit=b"um"):
+    """Write a stack as MetaMorph does: one page, whose tags tell of all planes."""
+    n, n_bytes = len(STACK), PLANE.nbytes
+    planes = [struct.pack("<6I", *z_step, 2450000, 1000 * i, 2450000, 0) for i in range(n)]
+    at = 8 + 2 + 14 * 12 + 4  # where what does not fit into a tag begins
+    pixels_at = at + 24 * n + 8 * n + 8 * 4
+    sizes_at = pixels_at + STACK.nbytes
+    about = struct.pack("<8I", 3, 1, 4, sizes_at, 5, sizes_at + 8, 6, sizes_at + 16)
+    tags = [(254, 4, 1, 0), (256, 4, 1, 18), (257, 4, 1, 16), (258, 3, 1, 16), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 1), (273, 4, 1, pixels_at), (277, 3, 1, 1), (278, 4, 1, 16)]
+    tags += [(279, 4, 1, n_bytes), (339, 3, 1, 1), (33628, 4, 4, at + 32 * n)]
+    tags += [(33629, 5, n, at), (33630, 5, n, at + 24 * n)]
+    with open(name, "wb") as file:
+        file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)))
+        for tag in tags:
+            file.write(struct.pack("<HHII", *tag))
+        file.write(struct.pack("<I", 0) + b"".join(planes) + struct.pack("<2I", 520, 1) * n)
+        file.write(about + STACK.tobytes() + struct.pack("<4I", 2, 10, 2, 10))
+        file.write(struct.pack("<I", len(unit) + 1) + unit + b"\0")
+
+
+# What a file is, its content tells
+
+
+@pytest.mark.parametrize("name", ["a.lsm", "a.tif"])
+def test_zeiss_lsm(name):
+    write_lsm(name, STACK)
+    assert_reads(name, STACK, (0.3, 0.2, 0.1))
+    write_lsm(name, CHANNELS)
+    assert_reads(name, CHANNELS[:, 2], (0.3, 0.2, 0.1), channel=2)
+
+
+@pytest.mark.parametrize("name", ["a.stk", "a.tif"])
+def test_metamorph_stk(name):
+    write_stk(name)
+    assert_reads(name, STACK, (0.3, 0.2, 0.2))
+    write_stk(name, z_step=(0, 1))
+    assert_reads(name, STACK[3], (0.2, 0.2), time=3)
+    write_stk(name, unit=b"pixel")
+    assert_reads(name, STACK)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.tf8", "a.TF2", "a.png", "scan"])
+def test_a_tiff_by_any_of_its_names(name):
+    with open(name, "wb") as file:
+        tifffile.imwrite(file, STACK, bigtiff=True, **BLACK)
+    assert_reads(name, STACK)
+
+
+def test_a_png_that_is_called_tif():
+    with open("a.tif", "wb") as file:
+        PIL.Image.fromarray(PLANE).save(file, "PNG")
+    assert_reads("a.tif", PLANE)
+
+
+def test_a_link_with_a_name_of_its_own():
+    write_image("a.tif", STACK)
+    (read_image("a.tif").path.parent / "newest").symlink_to("a.tif")
+    assert_reads("newest", STACK)
+
+
+def test_an_animation_is_no_plane():
+    """Its first picture was taken for all of it."""
+    pictures = [PIL.Image.fromarray(GREY + i) for i in range(3)]
+    pictures[0].save("a.png", save_all=True, append_images=pictures[1:])
+    with pytest.raises(ValueError, match=r"expected a picture, got an animation; save it as a T"):
+        read_image("a.png")
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_text("of", "acTL")
+    pictures[0].save("b.png", pnginfo=text)
+    assert_reads("b.png", GREY)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_of_a_png_are_stretched_as_they_are_shown(bits):
+    levels = np.arange(2**bits, dtype=np.uint8).repeat(4).reshape(4, -1)
+    PIL.Image.fromarray(levels * (255 // (2**bits - 1))).save("a.png", bits=bits)
+    assert_reads("a.png", np.array(PIL.Image.open("a.png").convert("L")))
+
+
+def test_opaque_grey_of_16_bits_in_a_png():
+    pixels = np.stack([PLANE, np.full_like(PLANE, 65535)], axis=-1)
+    with open("a.png", "wb") as file:
+        file.write(imagecodecs.png_encode(pixels))
+    assert_reads("a.png", PLANE)
+
+
+# Several images in one file
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_thumbnail_or_a_mask_is_no_image_to_choose(first):
+    """NewSubfileType says what they are; a whole image was refused for the sake of its thumbnail."""
+    for kind, aside in ((1, GREY[::4, ::4]), (4, GREY > 70)):
+        with tifffile.TiffWriter("a.tif") as tif:
+            pages = [(aside, kind), (PLANE, 0)]
+            for pixels, subfiletype in pages if first else pages[::-1]:
+                tif.write(pixels, subfiletype=subfiletype, metadata=None, **BLACK)
+        assert_reads("a.tif", PLANE)
+
+
+def test_an_image_that_is_only_said_to_be_reduced():
+    tifffile.imwrite("a.tif", STACK, subfiletype=1, metadata=None, **BLACK)
+    assert_reads("a.tif", STACK)
+
+
+def test_a_stack_written_plane_by_plane():
+    """As imageio.mimwrite does: each plane had metadata of its own, and five scenes were found."""
+    with tifffile.TiffWriter("a.tif") as tif:
+        for plane in STACK:
+            tif.write(plane, resolution=(50000, 50000), resolutionunit=3, **BLACK)
+    assert_reads("a.tif", STACK, (None, 0.2, 0.2))
+    assert_reads("a.tif", STACK[2], (0.2, 0.2), scene=2)
+    with tifffile.TiffWriter("b.tif") as tif:
+        for _ in range(2):
+            tif.write(STACK, **BLACK)
+    with pytest.raises(ValueError, match=r"scene: expected one to take of b\.tif, got 2 of them"):
+        read_image("b.tif")
+
+
+@pytest.mark.parametrize("metadata", [None, {"axes": "YX", "unit": "um"}])
+def test_each_of_several_images_has_its_own_voxel_size(metadata):
+    """That of the first was given to all."""
+    um, unit = (1, 1) if metadata else (10_000, 3)
+    with tifffile.TiffWriter("a.tif") as tif:
+        for pixels, per_um in ((PLANE, 10), (GREY, 4)):
+            how = {"resolution": (per_um * um,) * 2, "resolutionunit": unit}
+            tif.write(pixels, metadata=metadata, **how, **BLACK)
+    assert_reads("a.tif", PLANE, (0.1, 0.1), scene=0)
+    assert_reads("a.tif", GREY, (0.25, 0.25), scene=1)
+
+
+OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+    'UUID="urn:uuid:00000001-0000-0000-0000-000000000000">{}</OME>'
+)
+IMAGE = (
+    '<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint16" SizeX="18" '
+    'SizeY="16" SizeZ="5" SizeC="1" SizeT="1" PhysicalSizeX="{size}" PhysicalSizeY="{size}">'
+    '<TiffData IFD="0" PlaneCount="5"><UUID FileName="{i}.ome.tif">'
+    "urn:uuid:0000000{i}-0000-0000-0000-000000000000</UUID></TiffData></Pixels></Image>"
+)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(0.1, True), (0.4, False)])
+def test_metadata_of_another_image_are_not_taken(size, kept):
+    """The file of the first image is elsewhere; the second had the voxel size of the first."""
+    text = OME.format(IMAGE.format(i=0, size=0.1) + IMAGE.format(i=1, size=size))
+    how = {"metadata": None, "description": text, **BLACK}
+    tifffile.imwrite("1.ome.tif", STACK, **how)
+    if kept:
+        assert_reads("1.ome.tif", STACK, (None, 0.1, 0.1))
+        return
+    with pytest.warns(UserWarning, match=r"its metadata are of 2 images, it holds 1; give the vo"):
+        assert_reads("1.ome.tif", STACK)
+
+
+# Planes
+
+
+def write_pages(name, description, planes=STACK):
+    with tifffile.TiffWriter(name) as tif:
+        for i, plane in enumerate(planes):
+            how = {"description": description if i == 0 else None, "resolution": (5, 5)}
+            tif.write(plane, metadata=None, contiguous=False, resolutionunit=1, **how, **BLACK)
+
+
+def test_more_pages_than_announced_are_all_read():
+    """In memory five planes were read, from disk three."""
+    write_pages("a.tif", "ImageJ=1.54f\nimages=3\nslices=3\nunit=um\n")
+    for memmap in (False, True):
+        np.testing.assert_array_equal(read_image("a.tif", memmap=memmap).data, STACK)
+
+
+def test_fewer_planes_than_an_lsm_announces_are_refused():
+    write_lsm("a.lsm", STACK)
+    with open("a.lsm", "rb") as file:
+        content = file.read()
+    at = content.find(struct.pack("<I", 67127628)) + 16  # of DimensionZ
+    with open("a.lsm", "wb") as file:
+        file.write(content[:at] + struct.pack("<I", 7) + content[at + 4 :])
+    for memmap in (False, True):
+        with pytest.raises(ValueError, match="it announces 7 planes and holds 5"):
+            read_image("a.lsm", memmap=memmap)
+
+
+@pytest.mark.parametrize("words", ['"shape": [3, 3], "axes": "CYX"', '"shape": [7, 16, 17]'])
+def test_a_shape_that_is_not_the_pixels_own_costs_the_metadata(words):
+    """A program had cropped an image of tifffile's, and kept its description."""
+    tifffile.imwrite("a.tif", STACK, metadata=None, description=f"{{{words}}}", **BLACK)
+    with pytest.warns(UserWarning, match="its metadata can't be read .*its pages are taken for"):
+        assert_reads("a.tif", STACK)
+
+
+def test_small_letters_for_axes():
+    tifffile.imwrite("a.tif", STACK, metadata={"axes": "zyx"}, **BLACK)
+    assert_reads("a.tif", STACK)
+
+
+# Voxel sizes
+
+
+@pytest.mark.parametrize(("unit", "per_unit"), [(2, 127_000), (3, 50_000), (4, 5000), (5, 5)])
+def test_units_of_resolution_tags(unit, per_unit):
+    how = {"resolution": (per_unit, per_unit), "resolutionunit": unit}
+    tifffile.imwrite("a.tif", PLANE, metadata=None, **how)
+    assert_reads("a.tif", PLANE, (0.2, 0.2))
+    description = "ImageJ=1.54f\nimages=1\n"  # ImageJ reads the tag where its own text has no unit
+    tifffile.imwrite("b.tif", PLANE, metadata=None, description=description, **how)
+    assert_reads("b.tif", PLANE, (0.2, 0.2))
+
+
+def test_pixels_in_inches_are_said_if_they_are_those_of_a_print(capsys):
+    """Fiji gives a picture of 72 dots per inch a voxel size."""
+    how = {"imagej": True, "metadata": {"unit": "inch"}}
+    tifffile.imwrite("a.tif", PLANE, resolution=(72, 72), **how)
+    with pytest.warns(UserWarning, match=r"its pixels are 353 um wide, in 'inch' as for a print"):
+        assert_reads("a.tif", PLANE, (25400 / 72, 25400 / 72))
+    tifffile.imwrite("b.tif", PLANE, resolution=(254_000, 254_000), **how)
+    assert_reads("b.tif", PLANE, (0.1, 0.1))
+    command = "a.tif --na 0.8 --wavelength 0.6 --method wiener -o c.tif".split()
+    assert main(command) == 2
+    assert "unless that is right, give the voxel size in um" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spacing", ["NaN", "INF", "-Infinity"])
+def test_a_spacing_that_is_not_finite_is_said(spacing):
+    write_pages("a.tif", f"ImageJ=1.54f\nimages=5\nslices=5\nunit=um\nspacing={spacing}\n")
+    with pytest.warns(UserWarning, match=r"the voxel size along z, .* 'um', can't be read"):
+        assert_reads("a.tif", STACK, (None, 0.2, 0.2))
+
+
+# Channels
+
+
+def write_channels(name):
+    about = {"axes": "ZCYX"}
+    if name.endswith(".ome.tif"):
+        tifffile.imwrite(name, CHANNELS, metadata=about | {"Channel": {"Name": NAMES}}, **BLACK)
+    else:
+        labels = {"Labels": NAMES * len(CHANNELS)}  # one a plane
+        tifffile.imwrite(name, CHANNELS, imagej=True, metadata=about | labels)
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.tif"])
+def test_a_channel_by_its_name(name, capsys):
+    write_channels(name)
+    assert_reads(name, CHANNELS[:, 1], channel="GFP")
+    assert read_image(name, channel=1).channel == "GFP"
+    with pytest.raises(ValueError, match=r"0 to 2, as .* has 3 \(DAPI, GFP, RFP\), got 'YFP'"):
+        read_image(name, channel="YFP")
+    assert main(["inspect", name, "--channel", "GFP"]) == 0
+    assert main(["inspect", name, "--channel", "YFP"]) == 2
+    assert "got 'YFP'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["b.ome.tif", "b.tif"])
+def test_names_of_channels_are_written(output):
+    write_channels("a.ome.tif")
+    write_image("psf.tif", np.ones((3, 3, 3), np.float32) / 27)
+    command = ["a.ome.tif", "--psf", "psf.tif", "--method", "richardson_lucy", "--quiet"]
+    assert main([*command, "--channel", "all", "-o", output]) == 0
+    assert [image.channel for _, _, image in read_each(output, channel="all")] == NAMES
+    with tifffile.TiffFile(output) as tif:
+        if output == "b.tif":
+            assert tif.imagej_metadata["Labels"] == NAMES * len(CHANNELS)
+        else:
+            about = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
+            assert [channel["Name"] for channel in about["Channel"]] == NAMES
+
+
+def test_a_kernel_of_several_channels_is_spoken_of_as_the_kernel(capsys):
+    """The advice was --channel, which is about the image."""
+    write_image("a.tif", PLANE)
+    write_channels("psf.ome.tif")
+    assert main(["a.tif", "--psf", "psf.ome.tif", "-o", "b.tif", "--method", "wiener"]) == 2
+    said = capsys.readouterr().err
+    assert "--psf: channel: expected one to take of psf.ome.tif, got 3 of them (DAPI" in said
+    assert "save the kernel as a file of its own" in said and "--channel 0" not in said
