@@ -72,7 +72,8 @@ class Image:
         if np.ma.is_masked(self.data):
             raise ValueError("data: expected pixels without a mask; put values in their place")
         sizes = (None,) * self.ndim if self.voxel_size is None else tuple(self.voxel_size)
-        if len(sizes) != self.ndim or not all(size is None or _is_length(size) for size in sizes):
+        lengths = all(size is None or 0 < size < np.inf for size in sizes)
+        if len(sizes) != self.ndim or not lengths:
             mend = "give one positive length in um per axis, None where it is unknown"
             raise ValueError(f"voxel_size {self.voxel_size} does not fit axes {self.axes}: {mend}")
         sizes = tuple(None if size is None else float(size) for size in sizes)
@@ -183,20 +184,19 @@ def _one(path, read, memmap, channel, time, scene):
     data, axes, sizes, names = read
     if channel is not None and "C" not in axes:
         axes = axes.replace("S", "C")  # colours are channels, too
-    names = names if len(names) == dict(zip(axes, data.shape, strict=True)).get("C", 1) else ()
+    sides = dict(zip(axes, data.shape, strict=True))
+    names = names if len(names) == sides.get("C", 1) else ()
     for axis, name, index, known in (("T", "time", time, ()), ("C", "channel", channel, names)):
-        size = data.shape[axes.index(axis)] if axis in axes else 1
-        place = expect_index(name, index, size, path.name, known)
+        place = expect_index(name, index, sides.get(axis, 1), path.name, known)
         if axis in axes:
-            data, axes = _taken(data, axes.index(axis), place), axes.replace(axis, "")
+            data, axes = _taken(data, axes, axes.index(axis), place)
     data = data if hasattr(data, "at") else np.asarray(data)  # a Dask array is read here
     data, axes = _spatial(path, data, axes)
     if is_zarr(path):
         data.check()
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
-    sizes = [sizes.get(axis, 0) for axis in axes]
-    sizes = [size if _is_length(size) else None for size in sizes]
+    sizes = [sizes.get(axis) or None for axis in axes]
     image = Image(data, axes, sizes, path, channel=names[place] if names else None)
     if memmap and not is_zarr(path):
         which = {"channel": channel, "time": time, "scene": scene}
@@ -252,11 +252,10 @@ def _read_format(path, scene):
     return view.dask_data, view.dims.order, sizes, image.channel_names or ()
 
 
-def _taken(data, axis, index):
-    """Return the part at an index of an axis: a view, also of a memory map or a store."""
-    if hasattr(data, "at"):
-        return data.at(axis, index)
-    return data[(*[slice(None)] * axis, index)]
+def _taken(data, axes, i, index):
+    """Return the part at an index of the i-th axis, also of a memory map or a store, and its axes."""
+    part = data.at(i, index) if hasattr(data, "at") else data[(*[slice(None)] * i, index)]
+    return part, axes[:i] + axes[i + 1 :]
 
 
 def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
@@ -308,7 +307,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         image = Image(data, axes, voxel_size)  # refuses a mask
         data = np.asarray(data)  # a matrix keeps its two dimensions whatever is done to it
         check_storable(path, data.dtype, data.shape)
-        if _is_png(path):
+        if path.suffix.lower() == ".png":
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
         if is_zarr(path):
             form = (data.shape, data.dtype, axes, image.voxel_size, None, like)
@@ -338,20 +337,13 @@ def check_storable(path, dtype, shape):
     Traceback (most recent call last):
     ValueError: a PNG holds one plane, not shape (9, 64, 64): write cells.tif
     """
-    held = dtype in ("u1", "u2") if _is_png(path) else holds(dtype, is_ome(path))  # Zarr: as TIFF
+    png = path.suffix.lower() == ".png"
+    held = dtype in ("u1", "u2") if png else holds(dtype, is_ome(path))  # Zarr: as TIFF
     if not held or 0 in shape:
         mend = "choose uint8 or uint16 for a PNG, float32 or an integer of up to 32 bits for an OME-TIFF"
         raise ValueError(f"{path.name} cannot hold {dtype} of shape {shape}: {mend}")
-    if _is_png(path) and len(shape) == 3:
+    if png and len(shape) == 3:
         raise ValueError(f"a PNG holds one plane, not shape {shape}: write {path.stem}.tif")
-
-
-def _is_png(path):
-    return path.suffix.lower() == ".png"
-
-
-def _is_length(size):
-    return np.isfinite(size) and size > 0
 
 
 def _spatial(path, data, axes):
@@ -369,12 +361,10 @@ def _spatial(path, data, axes):
                 mend += "; if these are planes, write them with photometric='minisblack'"
             raise ValueError(f"{arrived}, a colour image: {mend}")
         data = data[..., 0]
-    kept = [i for i, axis in enumerate(axes) if axis in "YX" or data.shape[i] > 1]
     for i in reversed(range(len(axes))):
-        data = data if i in kept else _taken(data, i, 0)
-    axes = "".join(axes[i] for i in kept)
-    if axes in ("IYX", "QYX"):  # pages of unknown meaning
-        axes = "ZYX"
+        if axes[i] not in "YX" and data.shape[i] == 1:
+            data, axes = _taken(data, axes, i, 0)
+    axes = "ZYX" if axes in ("IYX", "QYX") else axes  # pages of unknown meaning
     if axes not in ("YX", "ZYX"):
         save = "save one of them as a separate file (in Fiji, Image > Duplicate)"
         relabel = "if z is mislabelled, set the slices in Image > Properties"

@@ -297,8 +297,7 @@ def _entry(file, name):
 
 def _find(name, registry):
     """Return the one file that `name` means; "nuclei" is nuclei924x624, not nucleidots924x624."""
-    forms = {file: (file, Path(file).stem, re.split(r"\d+x", file)[0]) for file in registry}
-    fits = [file for file in registry if name in forms[file]]
+    fits = [f for f in registry if name in (f, Path(f).stem, re.split(r"\d+x", f)[0])]
     fits = fits or [file for file in registry if file.startswith(name)]
     if len(fits) != 1:
         known = ", ".join(Path(file).stem for file in registry)
@@ -312,47 +311,42 @@ def _paths(known, files, folder, variable, progress):
 
     `known` gives SHA-256 and address of every file, `variable` what names the folder unless `folder` does.
     """
-    if folder := folder or os.environ.get(variable):
-        return _local(Path(folder), known, files, variable)
-    return _downloaded(known, files or list(known), variable, progress)
-
-
-def _local(folder, known, files, variable):
-    present = [file for file in known if (folder / file).is_file()]
-    missing = [file for file in files or () if file not in present]
+    folder = folder or os.environ.get(variable)
+    if not folder:
+        return _downloaded(known, files or known, variable, progress)
+    present = [file for file in known if Path(folder, file).is_file()]
     files = present if files is None else files
-    if missing or not files:
+    if (missing := [file for file in files if file not in present]) or not files:
         lacks, holds = ", ".join(missing) or "all images", ", ".join(present) or "none"
         found = f"the folder {folder} lacks {lacks}; of these images it holds {holds}"
         mend = f"Name another with folder= or {variable}, or leave both out to download"
         raise FileNotFoundError(f"{found}. {mend}")
     for file in files:
         digest, url = known[file]
-        check_sha256(folder / file, digest, f"get it anew from {url}")
-    return [folder / file for file in files]
+        check_sha256(Path(folder, file), digest, f"get it anew from {url}")
+    return [Path(folder, file) for file in files]
 
 
 def _downloaded(known, files, variable, progress):
     import pooch  # imported here: slow, and few runs need it
     from tqdm.auto import tqdm
 
-    digests, urls = ({file: pair[i] for file, pair in known.items()} for i in (0, 1))
-    cache = pooch.create(pooch.os_cache("siamdecon"), "", registry=digests, urls=urls)
     ways = f"the argument folder or with the environment variable {variable}"
     by_hand = f"Try again, or get the files by hand and name their folder with {ways}"
     server = pooch.HTTPDownloader(timeout=(5, 30))  # seconds: to connect, and between two answers
-    paths = []
+    cache, paths = pooch.os_cache("siamdecon"), []
     for file in tqdm(files, disable=not progress):
+        digest, url = known[file]
         try:
-            paths.append(Path(cache.fetch(file, downloader=server)))
+            paths.append(Path(pooch.retrieve(url, digest, file, cache, downloader=server)))
         except OSError as error:  # first: some of requests' are ValueErrors, too
             # requests wraps the reason twice, and begins it with the connection
             reason = getattr(next(iter(error.args), None), "reason", error)
             said = str((reason.args or (reason,))[-1]).split("): ", 1)[-1]
-            found = " ".join(f"cannot download {urls[file]}: {said}".split())
+            found = " ".join(f"cannot download {url}: {said}".split())
             raise ConnectionError(f"{found}. {by_hand}") from error
         except ValueError as error:
-            found = f"what {urls[file]} sent is not the expected file: {error}"
+            found = f"what {url} sent is not the expected file: {error}"
             raise ValueError(f"{found} {by_hand}") from error
     return paths
 

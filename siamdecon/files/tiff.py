@@ -18,6 +18,7 @@ from siamdecon.files.stores import Stored
 from siamdecon.files.units import UM, to_um
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
+_SHOWN_OTHERWISE = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE)
 _ASIDE = 0b101  # bits of NewSubfileType: a reduced copy of another page, a mask of it
 _PRINTED = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 #: What tifffile says of metadata, not of pixels.
@@ -75,34 +76,13 @@ def read_tiff(path, memmap=False, scene=None):
         found = [s for s in tif.series if not s.keyframe.subfiletype & _ASIDE] or tif.series
         kinds = [" x ".join(map(str, series.shape)) for series in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
-        planes = len(series.pages)
-        if missing := sum(page is None for page in series.pages):
-            where = _missing_files(tif, path)
-            raise ValueError(f"{missing} of its {planes} planes are missing{where}")
-        announced = stored = _planes(series)
-        if (
-            series.dataoffset is None
-        ):  # else they lie one behind the other, of one page or of several
-            stored = planes * series.keyframe.size * announced // series.size
-        announced = max(announced, (tif.imagej_metadata or {}).get("images", 1))
-        if announced > stored:
-            raise ValueError(f"it announces {announced} planes and holds {stored}")
-        out = lazy = None
-        if memmap:
-            mapped = series.keyframe.is_memmappable and (series.dataoffset or planes == 1)
-            if not mapped and (lazy := _in_windows(tif, series, path)) is None:
-                out = scratch(series.shape, series.dtype)
-            out = "memmap" if mapped else out
-        data, axes = series.asarray(out=out) if lazy is None else lazy, series.axes.upper()
+        _check_planes(tif, series, path)
         if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
             said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
-            warnings.warn(
-                f"{path.name}: {said}; a kernel must lie as the stored pixels", stacklevel=4
-            )
-        if not tif.is_imagej and lazy is None:
-            data, axes = _as_seen(data, axes, series.keyframe, memmap)
-        described = _described(tif, series)
-        return data, axes, _voxel_size(tif, series, described), _names(tif, described)
+            mend = "a kernel must lie as the stored pixels"
+            warnings.warn(f"{path.name}: {said}; {mend}", stacklevel=4)
+        data, axes = _pixels(tif, series, path, memmap)
+        return data, axes, *_described(tif, series)
 
 
 def _opened(path, scene):
@@ -120,15 +100,45 @@ def _planes(series):
     return math.prod(series.shape[: -2 - ("S" in series.axes)])
 
 
-def _in_windows(tif, series, path):
+def _check_planes(tif, series, path):
+    """Raise ValueError unless all planes are there that an image should have."""
+    if missing := sum(page is None for page in series.pages):
+        root = ElementTree.fromstring(tif.ome_metadata)
+        names = {element.get("FileName") for element in root.iter()} - {None}
+        gone = ", ".join(sorted(name for name in names if not (path.parent / name).exists()))
+        where = f", in {gone}, which should lie beside it" if gone else ""
+        raise ValueError(f"{missing} of its {len(series.pages)} planes are missing{where}")
+    announced = stored = _planes(series)
+    if series.dataoffset is None:  # else they lie one behind the other
+        stored = len(series.pages) * series.keyframe.size * announced // series.size
+    announced = max(announced, (tif.imagej_metadata or {}).get("images", 1))
+    if announced > stored:
+        raise ValueError(f"it announces {announced} planes and holds {stored}")
+
+
+def _pixels(tif, series, path, memmap):
+    """Return the pixels of an image as one should see them, and their axes."""
+    page, axes = series.keyframe, series.axes.upper()
+    plain = tif.is_imagej or page.photometric not in _SHOWN_OTHERWISE
+    out = None
+    if memmap and page.is_memmappable and (series.dataoffset or len(series.pages) == 1):
+        out = "memmap"
+    elif memmap:
+        if plain and "S" not in axes and (lazy := _in_windows(series, path)) is not None:
+            return lazy, axes
+        out = scratch(series.shape, series.dtype)
+    data = series.asarray(out=out)
+    return (data, axes) if plain else _as_seen(data, axes, page, memmap)
+
+
+def _in_windows(series, path):
     """Return pixels that are unpacked as they are taken; None where it is better to unpack them once."""
-    page, kinds = series.keyframe, tifffile.PHOTOMETRIC
-    changed = not tif.is_imagej and page.photometric in (kinds.MINISWHITE, kinds.PALETTE)
+    page = series.keyframe
     # what a window touches: all of each strip or tile
     window = [min(128, n) for n in page.shape[:2]]
     sides = zip(window, page.chunks, page.shape, strict=False)
     touched = [min(n + side - 1, most) for n, side, most in sides]
-    if changed or "S" in series.axes or math.prod(touched) > _TOUCHED * math.prod(window):
+    if math.prod(touched) > _TOUCHED * math.prod(window):
         return None
     with suppress(ImportError):  # of the extra
         import zarr
@@ -137,11 +147,26 @@ def _in_windows(tif, series, path):
 
 
 def _described(tif, series):
+    """Return what the metadata say of an image: um by axis, 0 where unknown, and names of channels."""
+    if (pixels := _ome(tif, series)) is not None:
+        lengths = {axis: pixels.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        units = {axis: pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"}
+        names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    else:
+        lengths, units = _lengths(tif, series)
+        about = tif.imagej_metadata or {}
+        labels, n = about.get("Labels", []), about.get("channels", 1)  # of all planes
+        names = labels[:n] if labels == labels[:n] * (len(labels) // n) else []
+    sizes = {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
+    return sizes, names if all(names) else []
+
+
+def _ome(tif, series):
     """Return the element of an OME-TIFF's metadata that describes an image; None if there is none."""
     with suppress(ElementTree.ParseError, IndexError):  # the first is said already
         if tif.is_ome:
-            root = ElementTree.fromstring(tif.ome_metadata)
-            found, lost = root.findall(".//{*}Pixels"), None
+            root, lost = ElementTree.fromstring(tif.ome_metadata), None
+            found = root.findall(".//{*}Pixels")
             if len(found) == len(tif.series):  # else some are of files that are not there
                 found = [found[tif.series.index(series)]]
             kept = [[item for item in each.items() if "Physical" in item[0]] for each in found]
@@ -150,38 +175,43 @@ def _described(tif, series):
             elif any(sizes != kept[0] for sizes in kept):
                 lost = f"its metadata are of {len(found)} images, it holds {len(tif.series)}"
             if lost:
-                warnings.warn(f"{tif.filename}: {lost}; give the voxel size in um", stacklevel=5)
+                warnings.warn(f"{tif.filename}: {lost}; give the voxel size in um", stacklevel=6)
             return None if lost else found[0]
 
 
-def _names(tif, described):
-    """Return the names of channels, as OME's or ImageJ's metadata give them."""
-    if described is not None:
-        names = [channel.get("Name") for channel in described.findall("{*}Channel")]
-    else:
-        labels = (tif.imagej_metadata or {}).get("Labels", [])  # of all planes
-        n = (tif.imagej_metadata or {}).get("channels", 1)
-        names = labels[:n] if labels == labels[:n] * (len(labels) // n) else []
-    return names if all(names) else []
-
-
-def _missing_files(tif, path):
-    """Name the files of an OME-TIFF that are not beside it."""
-    names = set()
-    if tif.is_ome:
-        for element in ElementTree.fromstring(tif.ome_metadata).iter():
-            names.add(element.get("FileName"))
-    gone = sorted(name for name in names - {None} if not (path.parent / name).exists())
-    return f", in {', '.join(gone)}, which should lie beside it" if gone else ""
+def _lengths(tif, series):
+    """Return lengths and their units by axis, of what is no OME-TIFF."""
+    if tif.is_lsm:
+        lengths = {axis: tif.lsm_metadata[f"VoxelSize{axis}"] for axis in "ZYX"}
+        return lengths, dict.fromkeys(lengths, "m")
+    if tif.is_stk:
+        about = tif.stk_metadata
+        lengths = {axis: about.get(f"{axis}Calibration", 0) for axis in "YX"}
+        lengths["Z"] = next(iter(about.get("ZDistance", ())), 0)
+        return lengths, dict.fromkeys(lengths, about.get("CalibrationUnits", ""))
+    shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
+    about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
+    unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
+    for axis in "YX":
+        pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
+        lengths[axis] = length / pixels if pixels else 0
+    printed = _PRINTED.get(tags.valueof("ResolutionUnit"), "")
+    width = lengths["X"] * UM.get(str(unit) or printed, 0)
+    if not unit:
+        unit, lengths["Z"] = printed if 0 < width < _FINEST_PRINT else "", 0
+    elif str(unit).startswith("inch") and width > _FINEST_PRINT:
+        said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
+        mend = "unless that is right, give the voxel size in um"
+        warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
+    return lengths, {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
 
 
 def _as_seen(data, axes, page, memmap):
     """Return what a page's photometric interpretation says of the stored values, and its axes."""
+    colours, top = page.colormap, 2 ** min(page.bitspersample, 8 * data.dtype.itemsize) - 1
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and data.dtype.kind in "bu":
-        top = 2 ** min(page.bitspersample, 8 * data.dtype.itemsize) - 1
         return _mapped(data, data.dtype, lambda part: top - part, memmap), axes
-    colours = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
-    if colours is None:
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE or colours is None:
         return data, axes
     # 16 bits, made of 8 by most as 257 times, by Pillow as 256 times
     step = next((step for step in (257, 256) if (colours % step == 0).all()), 1)
@@ -245,42 +275,6 @@ def _raising_logged_errors(path):
         lost = "its pages are taken for one stack of unknown voxel size"
         why = errors[0].split(" raised ")[-1]
         warnings.warn(f"{path.name}: its metadata can't be read ({why}); {lost}", stacklevel=5)
-
-
-def _voxel_size(tif, series, described):
-    """Return um by axis; 0 or NaN where unknown."""
-    unit = ""
-    if described is not None:
-        about = described.attrib
-        lengths = {axis: about.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
-        about = {
-            f"{axis.lower()}unit": about.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"
-        }
-    elif tif.is_lsm:
-        about, unit = tif.lsm_metadata, "m"
-        lengths = {axis: about[f"VoxelSize{axis}"] for axis in "ZYX"}
-    elif tif.is_stk:
-        about = tif.stk_metadata
-        unit = about.get("CalibrationUnits", "")
-        lengths = {axis: about.get(f"{axis}Calibration", 0) for axis in "YX"}
-        lengths["Z"] = next(iter(about.get("ZDistance", ())), 0)
-    else:
-        shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
-        about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
-        unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
-        for axis in "YX":
-            pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
-            lengths[axis] = length / pixels if pixels else 0
-        printed = _PRINTED.get(tags.valueof("ResolutionUnit"), "")
-        width = lengths["X"] * UM.get(str(unit) or printed, 0)
-        if not unit:
-            unit, lengths["Z"] = printed if 0 < width < _FINEST_PRINT else "", 0
-        elif str(unit).startswith("inch") and width > _FINEST_PRINT:
-            said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
-            mend = "unless that is right, give the voxel size in um"
-            warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=5)
-    units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
-    return {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
 
 
 def write_tiff(path, data, axes, voxel_size=None, ome=False, names=()):
