@@ -5,7 +5,6 @@ same shape and seed give the same image.
 """
 
 import itertools
-import operator
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
@@ -216,14 +215,12 @@ def vesicles(shape, seed=0):
 
 def _check(shape):
     """Return `shape` as an integer array."""
-    try:
-        size = np.array([operator.index(n) for n in shape])
-    except TypeError:
-        size = np.array([])
+    size = np.asarray(shape)
+    valid = size.shape in ((2,), (3,)) and size.dtype.kind in "iu"
+    valid = valid and size.min() >= 1 and size[-2:].min() >= 16
     expected = "(y, x) or (z, y, x) in whole pixels, with y and x at least 16"
-    valid = len(size) in (2, 3) and size.min() >= 1 and size[-2:].min() >= 16
     expect(valid, "shape", expected, shape, "for example (128, 128) or (32, 128, 128)")
-    return size
+    return size.astype(int)
 
 
 def _share(density, size):
