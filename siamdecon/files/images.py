@@ -217,7 +217,7 @@ def _read(path, memmap, scene):
             return read_zarr(path, scene)
         with open(path, "rb") as file:
             png = file.read(4) == b"\x89PNG"
-        return (*_read_png(path), ()) if png else read_tiff(path, memmap, scene)
+        return _read_png(path) if png else read_tiff(path, memmap, scene)
     except Exception as error:  # the decoders raise exceptions of almost any type
         if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
             raise
@@ -380,4 +380,4 @@ def _read_png(path):
     still = b"\0\0\0\x08acTL" not in coded[: coded.find(b"IDAT")]
     expect(still, path.name, "a picture", Words("an animation"), "save it as a TIFF of its planes")
     data = png_decode(coded)
-    return data, "YXS"[: data.ndim], {}
+    return data, "YXS"[: data.ndim], {}, ()

@@ -4,7 +4,7 @@ import warnings
 
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
-UM = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "micromet": 1.0}
+UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "\\u03bcm", "micron", "micromet"], 1.0)
 UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
 UM |= {
     "mm": 1e3,

@@ -287,6 +287,11 @@ def test_a_spacing_that_is_not_finite_is_said(spacing):
         assert_reads("a.tif", STACK, (None, 0.2, 0.2))
 
 
+def test_the_greek_letter_as_fiji_escapes_it():
+    write_pages("a.tif", "ImageJ=1.54f\nimages=5\nslices=5\nunit=\\u03BCm\nspacing=0.3\n")
+    assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
+
+
 # Channels
 
 
