@@ -12,7 +12,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
 
 from siamdecon.expect import expect, expect_counts, is_number
-from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
+from siamdecon.hardware import side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
@@ -30,7 +30,7 @@ from siamdecon.network.inference import average_turns, check_not_diverged
 from siamdecon.network.muon import Muon
 from siamdecon.network.patches import Symmetry, random_patches, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
-from siamdecon.network.unet import seeded_unet
+from siamdecon.network.unet import compute, seeded_unet
 from siamdecon.problem import Problem
 from siamdecon.tiles import Estimator, blended
 
@@ -279,10 +279,8 @@ class ScalePairs(Training):
     def corrected(self, network: torch.nn.Module, seen: Tensor) -> Tensor:
         """Return one of the estimates, corrected by the network, shape (n, 1, [z,] y, x)."""
         x = (seen[:, :-1] - 0.5) / 0.25  # (n, c, [z,] y, x)
-        with self.autocast():
-            correction = network(x.contiguous(memory_format=channels_last(seen.ndim - 2)))
         base = BASE[seen.ndim - 2]
-        return seen[:, base : base + 1] + 0.25 * seen[:, -1:] * correction.float()
+        return seen[:, base : base + 1] + 0.25 * seen[:, -1:] * compute(network, x, self.dtype)
 
     def on_step(self, watch: Watch) -> None:
         """Show nothing: only a round's end is worth a look."""

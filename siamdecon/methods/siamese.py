@@ -26,7 +26,7 @@ from siamdecon.network.inference import estimator_of, tile_side
 from siamdecon.network.losses import LossWeights, Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
-from siamdecon.network.unet import seeded_unet
+from siamdecon.network.unet import compute, seeded_unet
 from siamdecon.problem import Problem
 from siamdecon.tiles import STITCHES, Estimator, check_tile
 
@@ -148,11 +148,10 @@ class SiameseTraining(Training):
     """
 
     def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
-        self.layout, decay = channels_last(problem.ndim), config.ema_decay
-        model.to(problem.device, memory_format=self.layout).train()
-        average = MovingAverage(model, decay) if decay else None
-        how = {"precision": config.precision, "seed": config.seed, "parts": config.parts}
-        super().__init__(model, problem, average, scaled=True, **how)
+        model.to(problem.device, memory_format=channels_last(problem.ndim)).train()
+        average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
+        seeded = replace(problem, seed=config.seed)
+        super().__init__(model, seeded, average, config.precision, scaled=True, parts=config.parts)
         self.config, self.x = config, problem.x
         self.mean, self.std = float(problem.x.mean()), float(problem.x.std())
         self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
@@ -161,6 +160,8 @@ class SiameseTraining(Training):
         self.optimizer = torch.optim.Adam(
             model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
         )
+        self.saved = {"model": model, "average": self.average, "adam": self.optimizer}
+        self.saved["scaler"] = self.scaler
         sizes = [tuple(p.shape) for p in model.parameters()]
         settings = f"({config!r}, {config.voxel_size!r}, {sizes!r})".encode()
         kernel = self.g.psf.numpy().tobytes()
@@ -215,9 +216,7 @@ class SiameseTraining(Training):
 
     def forward(self, model: nn.Module, x: Tensor, blur: bool = True) -> Outputs:
         """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
-        with self.autocast():
-            deconvolved = model(x.contiguous(memory_format=self.layout))
-        deconvolved = deconvolved.float()
+        deconvolved = compute(model, x, self.dtype)
         if not blur:
             return Outputs(self.g.interior(deconvolved), None)
         reconvolved = self.g(deconvolved)
@@ -237,26 +236,19 @@ class SiameseTraining(Training):
         """Leave training mode, and let go of what only a training needs."""
         self.settle()
         self.model.eval(), self.average.eval()
-        self.x = self.optimizer = None
+        self.x = self.optimizer = self.saved = None
 
     def save(self, path: Path) -> None:
         """Write all that a run needs to go on; a killed run leaves the last whole file."""
-        state = {
-            "key": self.key,
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "adam": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "generator": self.generator.get_state(),
-            "history": self.history.state(),
-        }
+        state = {"key": self.key, "step": self.step, "history": self.history.state()}
+        state |= {name: part.state_dict() for name, part in self.saved.items()}
         file = io.BytesIO()  # torch's own writing of a file hides why it fails
-        torch.save(state, file)
+        torch.save(state | {"generator": self.generator.get_state()}, file)
         write_atomically(path, lambda part: part.write_bytes(file.getbuffer()))
 
     def load(self, path: Path) -> None:
         """Take up a saved state of the same run."""
+        name = f"checkpoint: {path}"
         try:
             with zipfile.ZipFile(path) as file:
                 if file.testzip():  # torch itself does not compare checksums
@@ -264,23 +256,18 @@ class SiameseTraining(Training):
             state = torch.load(path, map_location="cpu", weights_only=True)
             if same := isinstance(state, dict) and state.get("key") == self.key:
                 self.step, self.history = state["step"], History(state["history"])
-                self.replicas = [self.model]
-                self.model.load_state_dict(state["model"])
-                self.average.load_state_dict(state["average"])
-                self.optimizer.load_state_dict(state["adam"])
-                if state["scaler"] and self.scaler.is_enabled():
-                    self.scaler.load_state_dict(state["scaler"])
                 self.generator.set_state(state["generator"])
+                for part, ours in self.saved.items():
+                    if state[part]:  # the scaler of a run without float16 has nothing to save
+                        ours.load_state_dict(state[part])
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
-            raise ValueError(
-                f"checkpoint: {path} can't be read; delete it to start anew"
-            ) from error
+            raise ValueError(f"{name} can't be read; delete it to start anew") from error
         if not same:
             raise ValueError(
-                f"checkpoint: {path} belongs to a run with another image, kernel, network or settings; "
-                "name another file, or delete it to start anew"
+                f"{name} belongs to a run with another image, kernel, network or settings; name another "
+                "file, or delete it to start anew"
             )
 
 

@@ -72,21 +72,18 @@ class SmallUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, 1, [z,] y, x) to the same shape."""
+        skips = []
         with sound_precision(x, 4):
-            return self._estimate(x)
-
-    def _estimate(self, x: Tensor) -> Tensor:
-        size, skips = x.shape[2:], []
-        for level, block in enumerate(self.encoder):
-            x = block(POOL[self.n_dim](x, 2, ceil_mode=True) if level else x)  # (n, c, [z,] y, x)
-            skips.append(x)
-        x = skips.pop()
-        mode = "bilinear" if self.n_dim == 2 else "trilinear"
-        for block in self.decoder:
-            skip = skips.pop()
-            x = nn.functional.interpolate(x, size=skip.shape[2:], mode=mode)
-            x = block(torch.cat((x, skip), dim=1))
-        return unreduced(self.head, x)[(..., *(slice(m) for m in size))]
+            for level, block in enumerate(self.encoder):
+                x = block(POOL[self.n_dim](x, 2, ceil_mode=True) if level else x)
+                skips.append(x)  # (n, c, [z,] y, x)
+            x = skips.pop()
+            mode = "bilinear" if self.n_dim == 2 else "trilinear"
+            for block in self.decoder:
+                skip = skips.pop()
+                x = nn.functional.interpolate(x, size=skip.shape[2:], mode=mode)
+                x = block(torch.cat((x, skip), dim=1))
+            return unreduced(self.head, x)
 
 
 @dataclass(frozen=True)

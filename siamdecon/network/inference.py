@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from siamdecon.expect import expect, expect_one_of
-from siamdecon.hardware import channels_last, one_thread_each, side_by_side, to_array, to_tensor
+from siamdecon.hardware import one_thread_each, side_by_side, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.patches import symmetries
 from siamdecon.network.training import Training
-from siamdecon.network.unet import receptive_field
+from siamdecon.network.unet import compute, cropped, receptive_field, whole_strides
 from siamdecon.problem import Problem
 from siamdecon.tiles import STITCHES, Estimator
 
@@ -85,8 +86,7 @@ def predict(
     kernel = "the kernel, to average flips and to calibrate with"
     expect(psf is not None or not needed, "psf", kernel, psf)
     psf = np.ones((1,) * np.ndim(image)) if psf is None else psf
-    device = next(run.average.parameters()).device
-    problem = Problem.as_it_is(image, psf, device=device, limited=False)
+    problem = Problem.as_it_is(image, psf, device=run.device, limited=False)
     estimator = estimator_of(run, problem, average_flips, calibrate, tile, stitch)
     with torch.inference_mode():
         return to_array(estimator.whole(problem.whole))
@@ -103,23 +103,15 @@ def estimator_of(
 ) -> Estimator:
     """Return what restores windows of an image with a network trained on it; see `predict`."""
     expect_one_of(STITCHES, stitch=stitch)
+    f = restorer(run, problem.psf if average_flips else None)
     side, m = tile or tile_side(run.model, problem.ndim), mean_response(run.config.noise)
     halo, core, stride = None, None, 1
     if stitch == "exact":  # measuring the halo takes its time, and a blend needs none
         halo, stride = halo_of(run.model, problem.ndim)
         core = max(stride, side - 2 * halo)
-    return Estimator(
-        restorer(run, problem.psf if average_flips else None),
-        halo,
-        stride,
-        side,
-        core,
-        stitch,
-        (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None,
-        run=run,
-        history=run.history,
-        **result,
-    )
+    contrast = (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None
+    result |= {"run": run, "history": run.history}
+    return Estimator(f, halo, stride, side, core, stitch, contrast, **result)
 
 
 def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
@@ -140,20 +132,13 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
     network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
     # not the run itself, since what restores may go to another process
-    mean, std, device, dtype = run.mean, run.std, run.device, run.dtype
-
-    def f(x: Tensor) -> Tensor:
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
+    mean, std, device, f = run.mean, run.std, run.device, partial(compute, network, dtype=run.dtype)
 
     def restore(image: Tensor) -> Tensor:
-        x = (image.to(device) - mean) / std  # (1, 1, [z,] y, x)
         # whole strides, so that the network halves an image at the same places whichever way it is turned
-        fill = [w for m in reversed(x.shape[2:]) for w in (0, -m % stride)]
-        padded = nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
-        y = average_turns(f, padded, turns) if turns else f(padded)
-        y = y[(..., *(slice(m) for m in x.shape[2:]))]  # (1, 1, [z,] y, x)
-        return check_not_diverged(y * std + mean)
+        x = whole_strides((image.to(device) - mean) / std, stride)  # (1, 1, [z,] y, x)
+        y = average_turns(f, x, turns) if turns else f(x)
+        return check_not_diverged(cropped(y, image.shape[2:]) * std + mean)
 
     return restore
 

@@ -141,8 +141,6 @@ class Training:
         See `siamdecon.hardware.autocast_dtype`.
     scaled : bool
         Whether the loss is scaled where convolutions run in float16.
-    seed : int, optional
-        Of the patches and masks; the problem's unless given.
     parts : int
         Into how many parts a batch is cut at most; batch normalisation sees one at a time.
 
@@ -180,7 +178,6 @@ class Training:
         average: nn.Module | None = None,
         precision: str = "auto",
         scaled: bool = False,
-        seed: int | None = None,
         parts: int = 1,
     ):
         keep_freed_memory()
@@ -188,8 +185,7 @@ class Training:
         self.dtype = autocast_dtype(self.device, precision, scaled)
         half = scaled and self.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
-        seed = problem.seed if seed is None else seed
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(problem.seed)
         self.history, self.step, self.interrupted = History(), 0, False
         self.parts, self.replicas = parts, [model]
 

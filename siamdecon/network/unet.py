@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from siamdecon.expect import expect, expect_counts
+from siamdecon.hardware import channels_last
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -40,14 +41,11 @@ class ResidualBlock(nn.Module):
         self, n_dim: int, c_in: int, c_out: int, momentum: float = 0.003, batch_norm: bool = True
     ):
         super().__init__()
-        conv, norm = CONV[n_dim], BATCH_NORM[n_dim] if batch_norm else nn.Identity
+        conv = CONV[n_dim]
+        norm = partial(BATCH_NORM[n_dim], momentum=momentum) if batch_norm else nn.Identity
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
-        first = (
-            norm(c_in, momentum=momentum),
-            nn.ReLU(),
-            conv(c_in, c_out, 3, padding=1, bias=False),
-        )
-        second = norm(c_out, momentum=momentum), nn.ReLU(), conv(c_out, c_out, 3, padding=1)
+        first = norm(c_in), nn.ReLU(), conv(c_in, c_out, 3, padding=1, bias=False)
+        second = norm(c_out), nn.ReLU(), conv(c_out, c_out, 3, padding=1)
         self.residual = nn.Sequential(*first, *second)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -177,24 +175,46 @@ class UNet(nn.Module):
         good = x.ndim == self.n_dim + 2 and x.shape[1] == self.channels
         shape = f"(n, {self.channels}, {'y, x' if self.n_dim == 2 else 'z, y, x'})"
         expect(good, "x", f"a tensor of shape {shape}", tuple(x.shape))
-        with sound_precision(x, self.stride):
-            return self._estimate(x)
-
-    def _estimate(self, x: Tensor) -> Tensor:
         size, skips = x.shape[2:], []
-        fill = [-m % self.stride for m in size]  # up to a multiple of the stride
-        if any(fill):
-            x = nn.functional.pad(x, [w for m in reversed(fill) for w in (0, m)], mode="replicate")
-        x = self.first(x)  # (n, features, [z,] y, x)
-        for block, down in zip(self.encoder, self.down, strict=False):
-            skips.append(block(x))  # (n, c, [z,] y, x)
-            x = down(skips[-1])  # (n, 2c, [z / 2,] y / 2, x / 2)
-        x = self.encoder[-1](x)
-        for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
-            x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
-            x = block(torch.cat((x, skip), dim=1) if self.concatenate else x + skip)
-        x = unreduced(self.head, x)  # (n, 1, [z,] y, x)
-        return x[(..., *(slice(m) for m in size))]
+        with sound_precision(x, self.stride):
+            x = self.first(whole_strides(x, self.stride))  # (n, features, [z,] y, x)
+            for block, down in zip(self.encoder, self.down, strict=False):
+                skips.append(block(x))  # (n, c, [z,] y, x)
+                x = down(skips[-1])  # (n, 2c, [z / 2,] y / 2, x / 2)
+            x = self.encoder[-1](x)
+            for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
+                x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each
+                x = block(torch.cat((x, skip), dim=1) if self.concatenate else x + skip)
+            return cropped(unreduced(self.head, x), size)  # (n, 1, [z,] y, x)
+
+
+def whole_strides(x: Tensor, stride: int) -> Tensor:
+    """Continue (n, c, [z,] y, x) at its ends to multiples of a stride, by the last pixels.
+
+    Examples
+    --------
+    >>> whole_strides(torch.zeros(1, 1, 30, 37), 4).shape
+    torch.Size([1, 1, 32, 40])
+    """
+    fill = [w for m in reversed(x.shape[2:]) for w in (0, -m % stride)]
+    return nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
+
+
+def cropped(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Cut (n, c, [z,] y, x) at its ends to a size."""
+    return x[(..., *(slice(m) for m in size))]
+
+
+def compute(network: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return what a network makes of (n, c, [z,] y, x), in float32; None computes all of it so.
+
+    Examples
+    --------
+    >>> compute(nn.Conv2d(3, 1, 1), torch.zeros(2, 3, 8, 9), torch.bfloat16).dtype
+    torch.float32
+    """
+    with torch.autocast(x.device.type, dtype, enabled=dtype is not None):
+        return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
 
 
 def unreduced(head: nn.Module, x: Tensor) -> Tensor:
