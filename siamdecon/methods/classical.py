@@ -56,8 +56,8 @@ class RichardsonLucy(Method):
             expect(right, "start", f"the image's shape {problem.shape}", np.shape(self.start))
             expect(np.isfinite(self.start).all(), "start", "finite values", "NaN or infinity")
         clip = self.clips(problem)
-        watch = watch if watch.callback else None  # not its bar, of a window in another process
-        restore = partial(self.restored, psf=problem.psf, clip=clip, watch=watch)
+        # not the watch with its bar, since what restores a window may go to another process
+        restore = partial(self.restored, psf=problem.psf, clip=clip, callback=watch.callback)
         # light may come from half a kernel away, twice in each iteration; what comes from further than
         # three kernels weighs nothing: 2e-6 of the range after 20 iterations
         reach = 2 * max(n // 2 for n in problem.psf.shape) * self.iterations
@@ -67,9 +67,7 @@ class RichardsonLucy(Method):
         same = named and self.padding != "circular"
         return Estimator(restore, halo if same else None, core=160, used=self.record(clip=clip))
 
-    def restored(
-        self, x: Tensor, psf: np.ndarray, clip: bool, watch: Watch | None = None
-    ) -> Tensor:
+    def restored(self, x: Tensor, psf: np.ndarray, clip: bool, callback=None) -> Tensor:
         """Restore a window, shape (1, 1, [z,] y, x)."""
         keep_freed_memory()
         image = to_array(x)  # ([z,] y, x)
@@ -97,8 +95,8 @@ class RichardsonLucy(Method):
             for i in range(self.iterations):
                 side_by_side(update, *zip(*cuts, strict=True), device=y.device)
                 x, after = after, x
-                if watch and watch.callback:
-                    watch.report(i + 1, to_array(x, clip))
+                if callback:
+                    callback(i + 1, to_array(x, clip))
         g = after = None  # their volumes go before the result comes
         return x.clamp(0, 1) if clip else x
 
@@ -168,8 +166,7 @@ def richardson_lucy(
     True
     """
     method = RichardsonLucy(iterations, start, padding, prefilter, clip)
-    mend = ", or pass clip=False"
-    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=mend)
+    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=", or pass clip=False")
     return method.restore(problem, Watch(callback))
 
 
@@ -188,9 +185,8 @@ class Wiener(Method):
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the division; there is nothing to train."""
-        clip = self.clips(problem)
-        restore = partial(self.restored, psf=problem.psf, clip=clip)
-        return Estimator(restore, used=self.record(clip=clip))
+        psf, clip = problem.psf, self.clips(problem)
+        return Estimator(lambda y: self.restored(y, psf, clip), used=self.record(clip=clip))
 
     def restored(self, y: Tensor, psf: np.ndarray, clip: bool) -> Tensor:
         """Restore (1, 1, [z,] y, x) by the quotient of `wiener`."""
@@ -252,8 +248,7 @@ def wiener(
     >>> bool(abs(wiener(ramp, np.ones((3, 3)) / 9) - ramp)[:, 5:-5].max() < 0.01)
     True
     """
-    mend = ", or pass clip=False"
-    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=mend)
+    problem = Problem.as_it_is(image, psf, device=device, limited=clip, mend=", or pass clip=False")
     return Wiener(balance, clip).restore(problem, Watch())
 
 

@@ -1,7 +1,6 @@
 """Restoration by the flattest image that explains the data: the strongest classical baseline."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -50,19 +49,12 @@ class TotalVariation(Method):
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the minimisation; there is nothing to train."""
         noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
-        how = {"psf": problem.psf, "noise": noise, "bounded": problem.bounded, "watch": watch}
-        restore = partial(self.restored, **how)
-        return Estimator(restore, used=self.record(noise=noise), noise=noise)
+        how = (problem.psf, noise, problem.bounded, watch.callback)
+        used = self.record(noise=noise)
+        return Estimator(lambda y: self.restored(y, *how), used=used, noise=noise)
 
-    def restored(
-        self,
-        y: Tensor,
-        psf: np.ndarray,
-        noise: Noise | None,
-        bounded: bool = True,
-        watch: Watch | None = None,
-    ) -> Tensor:
-        """Minimise by Adam, (1, 1, [z,] y, x) to the same shape."""
+    def restored(self, y: Tensor, psf: np.ndarray, noise, bounded: bool, callback=None) -> Tensor:
+        """Minimise by Adam, (1, 1, [z,] y, x) to the same shape; the noise is a `Noise` or None."""
         keep_freed_memory()
         image, m = to_array(y), mean_response(noise)  # image: ([z,] y, x)
         g = PSFConvolution(psf, image.ndim, self.padding)
@@ -102,8 +94,8 @@ class TotalVariation(Method):
                 share.grad.mul_(room / y.numel())
                 adam.step()
                 share.clamp_(0, top)
-                if watch and watch.callback:
-                    watch.report(i + 1, to_array(share * room))
+                if callback:
+                    callback(i + 1, to_array(share * room))
         return share * room
 
 
