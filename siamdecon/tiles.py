@@ -151,16 +151,18 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
         tile = smaller
 
 
-def blended(f: Restore, x: Tensor) -> Tensor:
+def blended(f: Restore, x: Tensor, used: dict) -> Tensor:
     """Apply `f` to overlapping tiles of the usual side, or smaller ones if memory does not suffice.
+
+    If the image is cut, their side goes into `used`, for the record.
 
     Examples
     --------
-    >>> blended(lambda tile: 2 * tile, torch.ones(1, 1, 40, 40)).unique()
-    tensor([2.])
+    >>> used = {}
+    >>> blended(lambda tile: 2 * tile, torch.ones(1, 1, 40, 1040), used).unique(), used
+    (tensor([2.]), {'tile': 1024})
     """
-    # no smaller than twice the 32 pixels that tiles share
-    return with_room(partial(blend, f, x), TILE[x.ndim - 2], 64)
+    return Estimator(f, tile=TILE[x.ndim - 2], stitch="blend", used=used).whole(x)
 
 
 def pyramid_weights(shape: Sequence[int]) -> Tensor:

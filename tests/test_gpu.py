@@ -32,7 +32,7 @@ from siamdecon.methods import METHODS
 from siamdecon.methods.siamese import Noise2SameD, SiameseTraining
 from siamdecon.methods.ssi import SSI, SSITraining
 from siamdecon.network.inference import predict
-from siamdecon.network.unet import seeded_unet
+from siamdecon.network.unet import seeded
 from siamdecon.problem import Problem
 
 pytestmark = pytest.mark.gpu
@@ -112,7 +112,7 @@ def test_every_method_restores(method, n_dim):
 def test_every_precision_trains(noisy, precision, record_property):
     """A network learns in float32, bfloat16 and float16."""
     config = Noise2SameD.of_tier("lab", 2, {"steps": 30, "precision": precision}).config
-    run = train(seeded_unet(0, 2, 16), noisy, PSF, config, device="cuda")
+    run = train(seeded(0, UNet, 2, 16), noisy, PSF, config, device="cuda")
     first, last = run.history["rec"][:5].mean(), run.history["rec"][-5:].mean()
     record_property(precision, f"rec {first:.3f} to {last:.3f}")
     assert np.isfinite(run.history["total"]).all() and last < first
@@ -141,7 +141,7 @@ def test_no_step_waits_for_the_gpu(noisy, method):
         run.rate = lambda: 1e-3  # the schedule is what looks
     else:
         config = METHODS[method].of_tier("test", 2, {}).config
-        run = SiameseTraining(seeded_unet(0, 2, 4), problem, config)
+        run = SiameseTraining(seeded(0, UNet, 2, 4), problem, config)
     run.take_step()
     try:
         torch.cuda.set_sync_debug_mode("error")

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,7 +38,7 @@ from siamdecon.methods.total_variation import TotalVariation
 from siamdecon.microscope.convolution import PADDINGS
 from siamdecon.network.inference import estimator_of, guess
 from siamdecon.network.training import Training
-from siamdecon.network.unet import UNet, seeded_unet
+from siamdecon.network.unet import UNet, seeded
 from siamdecon.problem import Problem
 from tests import test_gpu
 from tests.pretend_cuda import OnDevice, PretendCuda, tf32_is_on
@@ -111,9 +112,9 @@ def test_every_loss_trains_to_the_cpus_weights(term, n_dim):
     weights = LossWeights(**{term: 1.0})
     config = TrainingConfig(weights, 2, 2, 16, precision="float32", parts=2, ema_decay=0.9)
     config = TrainingConfig(**{**vars(config), "noise": Noise(gaussian=0.1)})
-    expected = train(seeded_unet(0, n_dim, 2), IMAGE[n_dim], PSF[n_dim], config, device="cpu")
+    expected = train(seeded(0, UNet, n_dim, 2), IMAGE[n_dim], PSF[n_dim], config, device="cpu")
     with PretendCuda():
-        found = train(seeded_unet(0, n_dim, 2), IMAGE[n_dim], PSF[n_dim], config, device="cuda")
+        found = train(seeded(0, UNet, n_dim, 2), IMAGE[n_dim], PSF[n_dim], config, device="cuda")
         state = {name: value.cpu() for name, value in found.average.state_dict().items()}
     for name, value in expected.average.state_dict().items():
         assert torch.equal(state[name], value), name
@@ -127,9 +128,9 @@ def test_every_padding_trains_to_the_cpus_weights(padding):
     config = TrainingConfig(
         steps=2, batch_size=2, patch_size=24, padding=padding, precision="float32"
     )
-    expected = train(seeded_unet(0, 2, 2), IMAGE[2], psf, config, device="cpu")
+    expected = train(seeded(0, UNet, 2, 2), IMAGE[2], psf, config, device="cpu")
     with PretendCuda():
-        found = train(seeded_unet(0, 2, 2), IMAGE[2], psf, config, device="cuda")
+        found = train(seeded(0, UNet, 2, 2), IMAGE[2], psf, config, device="cuda")
         weight = found.model.first.weight.cpu()
     assert torch.equal(weight, expected.model.first.weight)
 
@@ -219,7 +220,7 @@ def test_a_checkpoint_goes_from_the_gpu_to_the_gpu_and_to_the_cpu(tmp_path):
                 raise KeyboardInterrupt
 
         how |= {"callback": stop, "checkpoint_every": 1, "device": device}
-        return train(seeded_unet(0, 2, 2), IMAGE[2], PSF[2], config, **how)
+        return train(seeded(0, UNet, 2, 2), IMAGE[2], PSF[2], config, **how)
 
     expected = run("cpu", None)
     saved = {"checkpoint": tmp_path / "run.pt"}
@@ -297,13 +298,13 @@ def training(method, n_dim):
         run.prepare(IMAGE[n_dim], (1.5,))
         return run
     config = METHODS[method].of_tier("test", n_dim, {}).config
-    return SiameseTraining(seeded_unet(0, n_dim, 2), problem, config)
+    return SiameseTraining(seeded(0, UNet, n_dim, 2), problem, config)
 
 
 def shallow(n_dim, image, tile=None, **how):
     """Return the estimator of a network of few operations, and a problem."""
     config = TrainingConfig(steps=1, batch_size=1, patch_size=16, precision="float32")
-    run = train(seeded_unet(0, n_dim, 1, depth=1), image, PSF[n_dim], config, device="cuda")
+    run = train(seeded(0, UNet, n_dim, 1, depth=1), image, PSF[n_dim], config, device="cuda")
     problem = Problem.as_it_is(image, PSF[n_dim], device="cuda")
     return estimator_of(run, problem, average_flips=False, tile=tile, used={}, **how), problem
 
@@ -318,7 +319,7 @@ def test_a_full_memory_at_each_allocation_of_a_step(n_dim):
     config = TrainingConfig(steps=9, batch_size=2, patch_size=16, parts=2, ema_decay=0.9)
     with PretendCuda() as gpu:
         problem = Problem.look(IMAGE[n_dim], PSF[n_dim], device="cuda")
-        run = SiameseTraining(seeded_unet(0, n_dim, 1, depth=1), problem, config)
+        run = SiameseTraining(seeded(0, UNet, n_dim, 1, depth=1), problem, config)
         run.take_step()
         found = list(full(run.take_step, gpu, every=1 if n_dim == 2 else 13))
         assert len(found) > 20
@@ -414,7 +415,7 @@ def test_a_full_memory_at_each_allocation_of_a_classical_method(method, n_dim):
 def test_a_full_memory_where_the_noise_is_looked_for():
     with PretendCuda() as gpu:
         problem = Problem.look(IMAGE[2][:24, :24], PSF[2], device="cuda")
-        look = one_thread_each()(partial(find_noise_in, problem.whole, problem.psf, clip=True))
+        look = one_thread_each()(partial(find_noise_in, replace(problem, limits=(0, 1))))
         expected = look()
         found = list(full(look, gpu, every=3))
         assert len(found) > 50 and all(str(error).endswith(TAKE) for error in found)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,22 +17,14 @@ from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
-from siamdecon.microscope.noise import (
-    Noise,
-    add_noise,
-    clipping,
-    estimate_noise,
-    fit_noise,
-    mean_response,
-    overfits_noise,
-)
-from siamdecon.network.inference import average_turns, check_not_diverged
+from siamdecon.microscope.noise import Noise, add_noise, fit_noise, mean_response, overfits_noise
+from siamdecon.network.inference import average_turns, check_not_diverged, diverged
 from siamdecon.network.muon import Muon
 from siamdecon.network.patches import Symmetry, random_patches, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
-from siamdecon.network.unet import compute, seeded_unet
+from siamdecon.network.unet import UNet, compute, cropped, seeded
 from siamdecon.problem import Problem
-from siamdecon.tiles import Estimator, blended
+from siamdecon.tiles import TILE, Estimator, blended
 
 #: Weights of the Wiener estimates that the network sees.
 BALANCES = (0.5, 2.0, 8.0)
@@ -44,6 +36,9 @@ SMALLEST = 24
 PARTS = 4
 #: Which of the network's inputs it corrects: the middle Wiener estimate, or Lucy-Richardson's.
 BASE = {2: 2, 3: 4}
+#: So many times the error without a network tell of a training that has diverged; one that has learned
+#: anything lowers it.
+WORSE = 2
 _WIENERS = [Wiener(balance) for balance in BALANCES]
 _MEDIAN_LR = RichardsonLucy(prefilter="median")
 #: Total variation, as the start and to find the noise: more iterations change neither.
@@ -164,43 +159,46 @@ class SelfScale(Method):
         why = f"so that a copy {least:g} times smaller shows something"
         large = min(problem.shape[-2:]) >= SMALLEST * least
         expect(large, "image", f"{sides}, {why}", problem.shape, "wiener takes any size")
-        x, psf, clip = problem.whole, problem.psf, self.clips(problem)  # x: (1, 1, [z,] y, x)
-        noise = self.noise
-        if isinstance(noise, str):
-            noise = find_noise_in(x, psf, problem.clipping)
-        estimate = self._first_estimate(x, psf, noise, clip)
-        watch.report(0, to_array(estimate))
+        image, clip = to_array(problem.whole), self.clips(problem)  # image: ([z,] y, x)
+        noise = find_noise_in(problem) if isinstance(self.noise, str) else self.noise
+        estimate = self._first_estimate(problem, noise, clip)  # ([z,] y, x)
         run, history = ScalePairs(problem, self, noise), History()
-        with watch.bar(len(self.scales) * self.steps, self.name), suppress(KeyboardInterrupt):
+        all_steps = self.steps * len(self.scales)
+        with watch.bar(all_steps, self.name), suppress(KeyboardInterrupt):
+            watch.report(0, estimate.copy())
             for i, factors in enumerate(self.scales):
-                run.prepare(to_array(estimate), factors)
+                run.prepare(estimate, factors)
                 run.run(self.steps, watch)
                 if run.interrupted:
                     break
+                run.check_learned()
                 last = i == len(self.scales) - 1
-                estimate = run.restore(x, run.turns if last else run.turns[:4])
+                estimate = run.restore(problem.whole, run.turns if last else run.turns[:4])
+                # an estimate that fits leaves about the noise's variance
+                left = np.square(image - _blurred(estimate, problem), dtype=np.float64)
+                if left.mean() > WORSE * image.var():
+                    raise diverged("the estimate explains the image worse than a flat one")
                 if self.coarse:
-                    fitting = (to_array(estimate), to_array(x), psf, noise, self.coarse)
-                    estimate = to_tensor(match_coarse(*fitting, top=run.top), x.device)
+                    how = (noise, self.coarse, run.top)
+                    estimate = match_coarse(estimate, image, problem.psf, *how)
                 history.extend(run.history)
-                watch.report(i + 1, to_array(estimate))
-        done = len(history)
-        whole = done == self.steps * len(self.scales)
+                watch.report(i + 1, estimate.copy())
         used = self.record(noise=noise, clip=clip) | run.used()
-        used |= {"steps_done": done, "interrupted": not whole}
+        used |= {"steps_done": len(history), "interrupted": len(history) < all_steps}
         # it has looked at the whole image already
-        return Estimator(lambda _: estimate, used=used, noise=noise, history=history)
+        estimate = to_tensor(estimate, problem.device)
+        return Estimator(lambda _: estimate, used=used | run.tiles, noise=noise, history=history)
 
-    def _first_estimate(self, x: Tensor, psf: np.ndarray, noise: Noise, clip: bool) -> Tensor:
-        """Return where the first targets come from, (1, 1, [z,] y, x)."""
+    def _first_estimate(self, problem: Problem, noise: Noise, clip: bool) -> np.ndarray:
+        """Return where the first targets come from, ([z,] y, x)."""
+        x, psf = problem.whole, problem.psf  # x: (1, 1, [z,] y, x)
         if self.start != "wiener":
-            estimate = _START.restored(x, psf, noise, clip)
+            estimate = to_array(_START.restored(x, psf, noise, clip))
             if self.start == "total_variation":
                 return estimate
-            blurred = to_array(reconvolve(to_array(estimate), psf, x.device))
-            if not overfits_noise(to_array(x), blurred, noise):
+            if not overfits_noise(to_array(x), _blurred(estimate, problem), noise):
                 return estimate
-        return Wiener().restored(x, psf, clip=clip).clamp(min=0)
+        return to_array(Wiener().restored(x, psf, clip=clip).clamp(min=0))
 
 
 class ScalePairs(Training):
@@ -209,16 +207,15 @@ class ScalePairs(Training):
     def __init__(self, problem: Problem, method: SelfScale, noise: Noise):
         # batch normalisation would take its unit from the copies, which differ from the image
         how = {"channels": 2 + len(BALANCES), "batch_norm": False, "concatenate": False}
-        network = seeded_unet(problem.seed, problem.ndim, method.features, **how).to(problem.device)
+        f = seeded(problem.seed, UNet, problem.ndim, method.features, **how).to(problem.device)
         # it begins with the estimate that it corrects
-        torch.nn.init.zeros_(network.head[-1].weight)
-        average = MovingAverage(network, 0.99)
-        super().__init__(network, problem, average, parts=PARTS)
+        torch.nn.init.zeros_(f.head[-1].weight)
+        super().__init__(f, problem, MovingAverage(f, 0.99), parts=PARTS)
         self.psf, self.noise, self.method = problem.psf, noise, method
         self.top = 1.0 if method.clips(problem) else math.inf
         self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.turns = symmetries(problem.psf, problem.voxel_size)
-        self.rng = np.random.default_rng(problem.seed)
+        self.rng, self.tiles = np.random.default_rng(problem.seed), {}  # their side, for the record
 
     def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
         """Begin a round: make the training pairs from copies of an estimate, shape ([z,] y, x)."""
@@ -282,17 +279,32 @@ class ScalePairs(Training):
         base = BASE[seen.ndim - 2]
         return seen[:, base : base + 1] + 0.25 * seen[:, -1:] * compute(network, x, self.dtype)
 
+    def check_learned(self) -> None:
+        """Raise FloatingPointError if the network restores a training pair worse than before it learned.
+
+        `Muon` takes steps of one size: what it spoils stays finite, and may come back black.
+        """
+        size = (TILE[self.psf.ndim],) * self.psf.ndim  # what memory has room for
+        batch = cropped(self.pairs[0][None], size)  # (1, c + 2, [z,] y, x)
+        with torch.inference_mode():
+            found = float(self.terms(self.average, batch)["total"])
+            # nothing is corrected
+            start = float(self.terms(lambda x: 0 * x[:, :1], batch)["total"])
+        if found > WORSE * start + 1e-4:  # 1 % of the range is not far
+            raise diverged(f"the network's loss is {found:.2g}, {start:.2g} before it learned")
+
     def on_step(self, watch: Watch) -> None:
         """Show nothing: only a round's end is worth a look."""
 
-    def restore(self, x: Tensor, turns: list[Symmetry]) -> Tensor:
+    def restore(self, x: Tensor, turns: list[Symmetry]) -> np.ndarray:
         """Restore (1, 1, [z,] y, x), averaged over some of the turns that leave the kernel as it is."""
 
         def f(seen: Tensor) -> Tensor:
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
         with torch.inference_mode():
-            return check_not_diverged(blended(f, self.channels(x))).clamp(0, self.top)
+            estimate = check_not_diverged(blended(f, self.channels(x), self.tiles))
+            return to_array(estimate.clamp(0, self.top))
 
 
 def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:
@@ -399,15 +411,19 @@ def find_noise(
     >>> round((noise.gaussian**2 + 0.5 * noise.poisson) ** 0.5, 2)
     0.05
     """
-    problem = Problem.as_it_is(image, psf, device=device)
-    return find_noise_in(problem.whole, problem.psf, clipping(to_array(problem.whole)))
+    # where it is cut is not known
+    return find_noise_in(replace(Problem.as_it_is(image, psf, device=device), limits=None))
 
 
-def find_noise_in(x: Tensor, psf: np.ndarray, clip: bool | str) -> Noise:
-    """Do the work of `find_noise` on a checked measurement, shape (1, 1, [z,] y, x)."""
-    image = to_array(x)  # ([z,] y, x)
-    first = _START.restored(x, psf, estimate_noise(image, clip), clip is True)
-    return fit_noise(image, to_array(reconvolve(to_array(first), psf, x.device)), clip)
+def find_noise_in(problem: Problem) -> Noise:
+    """Do the work of `find_noise` on a checked measurement."""
+    first = replace(_START, noise="auto").restore(problem, Watch())
+    return fit_noise(to_array(problem.whole), _blurred(first, problem), problem.clipping)
+
+
+def _blurred(estimate: np.ndarray, problem: Problem) -> np.ndarray:
+    """Blur an estimate, ([z,] y, x), on the problem's device."""
+    return to_array(reconvolve(estimate, problem.psf, problem.device))
 
 
 def _cut(x: Tensor, top: float) -> Tensor:

@@ -26,7 +26,7 @@ from siamdecon.network.inference import estimator_of, tile_side
 from siamdecon.network.losses import LossWeights, Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
-from siamdecon.network.unet import compute, seeded_unet
+from siamdecon.network.unet import UNet, compute, seeded
 from siamdecon.problem import Problem
 from siamdecon.tiles import STITCHES, Estimator, check_tile
 
@@ -150,18 +150,17 @@ class SiameseTraining(Training):
     def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
         model.to(problem.device, memory_format=channels_last(problem.ndim)).train()
         average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
-        seeded = replace(problem, seed=config.seed)
-        super().__init__(model, seeded, average, config.precision, scaled=True, parts=config.parts)
+        same = replace(problem, seed=config.seed)
+        super().__init__(model, same, average, config.precision, scaled=True, parts=config.parts)
         self.config, self.x = config, problem.x
         self.mean, self.std = float(problem.x.mean()), float(problem.x.std())
         self.g = PSFConvolution(problem.psf, problem.ndim, config.padding)
-        self.m = mean_response(config.noise)
+        self.response = mean_response(config.noise)  # the identity for unknown noise
         self.turns = symmetries(problem.psf, config.voxel_size)
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), config.learning_rate, betas=(0.9, config.beta2), fused=True
-        )
-        self.saved = {"model": model, "average": self.average, "adam": self.optimizer}
-        self.saved["scaler"] = self.scaler
+        betas = (0.9, config.beta2)
+        adam = torch.optim.Adam(model.parameters(), config.learning_rate, betas, fused=True)
+        self.optimizer = adam
+        self.saved = dict(model=model, average=self.average, adam=adam, scaler=self.scaler)
         sizes = [tuple(p.shape) for p in model.parameters()]
         settings = f"({config!r}, {config.voxel_size!r}, {sizes!r})".encode()
         kernel = self.g.psf.numpy().tobytes()
@@ -185,7 +184,8 @@ class SiameseTraining(Training):
             masked = self.forward(model, x_masked, blur=weights.needs_masked_blur)
             mask = self.g.interior(mask)
         x = self.g.interior(x)
-        return composition_loss(weights, x, mask, unmasked, masked, self.mean, self.std)
+        units = (self.mean, self.std, self.response)
+        return composition_loss(weights, x, mask, unmasked, masked, *units)
 
     def on_step(self, watch: Watch) -> None:
         """Save the run now and then, and at its end."""
@@ -206,10 +206,8 @@ class SiameseTraining(Training):
     def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""
         mask = stratified_mask(tuple(x.shape), self.config.mask_percent, self.generator)
-        noise = torch.zeros(mask.shape)
-        noise[mask] = self.config.mask_sigma * torch.randn(
-            int(mask.sum()), generator=self.generator
-        )
+        noise, n = torch.zeros(mask.shape), int(mask.sum())
+        noise[mask] = self.config.mask_sigma * torch.randn(n, generator=self.generator)
         # a copy that waits for the GPU would stall each step
         mask, noise = (t.to(x.device, non_blocking=True) for t in (mask, noise))
         return mask, torch.where(mask, noise, x)
@@ -217,12 +215,7 @@ class SiameseTraining(Training):
     def forward(self, model: nn.Module, x: Tensor, blur: bool = True) -> Outputs:
         """Compute f(x), and g(f(x)) if it is asked for, for (n, 1, [z,] y, x)."""
         deconvolved = compute(model, x, self.dtype)
-        if not blur:
-            return Outputs(self.g.interior(deconvolved), None)
-        reconvolved = self.g(deconvolved)
-        # m: identity for unknown noise
-        expected = (self.m(reconvolved * self.std + self.mean) - self.mean) / self.std
-        return Outputs(self.g.interior(deconvolved), reconvolved, expected)
+        return Outputs(self.g.interior(deconvolved), self.g(deconvolved) if blur else None)
 
     def settle(self) -> None:
         """Give the averaged weights batch statistics of their own; the training goes on as it would."""
@@ -435,7 +428,7 @@ class Siamese(Method):
         noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
         config = replace(self.config, noise=noise, voxel_size=problem.voxel_size, seed=problem.seed)
         config = _fitted(config, problem.shape, problem.psf.shape)
-        model = seeded_unet(problem.seed, problem.ndim, self.features, momentum=self.momentum)
+        model = seeded(problem.seed, UNet, problem.ndim, self.features, momentum=self.momentum)
         with watch.bar(config.steps, self.name):
             run = _train(model, problem, config, watch)
         how = {"average_flips": self.average_flips, "calibrate": self.calibrate}

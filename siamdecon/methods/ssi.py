@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from siamdecon.expect import expect_counts
 from siamdecon.hardware import to_array
@@ -31,6 +32,7 @@ PARTS = 2
 #: For two cores: convolutions of 5 x 5 x 5 take their time.
 _PLANE = {"features": 16, "batch_size": 8, "patch_size": 64}
 _VOLUME = {"features": 8, "batch_size": 2, "patch_size": 32}
+_TEST = {"steps": 4, "features": 4}
 #: The paper's.
 _FULL = {"steps": 3000, "features": 20, "batch_size": 16, "patch_size": 128}
 
@@ -126,10 +128,7 @@ class SSI(Method):
 
     name: ClassVar = "ssi"
     sizes: ClassVar = {
-        "test": {
-            2: {**_PLANE, "steps": 4, "features": 4},
-            3: {**_VOLUME, "steps": 4, "features": 4},
-        },
+        "test": {2: _PLANE | _TEST, 3: _VOLUME | _TEST},
         "lab": {2: _PLANE, 3: _VOLUME},
         "full": {2: _FULL, 3: _FULL},
     }
@@ -147,19 +146,16 @@ class SSI(Method):
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network."""
-        clip, run = self.clips(problem), SSITraining(problem, self)
-
-        def restore(x: Tensor) -> Tensor:
-            y = check_not_diverged(run.estimate(x))
-            return y.clamp(0, 1) if clip else y
-
+        run = SSITraining(problem, self)
         with watch.bar(self.steps, self.name):
             run.run(self.steps, watch)
+        used = self.record(clip=run.clip) | run.used()
         # a network that learns from hidden pixels sees all of them at work, which shifts its brightness;
         # the paper's range is held by the bounds
         contrast = partial(fit_contrast, image=problem.seen(), psf=problem.psf)
-        found = {"used": self.record(clip=clip) | run.used(), "history": run.history}
-        return Estimator(restore, contrast=None if problem.bounded else contrast, **found)
+        contrast = None if problem.bounded else contrast
+        restore = partial(run.restore, used=used)
+        return Estimator(restore, contrast=contrast, used=used, history=run.history)
 
 
 class SSITraining(Training):
@@ -174,8 +170,7 @@ class SSITraining(Training):
         self.turns = symmetries(problem.psf, problem.voxel_size)
         self.optimizer = torch.optim.Adam(f.parameters(), method.learning_rate)
         patience = max(10, method.steps // 10)
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-        self.plateau = plateau(self.optimizer, factor=0.5, patience=patience)
+        self.plateau = ReduceLROnPlateau(self.optimizer, factor=0.5, patience=patience)
         self.smoothed: float | None = None  # patches differ more from each other than steps do
 
     @property
@@ -202,7 +197,7 @@ class SSITraining(Training):
 
     def terms(self, model: nn.Module, x: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Predict the hidden pixels through the PSF."""
-        estimate = self.restored(model, x)
+        estimate = self.f(model, x)
         data = mean_square(self.g(estimate), target, mask)
         return {"total": data + LAMBDA_BOUNDS * bounds(estimate)}
 
@@ -215,15 +210,16 @@ class SSITraining(Training):
     def on_step(self, watch: Watch) -> None:
         """Show the estimate after every 50 steps."""
         if watch.callback and (self.step % 50 == 0 or self.step == self.method.steps):
-            watch.report(self.step, to_array(self.estimate(self.problem.whole), self.clip))
+            watch.report(self.step, to_array(self.restore(self.problem.whole, {})))
 
-    def estimate(self, x: Tensor) -> Tensor:
-        """Return f of an image, shape (1, 1, [z,] y, x), in tiles where it is large."""
+    def restore(self, image: Tensor, used: dict) -> Tensor:
+        """Restore (1, 1, [z,] y, x); the side of its tiles, if it is large, goes into the record."""
         with torch.inference_mode():
-            return blended(partial(self.restored, self.model), x)
+            y = check_not_diverged(blended(partial(self.f, self.model), image, used))
+            return y.clamp(0, 1) if self.clip else y
 
-    def restored(self, model: nn.Module, x: Tensor) -> Tensor:
-        """Return f(x)."""
+    def f(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Return f(x) in float32, (n, 1, [z,] y, x)."""
         with self.autocast():
             return model(x).float()
 

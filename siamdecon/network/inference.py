@@ -197,11 +197,14 @@ def check_not_diverged(estimate: Tensor) -> Tensor:
     FloatingPointError: the network's estimate is not finite: the training has diverged; try another ...
     """
     if not estimate.isfinite().all():
-        raise FloatingPointError(
-            "the network's estimate is not finite: the training has diverged; try another seed, or in "
-            "Python a smaller learning_rate"
-        )
+        raise diverged("the network's estimate is not finite")
     return estimate
+
+
+def diverged(sign: str) -> FloatingPointError:
+    """Return the error of a training that has diverged, by what tells it."""
+    mend = "try another seed, or in Python a smaller learning_rate"
+    return FloatingPointError(f"{sign}: the training has diverged; {mend}")
 
 
 def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:

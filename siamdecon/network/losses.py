@@ -76,26 +76,10 @@ class LossWeights:
 
 @dataclass
 class Outputs:
-    """The results of one forward pass, (n, 1, [z,] y, x): f(x) before the PSF and g(f(x)) after it.
-
-    `expected` is compared with the measurement: g(f(x)) itself, as in the paper, unless the noise is
-    known to shift its mean.
-
-    Examples
-    --------
-    >>> import torch
-    >>> guess, blurred = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    >>> Outputs(guess, blurred).expected is blurred
-    True
-    """
+    """The results of one forward pass, (n, 1, [z,] y, x): f(x) before the PSF and g(f(x)) after it."""
 
     deconvolved: Tensor
     reconvolved: Tensor | None  # None if no loss needs it
-    expected: Tensor | None = None
-
-    def __post_init__(self):
-        if self.expected is None:
-            self.expected = self.reconvolved
 
 
 def mean_square(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -141,7 +125,7 @@ def boundary(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
 
 
 def composition_loss(
-    weights: LossWeights, x: Tensor, mask, unmasked, masked, mean: float = 0.0, std: float = 1.0
+    weights: LossWeights, x: Tensor, mask, unmasked, masked, mean=0.0, std=1.0, response=lambda x: x
 ) -> dict[str, Tensor]:
     r"""Compute the terms of Eq. 1 whose weight is not 0, unweighted, and their weighted sum "total".
 
@@ -168,6 +152,9 @@ def composition_loss(
         Outputs for x and for x_Jc; None if the weights need no such pass.
     mean, std : float
         The parameters of the standardisation: image = x * std + mean.
+    response : callable
+        What the noise is known to do to the mean of the image, before "bsp" and "rec" compare it with x; see
+        `siamdecon.microscope.noise.mean_response`. Nothing in the paper.
 
     Returns
     -------
@@ -185,9 +172,13 @@ def composition_loss(
     {'total': 12.0, 'rec': 4.0}
     """
     bounded = unmasked or masked
+
+    def expected(outputs: Outputs) -> Tensor:
+        return (response(outputs.reconvolved * std + mean) - mean) / std
+
     formulas = {
-        "bsp": lambda: mean_square(masked.expected, x, mask),
-        "rec": lambda: mean_square(unmasked.expected, x),
+        "bsp": lambda: mean_square(expected(masked), x, mask),
+        "rec": lambda: mean_square(expected(unmasked), x),
         "inv": lambda: invariance(unmasked.reconvolved, masked.reconvolved, mask),
         "inv_d": lambda: invariance(unmasked.deconvolved, masked.deconvolved, mask),
         "bound": lambda: boundary(bounded.reconvolved * std + mean),

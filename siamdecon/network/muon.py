@@ -41,9 +41,7 @@ class Muon(torch.optim.Adam):
     [[True, False], [False, True]]
     """
 
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, gain: float = 6, momentum=0.95
-    ):
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, gain=6.0, momentum=0.95):
         parameters = list(parameters)
         alike = defaultdict(list)  # matrices of one shape are made orthogonal together
         for weight in parameters:

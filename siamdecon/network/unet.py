@@ -37,9 +37,7 @@ class ResidualBlock(nn.Module):
     torch.Size([1, 8, 6, 6])
     """
 
-    def __init__(
-        self, n_dim: int, c_in: int, c_out: int, momentum: float = 0.003, batch_norm: bool = True
-    ):
+    def __init__(self, n_dim: int, c_in: int, c_out: int, momentum=0.003, batch_norm=True):
         super().__init__()
         conv = CONV[n_dim]
         norm = partial(BATCH_NORM[n_dim], momentum=momentum) if batch_norm else nn.Identity
@@ -249,18 +247,6 @@ def sound_precision(x: Tensor, stride: int) -> AbstractContextManager:
     """
     thin = x.ndim == 5 and x.shape[2] <= stride and x.device.type == "cpu"
     return torch.autocast("cpu", enabled=False) if thin else nullcontext()
-
-
-def seeded_unet(seed: int, *args, **kwargs) -> UNet:
-    """Build a `UNet` with random weights determined by a seed; see `seeded`.
-
-    Examples
-    --------
-    >>> a, b = (seeded_unet(3, n_dim=2, features=2) for _ in range(2))
-    >>> torch.equal(a.first.weight, b.first.weight)
-    True
-    """
-    return seeded(seed, UNet, *args, **kwargs)
 
 
 def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:

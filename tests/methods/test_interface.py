@@ -19,7 +19,7 @@ from siamdecon.methods import METHODS
 from siamdecon.methods.base import TIERS
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
-from siamdecon.tiles import exact
+from siamdecon.tiles import TILE, blend, exact
 
 PSF = {2: np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6, 3: np.ones((3, 3, 3)) / 27}
 CLEAN = load_sample("vesicles")[:60, :52]
@@ -53,6 +53,22 @@ def test_it_restores_and_repeats(method, n_dim):
     assert first.image.dtype == np.float32
     assert np.isfinite(first.image).all()
     np.testing.assert_array_equal(first.image, second.image)
+
+
+@pytest.mark.parametrize("method", TRAINED)
+def test_the_settings_say_how_small_the_tiles_have_become(method, monkeypatch):
+    def limited(f, x, tile, overlap=32):
+        if tile > 64:
+            raise torch.OutOfMemoryError("full")
+        return blend(f, x, tile, overlap)
+
+    monkeypatch.setattr("siamdecon.tiles.blend", limited)
+    monkeypatch.setitem(TILE, 2, 128)
+    options = {"tile": 128} if "tile" in METHODS[method].choices else {}
+    image = np.tile(IMAGE[2], (1, 4))
+    with pytest.warns(UserWarning, match="tiles of 64 in place of 128"):
+        found = deconvolve(image, PSF[2], method, progress=False, **options)
+    assert found.settings["tile"] == 64
 
 
 @EACH

@@ -192,6 +192,33 @@ def test_behind_a_narrow_kernel_it_starts_from_what_has_not_explained_the_noise(
     assert errors["wiener"] < errors["total_variation"]
 
 
+def test_a_training_that_has_diverged_and_stays_finite_says_so():
+    """Muon's steps have one size: the weights did not overflow, and the image came back too bright."""
+    image = degrade(load_sample("cell")[:96, :96], paper_psf(2))
+    words = "before it learned: the training has diverged; try another seed, or in Python a smaller"
+    with pytest.raises(FloatingPointError, match=words):
+        self_scale(image, paper_psf(2), noise=PAPER_2D, learning_rate=2, **QUICK)
+
+
+def test_an_interruption_before_the_first_round_gives_the_start():
+    def stop(i, x):
+        shown.append(x)
+        raise KeyboardInterrupt
+
+    shown = []
+    image = degrade(load_sample("nuclei")[:80, :80], PSF, Noise(gaussian=0.05))
+    found = self_scale(image, PSF, noise=Noise(gaussian=0.05), callback=stop, **QUICK)
+    np.testing.assert_array_equal(found, shown[0])
+
+
+def test_an_estimate_that_explains_nothing_is_not_returned(monkeypatch):
+    """Weights too large for bright pixels, of which the checked training pair had none."""
+    image = degrade(load_sample("cell")[:96, :96], PSF, Noise(gaussian=0.02, clip=False))
+    monkeypatch.setattr(ScalePairs, "restore", lambda *_: np.full(image.shape, 10, np.float32))
+    with pytest.raises(FloatingPointError, match="worse than a flat one: the training has diverge"):
+        self_scale(image, PSF, coarse=0, noise=Noise(gaussian=0.02, clip=False), **QUICK)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
