@@ -22,9 +22,9 @@ from siamdecon.network.inference import average_turns, check_not_diverged, diver
 from siamdecon.network.muon import Muon
 from siamdecon.network.patches import Symmetry, random_patches, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
-from siamdecon.network.unet import UNet, compute, cropped, seeded
+from siamdecon.network.unet import UNet, compute, seeded
 from siamdecon.problem import Problem
-from siamdecon.tiles import TILE, Estimator, blended
+from siamdecon.tiles import Estimator, blended
 
 #: Weights of the Wiener estimates that the network sees.
 BALANCES = (0.5, 2.0, 8.0)
@@ -259,13 +259,12 @@ class ScalePairs(Training):
         falling = math.cos(math.pi * self.step / self.method.steps)
         return self.method.learning_rate * (0.52 + 0.48 * falling)
 
-    def draw(self) -> tuple[Tensor]:
+    def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor]:
         """Draw patches from the pairs, by their numbers of pixels, shape (n, c + 2, [z,] y, x)."""
         shape, n_dim = [min(self.method.patch_size, side) for side in self.sides], self.psf.ndim
-        drawn = torch.multinomial(
-            self.shares, self.method.batch_size, replacement=True, generator=self.generator
-        )
-        draw = (shape, 1, self.generator, self.turns, n_dim)
+        generator, n = generator or self.generator, self.method.batch_size
+        drawn = torch.multinomial(self.shares, n, replacement=True, generator=generator)
+        draw = (shape, 1, generator, self.turns, n_dim)
         return (torch.cat([random_patches(self.pairs[i], *draw) for i in drawn]),)
 
     def terms(self, model: torch.nn.Module, batch: Tensor) -> dict[str, Tensor]:
@@ -280,16 +279,15 @@ class ScalePairs(Training):
         return seen[:, base : base + 1] + 0.25 * seen[:, -1:] * compute(network, x, self.dtype)
 
     def check_learned(self) -> None:
-        """Raise FloatingPointError if the network restores a training pair worse than before it learned.
+        """Raise FloatingPointError if the network restores patches much worse than before it learned.
 
         `Muon` takes steps of one size: what it spoils stays finite, and may come back black.
         """
-        size = (TILE[self.psf.ndim],) * self.psf.ndim  # what memory has room for
-        batch = cropped(self.pairs[0][None], size)  # (1, c + 2, [z,] y, x)
+        batch = self.draw(torch.Generator().manual_seed(0))  # for which memory has had room
         with torch.inference_mode():
-            found = float(self.terms(self.average, batch)["total"])
+            found = float(self.terms(self.average, *batch)["total"])
             # nothing is corrected
-            start = float(self.terms(lambda x: 0 * x[:, :1], batch)["total"])
+            start = float(self.terms(lambda x: 0 * x[:, :1], *batch)["total"])
         if found > WORSE * start + 1e-4:  # 1 % of the range is not far
             raise diverged(f"the network's loss is {found:.2g}, {start:.2g} before it learned")
 
