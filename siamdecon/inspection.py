@@ -8,7 +8,7 @@ import numpy as np
 
 from siamdecon.files.images import Image
 from siamdecon.hardware import one_thread_each, to_array
-from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, judge
+from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge
 from siamdecon.microscope.beads import fwhm
 from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import finest_detail, noise_level
@@ -169,7 +169,7 @@ def _slope(x: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on one image, the best first; `print` shows them as a table.
+    """Methods on one image, by their held-out error; `print` shows them as a table.
 
     Attributes
     ----------
@@ -192,8 +192,8 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The method with the lowest error at pixels that it has not seen."""
-        return self.held_out[0].method
+        """The method to take; see `siamdecon.methods.auto.chosen`."""
+        return chosen(self.held_out).method
 
     def __str__(self):
         first, *_ = self.held_out

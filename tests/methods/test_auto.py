@@ -11,7 +11,7 @@ from siamdecon import Noise, compare, deconvolve, degrade, load_sample, paper_ps
 from siamdecon.hardware import to_tensor
 from siamdecon.inspection import Comparison
 from siamdecon.methods import METHODS
-from siamdecon.methods.auto import HeldOut, hold_out, judge
+from siamdecon.methods.auto import STRONGEST, HeldOut, chosen, hold_out, judge
 from siamdecon.methods.base import Method
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
@@ -60,12 +60,25 @@ def test_the_truth_leaves_the_noise_and_nothing_predicts_better(known):
     problem = Problem.look(noisy, PSF, limits=(0, 1), device="cpu")
     truth = judge(problem, known(CLEAN), Watch())
     blurred = convolve(CLEAN.astype(float), PSF, mode="reflect")
-    expected = np.square(noisy - Noise(gaussian=0.1).mean(blurred))[hold_out(noisy)[1]]
+    expected = np.square(noisy - Noise(gaussian=0.1).mean(blurred))[hold_out(noisy)[1]][4:-4, 4:-4]
     # the noise is found from the image, to some per cent
     assert truth.score == pytest.approx(expected.mean(), rel=0.02)
     for wrong in (0.9 * CLEAN, np.roll(CLEAN, 1, axis=1), CLEAN + 0.05):
         more, error = judge(problem, known(wrong), Watch()).behind(truth)
         assert more > 2 * error
+
+
+def test_what_is_wrong_near_the_border_only_does_not_count(known):
+    """There an estimate explains the light of what lies beyond: a benchmark's zeros, or other cells."""
+    noisy = degrade(CLEAN, PSF, Noise(gaussian=0.1), seed=1)
+    problem = Problem.look(noisy, PSF, limits=(0, 1), device="cpu")
+    frame = np.ones_like(CLEAN)
+    frame[8:-8, 8:-8] = CLEAN[8:-8, 8:-8]  # half a kernel wide; its blur reaches as far again
+    truth, bright = (judge(problem, known(image), Watch()).errors for image in (CLEAN, frame))
+    rounding = np.finfo(np.float32).eps * np.log2(CLEAN.size)  # of a transform of values up to 1
+    assert abs(np.sqrt(truth) - np.sqrt(bright)).max() <= rounding
+    small = Problem.look(noisy[:20, :20], PSF, limits=(0, 1), device="cpu")
+    assert judge(small, known(CLEAN[:20, :20]), Watch()).errors.shape == (9,)  # of 25
 
 
 def test_a_method_that_returns_the_noise_does_not_see_what_it_is_judged_by(known):
@@ -110,6 +123,19 @@ def test_a_comparison_without_an_error_is_shown():
     exact, other = HeldOut("wiener", np.zeros(4), 1.0), HeldOut("ssi", np.ones(4), 1.0)
     table = str(Comparison([exact, other], {}, {}, None, 1.0)).splitlines()
     assert [line.split()[:2] for line in table[1:]] == [["wiener", "0"], ["ssi", "1"]]
+
+
+def test_what_the_pixels_can_not_tell_apart_the_benchmark_decides():
+    assert sorted(STRONGEST) == sorted(set(METHODS) - {"auto"})
+    draw = np.random.default_rng(0)
+    noise = draw.random(100)
+    first = HeldOut("wiener", noise, 0.0)
+    near = HeldOut("self_scale", noise + 0.01 * draw.standard_normal(100) + 0.0005, 0.0)
+    far = HeldOut("self_scale", near.errors + 0.0025, 0.0)
+    (_, error), (more, _) = near.behind(first), far.behind(first)
+    assert near.behind(first)[0] < error < more < 3 * error
+    assert chosen([first, near]) is near and chosen([near, first]) is near
+    assert chosen([first, far]) is first and chosen([far, first]) is first
 
 
 @pytest.mark.parametrize("methods", [(), ("magic",), ("auto",), ("wiener", 3)])
