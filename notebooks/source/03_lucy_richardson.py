@@ -67,10 +67,10 @@ gallery(
 # ## The update
 #
 # Let $x$ be the measurement and $\hat y$ an estimate of the specimen. If each pixel $i$ counted photons, its
-# count would follow a Poisson distribution around the blurred estimate $g(\hat y)_i$, and up to a constant the
-# logarithm of the likelihood would be
+# count would follow a Poisson distribution around the blurred estimate $g(\hat y)_i$. The *likelihood* of $\hat y$
+# is the probability of the measured counts if $\hat y$ is the specimen. Its logarithm would be, up to a constant,
 #
-# $$\ell(\hat y) = \sum_i x_i \log g(\hat y)_i - g(\hat y)_i.$$
+# $$\sum_i \left( x_i \log g(\hat y)_i - g(\hat y)_i \right).$$
 #
 # Its derivative with respect to the pixels of $\hat y$ is
 # $g^T\!\left(\frac{x}{g(\hat y)}\right) - 1$: the ratio of measured to expected light, sent back by the

@@ -291,7 +291,7 @@ def reblur(image):
 
 def figures(f):
     with torch.inference_mode():
-        estimate, masked = (to_array(f(z)) * std + mean for z in (x, x_hidden))
+        estimate, masked = (to_array(f(seen)) * std + mean for seen in (x, x_hidden))
     residual = (noisy - reblur(estimate))[inside]
     inv = np.sqrt(np.mean(reblur(estimate - masked)[J] ** 2))
     square = residual.var() - sigma**2 + 2 * sigma * inv
@@ -459,7 +459,10 @@ term = torch.stack([losses.boundary(v) for v in value])
 slopes = torch.autograd.grad(term.sum(), value)[0]
 lines(
     value.detach().numpy(),
-    {"|min - x| + |x - max|": term.detach().numpy(), "its slope": slopes.numpy()},
+    {
+        "|min - value| + |value - max|": term.detach().numpy(),
+        "its slope": slopes.numpy(),
+    },
     xlabel="value of a pixel",
     ylabel="",
     alt="The term is 1 from 0 to 1 and rises on both sides; its slope is -2, 0 and 2.",

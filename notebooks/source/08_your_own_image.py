@@ -182,7 +182,7 @@ def spread(estimate, measured):
 
 restored, table = {}, {}
 for name, (method, options) in candidates.items():
-    one, two = (deconvolve(y, psf, method, **options).image for y in (first, second))
+    one, two = (deconvolve(x, psf, method, **options).image for x in (first, second))
     restored[name] = one
     agreement = (one - two)[inner].std() / level
     table[name] = spread(one, first), spread(one, second), agreement
@@ -314,11 +314,13 @@ assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 # overlap and are averaged with weights that fall towards the tile's border.
 
 # %% [markdown] tags=["equation:pyramid"]
-# For a tile of side $n$ and the pixel $i = 0 \ldots n - 1$ of an axis, the ramp and the pyramid are
+# Along one axis of a tile, the weight of pixel $p$ is its distance to the nearer border, where a pixel at the border has
+# 1, divided by the largest such distance. In two dimensions the smaller of the two weights counts, a pyramid:
 #
-# $$r(i) = \frac{\min(i,\, n - 1 - i) + 1}{\lceil n / 2 \rceil}, \qquad w(i, j) = \min(r(i),\, r(j)),$$
+# $$\omega(p) = \frac{\min(p,\; \text{size} - 1 - p) + 1}{\lceil \text{size} / 2 \rceil}, \qquad
+# \omega(p_y, p_x) = \min(\omega(p_y),\, \omega(p_x)), \qquad p = 0 \ldots \text{size} - 1.$$
 #
-# and the blend of the tiles $t$ with estimates $\hat x_t$ is $\sum_t w_t \hat x_t / \sum_t w_t$.
+# Where tiles $t$ with estimates $\hat y_t$ overlap, the result is $\sum_t \omega_t\, \hat y_t / \sum_t \omega_t$.
 
 # %% [markdown]
 # ### Exercise 2: the pyramid (5 minutes)
@@ -328,15 +330,15 @@ assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 
 # %% tags=["task"]
 def pyramid_weights(size):
-    i = np.arange(size)
+    p = np.arange(size)
     ramp = ...
     return ...
 
 
 # %% tags=["solution"]
 def pyramid_weights(size):
-    i = np.arange(size)
-    ramp = (np.minimum(i, size - 1 - i) + 1) / ((size + 1) // 2)
+    p = np.arange(size)
+    ramp = (np.minimum(p, size - 1 - p) + 1) / ((size + 1) // 2)
     return np.minimum(ramp[:, None], ramp[None, :])
 
 
@@ -344,7 +346,7 @@ def pyramid_weights(size):
 checks.pyramid_weights(pyramid_weights)
 
 # %% [markdown] tags=["solution"]
-# The weights start at 1 / ceil(n / 2), not at 0: a pixel at the image's own border lies in one tile only, and is
+# The weights start above 0: a pixel at the image's own border lies in one tile only, and is
 # divided by that tile's weight. Where tiles overlap, one blends into the next without a step.
 
 # %% [markdown]

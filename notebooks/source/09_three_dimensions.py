@@ -294,11 +294,11 @@ scale = ask("09/scale")
 scale
 
 # %% [markdown] tags=["equation:affine-score"]
-# That score scales the truth $t$ to its percentiles 0.1 and 99.9, subtracts the means, and compares $t$ with $a\,e$, where
-# $a$ is the factor that fits best:
+# That score scales the clean volume $y$ such that its percentiles 0.1 and 99.9 become 0 and 1, subtracts from $y$ and from the
+# estimate $\hat y$ their means, and compares $y$ with $a\,\hat y$, where $a$ is the factor that fits best:
 #
-# $$a = \frac{\langle e, t \rangle}{\langle e, e \rangle}, \qquad
-#   \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2 \;\ge\; -20 \log_{10} \mathrm{std}(t).$$
+# $$a = \frac{\langle \hat y, y \rangle}{\langle \hat y, \hat y \rangle}, \qquad
+#   \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(y - a \hat y)^2 \;\ge\; -20 \log_{10} \mathrm{std}(y).$$
 #
 # The bound on the right is its *floor*: the score of an estimate that shows nothing. Only the distance to it counts.
 
@@ -447,10 +447,10 @@ print(
 )
 
 # %% [markdown] tags=["equation:blend"]
-# So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $e_i$
-# there, with pyramid weights $w_i$ that fall towards a tile's border (notebook 08):
+# So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $\hat y_t$
+# there, with weights $\omega_t$ that fall towards a tile's border like the sides of a pyramid (notebook 08):
 #
-# $$e = \frac{\sum_i w_i\, e_i}{\sum_i w_i}.$$
+# $$\hat y = \frac{\sum_t \omega_t\, \hat y_t}{\sum_t \omega_t}.$$
 #
 # ### Exercise 2: put tiles together
 #

@@ -110,8 +110,8 @@ photons
 # %% [markdown]
 # Photons arrive independently, so their number follows the Poisson distribution, and its variance is
 # its mean. Here the mean is easily had: the lines run along y, so 150 voxels along y have nearly the same light.
-# The variance follows from second differences along y, $a - 2b + c$, which cancel what changes slowly. Their
-# variance is $1 + 4 + 1 = 6$ times that of a count.
+# The variance follows from second differences along y, $x_{i - 1} - 2 x_i + x_{i + 1}$, which cancel what changes
+# slowly. Their variance is $1 + 4 + 1 = 6$ times that of a count.
 
 
 # %%
@@ -158,13 +158,13 @@ assert near_two < 0.6 * max(scatter[0], scatter[np.abs(at - 2.5).argmin()])
 #
 # A second exposure of the same field would tell which restoration predicts it (notebook 08). There is none.
 # But photons can be dealt out: toss a coin for each, and put it into the first or the second exposure.
-# If $N$ photons were counted and $k$ of them fall into the first, then
+# If $q$ photons were counted, and $q_1$ of them fall into the first exposure and $q_2$ into the second, then
 #
-# $$k \sim \mathrm{Binomial}(N, \tfrac12), \qquad
-#   \mathrm{cov}(k,\, N - k) = \tfrac14\,\big(\mathrm{var}\,N - \mathrm{mean}\,N\big).$$
+# $$q_1 \sim \mathrm{Binomial}(q, \tfrac12), \qquad q_2 = q - q_1, \qquad
+#   \mathrm{cov}(q_1,\, q_2) = \tfrac14\,\big(\mathrm{var}\,q - \mathrm{mean}\,q\big).$$
 #
 # For photons the two exposures are independent, because variance and mean are equal. This is called *binomial
-# thinning*. If $N$ is not a number of photons, they are not independent, and the second proves nothing.
+# thinning*. If $q$ is not a number of photons, they are not independent, and the second proves nothing.
 #
 # ### Exercise 1: deal out the photons (6 minutes)
 #
@@ -304,7 +304,7 @@ behind = {}
 for name in names:
     off = squares(name, second) - squares(chosen, second)
     behind[name] = off.mean(), off.std() / np.sqrt(off.size)
-    own, held_out = (np.sqrt(squares(name, y).mean()) for y in (first, second))
+    own, held_out = (np.sqrt(squares(name, x).mean()) for x in (first, second))
     text = "" if name == chosen else "{:.4f} ± {:.4f}".format(*behind[name])
     rows.append(f"| {name} | {own:.4f} | {held_out:.4f} | {text} |")
 Markdown("\n".join(rows))
@@ -365,7 +365,7 @@ assert knots["all photons, 30"] < knots["100 iterations"] < knots["measured"]
 
 # %%
 profiles = {name: of[middle].mean(axis=0) for name, of in plane.items()}
-x = np.arange(counts.shape[2]) * grid.voxel_size[-1]
+position = np.arange(counts.shape[2]) * grid.voxel_size[-1]
 
 
 def depth(profile):
@@ -379,7 +379,7 @@ for name, profile in profiles.items():
 
 # %%
 lines(
-    x,
+    position,
     profiles,
     xlabel="x (µm)",
     ylabel="mean along y (counts)",
@@ -488,9 +488,9 @@ lines(
 
 # %% [markdown]
 # Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a widefield
-# microscope nothing passes above $2\,\mathrm{NA} / \lambda$, which is 5.4 at an aperture of 1.4 and 0.52 µm; a
+# microscope nothing passes above 2 NA / wavelength (notebook 01), which is 5.4 at an aperture of 1.4 and 0.52 µm; a
 # scanning microscope may pass more. So the aperture stays unknown, but the kernel can't be wide. Here are kernels of
-# four widths (full width at half maximum, $0.51\, \lambda / \mathrm{NA}$):
+# four widths (full width at half maximum, 0.51 wavelength / NA):
 
 # %%
 widths = {}

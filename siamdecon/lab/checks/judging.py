@@ -167,7 +167,7 @@ def _solved_power(residual, sigma, ring):
     return power[ring].mean() / (residual.size * sigma**2)
 
 
-#: The mean of |F(r)|^2 in a ring, divided by N sigma^2, that of independent noise.
+#: The mean of |F(r)|^2 in a ring, divided by m sigma^2, that of independent noise.
 relative_power = Exercise(
     "the relative power of a residual",
     _relative_power,
@@ -185,22 +185,22 @@ relative_power = Exercise(
         "the power is summed over the ring; its mean does not depend on the ring's size.": (
             lambda r, s, m: _powers(r)[m].sum() / (r.size * s**2)
         ),
-        "the number of pixels N is missing: noise has the power N sigma^2.": lambda r, s, m: (
+        "the number of pixels m is missing: noise has the power m sigma^2.": lambda r, s, m: (
             _powers(r)[m].mean() / s**2
         ),
         "parentheses are missing: a / b * c is (a / b) * c.": lambda r, s, m: (
             _powers(r)[m].mean() / r.size * s**2
         ),
-        "divided by N sigma; the power of noise goes with the variance, sigma^2.": lambda r, s, m: (
+        "divided by m sigma; the power of noise goes with the variance, sigma^2.": lambda r, s, m: (
             _powers(r)[m].mean() / (r.size * s)
         ),
-        "N is the number of pixels, residual.size; that is one side of the image.": lambda r, s, m: (
+        "m is the number of pixels, residual.size; that is one side of the image.": lambda r, s, m: (
             _powers(r)[m].mean() / (len(r) * s**2)
         ),
-        "N is the number of all pixels, not that of the ring's frequencies.": lambda r, s, m: (
+        "m is the number of all pixels, not that of the ring's frequencies.": lambda r, s, m: (
             _powers(r)[m].mean() / (m.sum() * s**2)
         ),
-        "N divides twice: as in (N sigma)^2, or after a transform that is normalised already.": (
+        "m divides twice: as in (m sigma)^2, or after a transform that is normalised already.": (
             lambda r, s, m: _powers(r)[m].mean() / (r.size * s) ** 2
         ),
         "the power of noise is subtracted; divide by it.": lambda r, s, m: (
@@ -408,13 +408,13 @@ def _power(u):
     return np.abs(u) ** 2
 
 
-def _solved_correlation(fa, fb, ring):
-    cross = np.sum((fa * fb.conj())[ring]).real
-    power = np.sqrt(np.sum(np.abs(fa[ring]) ** 2) * np.sum(np.abs(fb[ring]) ** 2))
+def _solved_correlation(fv, fw, ring):
+    cross = np.sum((fv * fw.conj())[ring]).real
+    power = np.sqrt(np.sum(np.abs(fv[ring]) ** 2) * np.sum(np.abs(fw[ring]) ** 2))
     return cross / power
 
 
-#: Re sum F(a) conj(F(b)) over the root of the product of the two powers, in one ring.
+#: Re sum F(v) conj(F(w)) over the root of the product of the two powers, in one ring.
 ring_correlation = Exercise(
     "the correlation of two spectra in a ring",
     _ring_correlation,

@@ -17,13 +17,13 @@ def _phase_solved(rho, z, na, index, wavelength):
     return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2))
 
 
-#: exp(i k z sqrt(n^2 - NA^2 rho^2)), complex.
+#: exp(i kappa z sqrt(index^2 - NA^2 rho^2)), complex.
 defocus_phase = Exercise(
     "the phase of a defocused pupil",
     _phase,
     ((_RHO, 3.045, 0.8, 1.33, 0.6), (_RHO, -1.0, 1.2, 1.518, 0.52)),
     {
-        "the root is missing: the wave's z component is sqrt(n^2 - NA^2 rho^2).": lambda r, z, na, n, w: (
+        "the root is missing: the wave's z component is sqrt(index^2 - (NA rho)^2).": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * (n**2 - na**2 * r**2))
         ),
         "that is the phase alone; the field is exp(i phase).": lambda r, z, na, n, w: (
@@ -35,13 +35,13 @@ defocus_phase = Exercise(
         "the wavenumber is 2 pi / wavelength; the 2 pi is missing.": lambda r, z, na, n, w: np.exp(
             1j / w * z * np.sqrt(n**2 - na**2 * r**2)
         ),
-        "rho is the radius in the pupil and is squared too: NA^2 rho^2.": lambda r, z, na, n, w: (
+        "rho is the radius in the pupil and is squared too: (NA rho)^2.": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * np.sqrt(n**2 - na**2 * r))
         ),
         "NA is squared with rho: (NA rho)^2, in parentheses.": lambda r, z, na, n, w: np.exp(
             2j * np.pi / w * z * np.sqrt(n**2 - na * r**2)
         ),
-        "the refractive index n is missing: expected sqrt(n^2 - NA^2 rho^2).": lambda r, z, na, n, w: (
+        "the refractive index is missing: expected sqrt(index^2 - (NA rho)^2).": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * np.sqrt(np.abs(1 - na**2 * r**2)))
         ),
         "the sign of the phase is reversed; the defocus z is multiplied by +i.": lambda r, z, na, n, w: (

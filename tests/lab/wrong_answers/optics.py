@@ -213,7 +213,7 @@ BANK = {
         (phase_only, "phase alone"),
         (no_imaginary_unit, "imaginary unit"),
         (no_two_pi, "2 pi is missing"),
-        (no_index, "refractive index n is missing"),
+        (no_index, "refractive index is missing"),
         (summed_over_the_pupil, "that is its sum"),
         (na_not_squared, "(NA rho)^2, in parentheses"),
         (index_not_squared, "index must be squared"),
