@@ -151,7 +151,7 @@ c = get_config()
 c.CourseDirectory.course_id = "siamdecon"
 c.ClearSolutions.code_stub = {"python": "# Replace each ... above."}
 c.ExecutePreprocessor.timeout = 600
-os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test")
+os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test", SIAMDECON_OFFLINE="1")
 """
 ANSWER = "YOUR ANSWER HERE"  # nbgrader's own words
 

@@ -96,7 +96,7 @@ print(f"Lucy-Richardson is best after {counts[best]} of {counts} iterations")
 # %%
 network = deconvolve(noisy, psf, "noise2same_d", seed=1)
 
-# %% tags=["figure:quickstart"]
+# %%
 gallery(
     {
         "noisy": noisy,

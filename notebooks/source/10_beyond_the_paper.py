@@ -332,6 +332,7 @@ titled = {
 gallery(
     {**titled, "Clean image\n": clean[crop]},
     limits=(0, 0.7),
+    across=4,
     title_size=19,
     alt="Walls of cells: hidden in noise; blurred, grainy; clear; the clean ones.",
 )
