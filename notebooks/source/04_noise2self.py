@@ -439,7 +439,7 @@ assert floor < last < 1.2 * floor and last < first
 
 # %% [markdown]
 # The loss is given in units of the image's variance. Nine tenths of it are noise that can't be predicted;
-# only the small rest can be learned. Each step uses some 200 hidden pixels, hence the scatter: the curve
+# only the small rest can be learned. Each step uses about 170 hidden pixels, hence the scatter: the curve
 # alone does not show when to stop.
 #
 # For the restoration, $f$ is applied to the whole image with nothing hidden, and without $g$.

@@ -79,8 +79,8 @@ for name, estimate in estimates.items():
 # %% [markdown]
 # ### Exercise 1: find the faults (4 minutes)
 #
-# Every image here lies in $[0, 1]$. `faulty_psnr` ignores this in two places: one lets the grain win, the other
-# counts errors that no image can have. Write `psnr` without these faults.
+# A clean image lies in $[0, 1]$, and so does whatever a screen shows of an estimate. `faulty_psnr` ignores this in two
+# places: one lets the grain win, the other counts errors that nobody can see. Write `psnr` without these faults.
 
 
 # %% tags=["task"]

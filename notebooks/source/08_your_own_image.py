@@ -64,6 +64,13 @@ image = read_image(folder / "cells.tif")  # your own file: change this line
 print(image)
 print("counts from", image.data.min(), "to", image.data.max())
 
+# %%
+gallery(
+    {"cells.tif": image},
+    limits=(200, 900),
+    alt="Soft, grainy nuclei on a dark background.",
+)
+
 # %% [markdown]
 # `read_image` keeps the pixels as they are, and reads the axes and the voxel size in micrometres from the
 # metadata of ImageJ, Fiji or OME. The result can be used wherever an array can.
@@ -98,7 +105,8 @@ print(seen)
 # - **image**: if the axes are wrong, planes are taken for channels. If the voxel size is unknown, a computed PSF
 #   needs it from you.
 # - **range**: these two counts become 0 and 1 inside. The lowest is taken for "no light".
-# - **noise**: its standard deviation, in counts. If it grows with the signal, what one photon counts is given, too.
+# - **noise**: its standard deviation, in counts. If it grows with the signal, what one photon adds to a count is
+#   given, too.
 # - **clipping**: whether the noise is cut off at the lowest or the highest count. What is cut off was not measured.
 # - **defects**: hot or dead pixels. They are left out, so that they do not stretch the range.
 # - **psf**: the kernel's shape and width. Detail much finer than that width is not in the image.
@@ -151,7 +159,9 @@ assert after["B"] < psnr(image, psf) - 1
 # %% [markdown]
 # ## Choosing a method without the truth
 #
-# There are five candidates. Three numbers can be computed without a clean image:
+# There are five candidates: Lucy-Richardson with 5 and with 50 iterations, a Wiener filter with a small and with a
+# large weight of smoothness (the $\beta$ of notebook 03), and total variation. Three numbers can be computed without a
+# clean image:
 #
 # - **own**: the residual's standard deviation, divided by the noise. Above 1, structure is missing.
 #   Below 1, noise has been fitted.

@@ -2,7 +2,8 @@
 # # Real data: from beads to a restored grid
 #
 # In the other notebooks blur and noise were simulated, so the truth was known. Here it is not: beads and a grid
-# of lines from one confocal microscope, and a worm from another. You measure the PSF with the beads, restore the
+# of lines from one confocal microscope, and a worm from another. (A confocal microscope moves a focused laser over
+# the specimen, point by point, and a pinhole keeps out most of the light from other planes.) You measure the PSF with the beads, restore the
 # grid with it, and choose the restoration by a second exposure that you make out of the first.
 #
 # | | |
@@ -469,7 +470,8 @@ for name in "AB":
 #
 # ## A real image without beads
 #
-# The gut of a worm, from an Airyscan microscope. The file tells the size of its pixels, 43 nm, but neither aperture
+# The gut of a worm, from an Airyscan microscope: a confocal one with several small detectors in place of the pinhole.
+# The file tells the size of its pixels, 43 nm, but neither aperture
 # nor wavelength. What can be found out?
 
 # %%
@@ -487,8 +489,8 @@ lines(
 )
 
 # %% [markdown]
-# Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a widefield
-# microscope nothing passes above 2 NA / wavelength (notebook 01), which is 5.4 at an aperture of 1.4 and 0.52 µm; a
+# Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a microscope that
+# lights the whole field at once (widefield) nothing passes above 2 NA / wavelength (notebook 01), which is 5.4 at an aperture of 1.4 and 0.52 µm; a
 # scanning microscope may pass more. So the aperture stays unknown, but the kernel can't be wide. Here are kernels of
 # four widths (full width at half maximum, 0.51 wavelength / NA):
 
