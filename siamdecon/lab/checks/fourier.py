@@ -27,6 +27,11 @@ def _grid(kernel, shape, shift):
     return np.roll(grid, shift, axis=(0, 1))
 
 
+def _in_the_middle(kernel, shape):
+    rest = np.subtract(shape, kernel.shape)
+    return np.pad(kernel, [(n // 2, n - n // 2) for n in rest])
+
+
 def _half(kernel):
     return tuple(n // 2 for n in kernel.shape)
 
@@ -106,6 +111,10 @@ transfer_function = Exercise(
         ),
         "that is the grid, not its Fourier transform.": lambda k, shape: _grid(
             k, shape, tuple(-n for n in _half(k))
+        ),
+        "the kernel lies in the middle of the grid before it is shifted. If one size is odd and the other "
+        "even, its centre then misses index 0 by a pixel: roll by half the kernel.": (
+            lambda k, shape: np.fft.fft2(np.fft.ifftshift(_in_the_middle(k, shape)))
         ),
         "the kernel was divided by its sum; take it as it is.": lambda k, shape: _right(
             k / k.sum(), shape

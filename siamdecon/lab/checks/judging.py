@@ -69,6 +69,9 @@ psnr = Exercise(
         "the peak is the unclipped estimate's maximum, so that noise raises the score.": (
             lambda c, e: _decibels(c, _cut(e), e.max())
         ),
+        "negative values are turned positive; clip the estimate at 0 and 1.": lambda c, e: (
+            _decibels(c, np.abs(e))
+        ),
         "values below 0 are left; clip the estimate at both ends.": lambda c, e: _decibels(
             c, np.minimum(e, 1)
         ),

@@ -53,6 +53,9 @@ defocus_phase = Exercise(
         "that is the cosine of the phase, the real part; exp(i phase) is complex.": (
             lambda r, z, na, n, w: np.cos(2 * np.pi / w * z * np.sqrt(n**2 - (na * r) ** 2))
         ),
+        "np.exp takes radians: a full turn is 2 pi, not 360.": lambda r, z, na, n, w: np.exp(
+            360j / w * z * np.sqrt(n**2 - (na * r) ** 2)
+        ),
         "the defocus z is missing.": lambda r, z, na, n, w: np.exp(
             2j * np.pi / w * np.sqrt(n**2 - (na * r) ** 2)
         ),

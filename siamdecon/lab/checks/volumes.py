@@ -114,6 +114,13 @@ def _assigned(parts, corners, shape):
     return _laid(parts, corners, shape, put)
 
 
+def _brightest(parts, corners, shape):
+    def put(out, at, part):
+        out[at] = np.where(out[at] == 0, part, np.maximum(out[at], part))
+
+    return _laid(parts, corners, shape, put)
+
+
 def _weighted(parts, weights):
     return [part * weights for part in parts]
 
@@ -151,6 +158,12 @@ stitch = Exercise(
         ),
         "the tiles are added without weights, but divided by the sum of weights.": lambda p, c, w, s: (
             _added(p, c, s) / _added([w] * len(p), c, s)
+        ),
+        "the weights are set anew by each tile; add them up, as the tiles.": lambda p, c, w, s: (
+            _added(_weighted(p, w), c, s) / _assigned([w] * len(p), c, s)
+        ),
+        "the brightest tile of each voxel is taken; take the weighted mean.": lambda p, c, w, s: (
+            _brightest(p, c, s)
         ),
         "that is the sum of the weights, without the tiles.": lambda p, c, w, s: _added(
             [w] * len(p), c, s

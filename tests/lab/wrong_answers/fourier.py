@@ -272,8 +272,16 @@ def reversed_in_place(image, kernel, convolve):
     return convolve(image, kernel)
 
 
+def from_the_middle(k, shape):
+    grid = np.zeros(shape)
+    top, left = (shape[0] - k.shape[0]) // 2, (shape[1] - k.shape[1]) // 2
+    grid[top : top + k.shape[0], left : left + k.shape[1]] = k
+    return np.fft.fft2(np.fft.ifftshift(grid))
+
+
 BANK = {
     "transfer_function": [
+        (from_the_middle, "misses index 0 by a pixel"),
         (corner_at_zero, "corner lies at index 0"),
         (wrong_way, "moved the wrong way"),
         (in_the_middle, "middle of the grid"),

@@ -368,8 +368,13 @@ def not_summed(u, v, ring):
     return (u * np.conj(v)).real / np.sqrt(np.abs(u) ** 2 * np.abs(v) ** 2)
 
 
+def turned_positive(clean, estimate):
+    return 10 * np.log10(1 / np.mean((clean - np.abs(estimate)) ** 2))
+
+
 BANK = {
     "psnr": [
+        (turned_positive, "turned positive"),
         (unclipped, "not clipped: values outside"),
         (own_maximum, "clean image's own maximum"),
         (maximum_of_the_estimate, "unclipped estimate's maximum"),

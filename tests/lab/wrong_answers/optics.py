@@ -207,8 +207,17 @@ def subtracted(blurred, rnd, alpha, sigma):
     return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
 
 
+def in_degrees(rho, z, na, index, wavelength):
+    return np.exp(1j * 360 / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def rayleighs_diameter(wavelength, na):
+    return 1.22 * wavelength / na
+
+
 BANK = {
     "defocus_phase": [
+        (in_degrees, "takes radians"),
         (no_root, "root is missing"),
         (phase_only, "phase alone"),
         (no_imaginary_unit, "imaginary unit"),
@@ -231,6 +240,7 @@ BANK = {
         (with_its_phase, "a tuple of 2"),
     ],
     "largest_pixel": [
+        (rayleighs_diameter, "4.88 times the right one"),
         (period, "for two samples"),
         (no_parentheses, "4 * na belongs in the denominator"),
         (rayleigh, "Rayleigh's distance between"),

@@ -85,6 +85,21 @@ def as_a_list(parts, corners, weights, shape):
     return [part * weights for part in parts]
 
 
+def weights_set_anew(parts, corners, weights, shape):
+    total = np.zeros(shape)
+    for part, (z, y, x) in zip(parts, corners, strict=True):
+        total[z : z + part.shape[0], y : y + part.shape[1], x : x + part.shape[2]] = weights
+    return undivided(parts, corners, weights, shape) / total
+
+
+def brightest(parts, corners, weights, shape):
+    out = np.full(shape, -np.inf)
+    for part, (z, y, x) in zip(parts, corners, strict=True):
+        at = np.s_[z : z + part.shape[0], y : y + part.shape[1], x : x + part.shape[2]]
+        out[at] = np.maximum(out[at], part)
+    return out
+
+
 BANK = {
     "allowed": [
         (sums, "Compare voxel by voxel"),
@@ -97,6 +112,8 @@ BANK = {
         (never, "no turn at all"),
     ],
     "stitch": [
+        (weights_set_anew, "set anew"),
+        (brightest, "brightest tile"),
         (undivided, "not divided by the sum"),
         (last_wins, "overwrites"),
         (first_wins, "first tile of a voxel"),
