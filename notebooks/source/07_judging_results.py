@@ -353,7 +353,7 @@ high = np.any(rings[11:], axis=0)  # beyond 0.34 cycles per pixel
 power = {n: np.mean(np.abs(transform(e)[high]) ** 2) for n, e in estimates.items()}
 of_clean = np.mean(np.abs(transform(clean)[high]) ** 2)
 for name, found in power.items():
-    print(f"{name:14} {found / of_clean:8.2g} times the power of the clean image")
+    print(f"{name:14} {found / of_clean:12.6f} times the power of the clean image")
 
 # %%
 correlation = {"xlabel": "spatial frequency (cycles per pixel)"}

@@ -234,12 +234,6 @@ blind_spot_loss = OfLosses(
         "parentheses are missing: the square belongs to the difference, not to x alone.": (
             lambda f, g, x, xh, m: (g(f(xh))[m] - x[m] ** 2).mean()
         ),
-        "there is + in place of -: the loss compares the two.": (
-            lambda f, g, x, xh, m: ((g(f(xh)) + x)[m] ** 2).mean()
-        ),
-        "that is half of the mean square; no factor is needed.": (
-            lambda f, g, x, xh, m: ((g(f(xh)) - x)[m] ** 2).mean() / 2
-        ),
     },
     solution=_blind_spot_solved,
 )
@@ -436,9 +430,6 @@ def wrong_invariances(of) -> dict:
         ),
         "the root is taken of each pixel, which makes a mean absolute difference; take it of the mean.": (
             lambda w, a, b, m: w * (a - b)[m].abs().mean()
-        ),
-        "the lambda is missing: the two terms are added with the same weight.": (
-            lambda w, a, b, m: rms((a - b)[m])
         ),
         "the lambda is an argument; a fixed 2 is used in its place.": (
             lambda w, a, b, m: 2 * rms((a - b)[m])

@@ -190,7 +190,7 @@ BANK = {
         (divided_by_all, "not by |J|"),
         (norm, "lacks |J|"),
         (absolute, "mean absolute difference"),
-        (no_lambda, "lambda is missing"),
+        (no_lambda, "`lambda_inv_d` is missing"),
         (fixed_lambda, "a fixed 2"),
         (as_in_05, "that is Eq. 3"),
         (moved_by_half, "is blurred, the other is not"),
