@@ -44,6 +44,8 @@ from siamdecon.lab import (
     score_table,
     slices_explorer,
 )
+
+# %%
 from siamdecon.microscope import residual
 from siamdecon.network import (
     halo_of,
