@@ -4,7 +4,7 @@ import itertools
 import statistics
 import time
 
-from siamdecon.lab.explorers import (
+from siamdecon.lab import (
     LambdaExplorer,
     iterations_explorer,
     noise_explorer,

@@ -1,7 +1,13 @@
-"""For nbval: a notebook's cells tagged gpu are skipped where there is none."""
+"""For nbval: a notebook's cells tagged gpu are skipped where there is none, and nothing is downloaded."""
+
+import os
 
 import pytest
 import torch
+
+os.environ.setdefault(
+    "SIAMDECON_OFFLINE", "1"
+)  # SIAMDECON_REAL=FOLDER gives real images all the same
 
 
 def pytest_collection_modifyitems(items):

@@ -46,14 +46,24 @@ SYMBOLS = r"""| symbol | meaning |
 | $f(x)$, $\hat y$ | an estimate of it: by the network $f$, or by a classical method |
 | $k$, $g$ | the PSF (the kernel), and the convolution with it: $g(\hat y) = \hat y * k$; $\tilde k$ is the flipped kernel, $g^T$ the transpose of $g$ |
 | $F$, $u$ | the Fourier transform, and a spatial frequency; $F(k)$ is the transfer function |
-| $i$, $p$ | indices of pixels |
+| $v$, $w$ | any two images, and $\langle v, w \rangle$ the sum of their product |
+| $i$, $p$ | indices of pixels; $p$ is also a position in the kernel, from its centre, and $z$ a distance from the focus |
+| $\rho$, $\kappa$ | a position in the pupil, 1 at its rim, and the wavenumber, $2 \pi$ / wavelength |
 | $n$ | the number of an iteration |
-| $J$, $J^c$, $x_{J^c}$ | the masked pixels, all others, and the input with noise at $J$ |
-| $m(\cdot)$ | the mean that the camera measures for a given noise-free value, and $m'$ its derivative; in Eq. 1, $m$ without an argument is the number of pixels |
+| $M$, $N$, $d$ | sides of an image and of a kernel, in pixels, and the number of dimensions |
+| $J$, $J^c$, $x_{J^c}$ | the masked pixels, all others, and the input with other values, such as noise, at $J$ |
+| $m(\cdot)$ | the mean that the camera measures for a given noise-free value, and $m'$ its derivative; $m$ without an argument is the number of pixels, as in Eq. 1 |
+| $\mu$, $\Phi$, $\varphi$ | a noise-free value, the normal distribution and its density |
 | $\alpha$, $\sigma$, $\varepsilon$ | the photon noise's variance per unit of signal, the standard deviation of the other noise, a normal random number |
+| $q$ | a number of photons |
+| $E$ | a mean: over images and their noise, over draws of $J$ |
 | $L$, $\lambda$ | loss terms and their weights; $min = 0$ and $max = 1$ |
+| $\beta$, $l$, $h$ | the weight of smoothness, the Laplacian, a function that is quadratic for small and linear for large differences |
 | $r$ | the residual: measurement minus blurred estimate |
-| $D_s$, $c(\cdot)$, $G$ | a copy $s$ times smaller, clipping to [0, 1], a Gaussian |
+| $R$, MSE | the data range, and the mean square error |
+| $a$ | the factor by which an estimate fits the clean image best |
+| $t$, $\omega$ | the number of a tile, and the weights of its pixels |
+| $D_s$, $c(\cdot)$, $G$ | the reduction to a copy $s$ times smaller, clipping to [0, 1], a Gaussian |
 """
 
 
@@ -141,7 +151,7 @@ c = get_config()
 c.CourseDirectory.course_id = "siamdecon"
 c.ClearSolutions.code_stub = {"python": "# Replace each ... above."}
 c.ExecutePreprocessor.timeout = 600
-os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test")
+os.environ.update(SIAMDECON_AUTO="1", SIAMDECON_TIER="test", SIAMDECON_OFFLINE="1")
 """
 ANSWER = "YOUR ANSWER HERE"  # nbgrader's own words
 

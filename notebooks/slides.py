@@ -31,6 +31,7 @@ TEMPLATE = """\
 <style>
 .reveal h1, .reveal h2, .reveal h3 {text-transform: none !important;}
 .reveal img {width: 100%; height: 560px; object-fit: contain; margin: 0;}
+.reveal b + img {height: 400px;}
 .reveal ul {display: block !important;}
 .reveal .highlight pre {width: 100%; font-size: 24px !important;}
 .reveal .jp-RenderedHTMLCommon {font-size: 28px;}
@@ -71,21 +72,20 @@ def deck(notebook: nbformat.NotebookNode, notes: str = "") -> nbformat.NotebookN
                 slides.append(_slide(kind, f"## {section}\n\n{shown}"))
                 kind = "subslide"
             continue
-        if found := re.search(r"^(##+) (.*)$", cell.source, re.M):
-            head, across = found[2], found[1] == "##"
-            whole = not across or head == "Summary"
-            said = cell.source.replace(found[0], "", 1) if whole else _equations(cell.source)
-            kind = "slide" if across else kind
+        if cell.source.startswith("```"):  # a task
+            slides.append(_slide("-", cell.source))
+            continue
+        for part in filter(None, re.split(r"^(?=##+ )", cell.source, flags=re.M)):
+            head, said = section, _equations(part)
+            if found := re.match(r"(##+) (.*)", part):
+                head, across = found[2], found[1] == "##"
+                said = part.removeprefix(found[0]) if not across or head == "Summary" else said
+                kind = "slide" if across else kind
+                section = section if head.startswith("Exercise") else head
             if said.strip():  # else the first picture or question below it begins the section
                 slides.append(_slide(kind, f"## {head}\n\n{said.strip()}"))
                 kind = "subslide"
-            section = section if head.startswith("Exercise") else head
-        elif cell.source.startswith("```"):  # a task
-            slides.append(_slide("-", cell.source))
-        elif said := _equations(cell.source):
-            slides.append(_slide(kind, f"## {section}\n\n{said}"))
-            kind = "subslide"
-        slides.append(_notes(cell.source))
+            slides.append(_notes(part))
     return nbformat.v4.new_notebook(cells=slides, metadata={"title": heading.strip("# ")})
 
 
@@ -102,7 +102,7 @@ def _equations(text: str) -> str:
 
 
 def _shown(cell: nbformat.NotebookNode) -> list[str]:
-    """Return the pictures, tables and questions that a cell shows, each as HTML."""
+    """Return the pictures, tables and questions that a cell shows."""
     found = []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
@@ -111,6 +111,8 @@ def _shown(cell: nbformat.NotebookNode) -> list[str]:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
             encoded = "".join(png.split())
             found.append(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">')
+        elif table := data.get("text/markdown"):
+            found.append("".join(table))
         elif "<script" in page or not page:  # an explorer: open the notebook
             continue
         elif "<summary>Show the picture</summary>" in page:

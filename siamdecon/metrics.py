@@ -57,10 +57,10 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     r"""Score an estimate up to its contrast, as the paper's Tables 3, 4 and S2 do for the volume.
 
     The truth is scaled such that its percentiles 0.1 and 99.9 become 0 and 1; the mean of both volumes is
-    subtracted; the estimate e is scaled by the factor a that best fits the truth t. The data range is 1.
+    subtracted; the estimate is scaled by the factor a that best fits the truth y. The data range is 1.
 
-    .. math:: a = \langle e, t \rangle / \langle e, e \rangle, \qquad
-        \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2
+    .. math:: a = \langle \hat y, y \rangle / \langle \hat y, \hat y \rangle, \qquad
+        \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(y - a \hat y)^2
 
     This score has a floor: a flat estimate has a = 0 and scores -20 log10 of the truth's standard
     deviation. A sparse volume has a high floor, so only the distance to the floor is meaningful.
@@ -206,8 +206,9 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
 def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarray]:
     r"""Correlate two images in each ring of spatial frequency.
 
-    .. math:: FRC(r) = \frac{\mathrm{Re} \sum_r F(a) \overline{F(b)}}
-              {\sqrt{\sum_r |F(a)|^2 \sum_r |F(b)|^2}}
+    .. math:: FRC(u) = \frac{\mathrm{Re} \sum F(v) \overline{F(w)}}{\sqrt{\sum |F(v)|^2 \sum |F(w)|^2}}
+
+    with v and w the two images, and sums over the frequencies of the ring, which are as long as u.
 
     Against the clean image, 1 means that an estimate's detail of that size is correct, 0 that it is
     unrelated to the truth, however sharp it looks.

@@ -1,9 +1,11 @@
 # %% [markdown]
 # # Quickstart: restore an image in ten lines
 #
-# A microscope blurs what it sees and adds noise. This notebook degrades a real image on purpose,
-# restores it with a classical method and with the paper's network, which learns from that one noisy
-# image alone, and asks how far the result can be trusted.
+# A microscope blurs what it sees and adds noise. This notebook degrades a real image on purpose, restores it
+# with a classical method and with a neural network, which learns from that one noisy image alone, and asks how
+# far the result can be trusted. The network is that of a paper, which this course follows and calls *the paper*:
+# Papkov, Palo and Parts, [*Self-Supervised Single-Image Deconvolution with Siamese Neural
+# Networks*](https://arxiv.org/abs/2308.09426) (2023).
 #
 # | | |
 # |---|---|
@@ -30,10 +32,12 @@ from siamdecon.lab import ask, checks, gallery, loss_curves, predictions, score_
 # %% [markdown]
 # ## A real image, degraded
 #
-# `load_sample` gives a stained tissue section that scikit-image ships. `paper_psf(2)` is the
-# point-spread function (PSF) of a 0.8 NA, 16x objective, 3 µm out of focus. `degrade` convolves the two
-# and adds what the paper's experiments add: Gaussian noise with a standard deviation of 0.1, a little
-# signal-dependent noise, and 1 % of pixels with random values.
+# `load_sample` gives a stained tissue section that scikit-image ships, with values from 0 (black) to 1 (white).
+# The image of a single point of light is called the point-spread function (PSF). `paper_psf(2)` is that of an
+# objective that magnifies 16 times and has a numerical aperture (NA, how wide a cone of light it collects) of 0.8,
+# 3 µm out of focus. `degrade` puts a copy of the PSF in the place of each pixel, scaled by the pixel's value, which
+# is a convolution. Then it adds the noise of the paper's experiments: Gaussian noise with a standard deviation of 0.1,
+# a little noise that grows with the signal, and 1 % of pixels with random values.
 
 # %%
 clean = load_sample("histology")
@@ -90,13 +94,13 @@ print(f"Lucy-Richardson is best after {counts[best]} of {counts} iterations")
 # replaced by noise, must give the same estimate: this keeps the network from copying the noise.
 #
 # The package adds one thing to the paper's method. The camera clips values at black and white, so a black
-# pixel measures 0.044 on average. The blurred estimate passes through the same clipping before the
+# pixel measures 0.044 on average (notebook 01 shows why). The blurred estimate passes through the same clipping before the
 # comparison. `noise=None` leaves this out.
 
 # %%
 network = deconvolve(noisy, psf, "noise2same_d", seed=1)
 
-# %% tags=["figure:quickstart"]
+# %%
 gallery(
     {
         "noisy": noisy,
@@ -119,9 +123,10 @@ loss_curves(network.history)
 # %% [markdown]
 # ## Classical baselines
 #
-# A 3 x 3 median filter before Lucy-Richardson, a Wiener filter, and total variation (the flattest image
-# that explains the data) take seconds and need no training. Total variation models the clipping, as the
-# network does.
+# Three more methods take seconds and need no training: a median filter before Lucy-Richardson (each pixel becomes
+# the median of its 3 x 3 neighbours), a Wiener filter (each spatial frequency is amplified by what the PSF took
+# from it, unless noise is stronger there), and total variation (the flattest image that explains the data). Total
+# variation models the clipping, as the network does. Notebook 03 explains all of them.
 
 # %%
 winner = ask("00/winner")
@@ -183,8 +188,8 @@ assert 22.3 < psnr["Wiener"] < 22.7
 
 # %% [markdown]
 # Does the order hold? Other noise changes the classical methods by less than 0.2 dB: the next cell measures two of
-# them with three seeds. The network also depends on its random first weights and patches: on this image its
-# seeds 0 to 3 gave 22.5, 22.9, 23.0 and 22.3 dB (measured once). A margin smaller than that says little.
+# them with three seeds. The network also depends on the random numbers that it starts from, and on the parts of the
+# image that each training step draws: on this image its seeds 0 to 3 gave 22.5, 22.9, 23.0 and 22.3 dB (measured once). A margin smaller than that says little.
 
 # %%
 others = {}

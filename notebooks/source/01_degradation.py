@@ -41,22 +41,22 @@ from siamdecon.microscope import blur, gibson_lanni, richards_wolf
 # a laser's light, no PSF of intensities would describe the image, as these two points in focus show:
 
 # %%
-r = np.linspace(-1.2, 1.2, 240)  # um
+position = np.linspace(-1.2, 1.2, 240)  # um
 rayleigh = 0.61 * 0.6 / 0.8
 
 
 def wave(distance):
-    v = 2 * np.pi / 0.6 * 0.8 * distance
-    return 2 * j1(v) / v
+    phase = 2 * np.pi / 0.6 * 0.8 * distance
+    return 2 * j1(phase) / phase
 
 
-left, right = wave(r - rayleigh / 2), wave(r + rayleigh / 2)
+left, right = (wave(position + shift) for shift in (-rayleigh / 2, rayleigh / 2))
 curves = {
     "intensities add up": left**2 + right**2,
     "waves add up": (left + right) ** 2,
 }
 lines(
-    r,
+    position,
     {name: curve / curve.max() for name, curve in curves.items()},
     xlabel="position (µm)",
     ylabel="brightness",
@@ -75,14 +75,16 @@ assert dip["intensities add up"] < 0.8 and dip["waves add up"] > 0.99
 # ## Where the blur comes from
 #
 # A point of light reaches the camera through all points $\rho$ of the objective's pupil (0 in the middle,
-# length 1 at the rim). At a distance $r$ from the axis and $z$ from the focus, each of these waves arrives
+# length 1 at the rim). At a position $p$ in the image, counted from the axis, and at a distance $z$ from the focus, each of these waves arrives
 # with its own phase. The PSF is the squared modulus of their sum:
 #
-# $$k(r, z) \propto \left| \int_{|\rho| \le 1} e^{\,\mathrm{i} \kappa \left( \mathrm{NA}\, \rho \cdot r \;+\;
+# $$k(p, z) \propto \left| \int_{|\rho| \le 1} e^{\,\mathrm{i} \kappa \left( \mathrm{NA}\, \rho \cdot p \;+\;
 # z \sqrt{\mathrm{index}^2 - \mathrm{NA}^2 |\rho|^2} \right)}\, d\rho \right|^2, \qquad
 # \kappa = 2\pi / \text{wavelength},$$
 #
-# with NA the numerical aperture and index the refractive index of the immersion medium.
+# with NA the numerical aperture and index the refractive index of the medium between objective and specimen:
+# 1 for air, 1.33 for water, 1.518 for oil. The NA is the index times the sine of the angle at which the outermost
+# light enters.
 # In focus, $z = 0$, all waves agree on the axis, and the spot is bright. (The package multiplies the first
 # NA by 0.999, for the finite magnification of 16.)
 
@@ -276,7 +278,7 @@ for name in fine:
     print(f"by its middle, {over_area[name].max():.3f} over its area")
 
 # %% tags=["hide-cell"]
-share = {name: np.interp(nyquist, frequency[shown], p) for name, p in passed.items()}
+share = {n: np.interp(nyquist, frequency[shown], of) for n, of in passed.items()}
 assert share["in focus"] > 0.4 and share["3 µm below"] < 0.03
 peaks = {
     name: (at_middle[name].max() / at_middle[name].sum(), over_area[name].max())

@@ -163,7 +163,7 @@ seen
 
 # %%
 part = (..., slice(200, 264), slice(200, 264))
-z, J, e = x[part].clone().requires_grad_(), mask[part], noise[part]
+v, J, e = x[part].clone().requires_grad_(), mask[part], noise[part]
 i = min(
     J[0, 0].nonzero().tolist(),
     key=lambda place: np.hypot(place[0] - 32, place[1] - 32),
@@ -171,14 +171,14 @@ i = min(
 
 
 def jacobian_row(h):
-    return torch.autograd.grad(h(z)[0, 0, i[0], i[1]], z)[0][0, 0].abs().numpy()
+    return torch.autograd.grad(h(v)[0, 0, i[0], i[1]], v)[0][0, 0].abs().numpy()
 
 
 # %%
 rows = {
     "$f(x)$": jacobian_row(f),
-    "$f(x_{J^c})$": jacobian_row(lambda z: f(hide(z, J, e))),
-    "$g(f(x_{J^c}))$": jacobian_row(lambda z: g(f(hide(z, J, e)))),
+    "$f(x_{J^c})$": jacobian_row(lambda x: f(hide(x, J, e))),
+    "$g(f(x_{J^c}))$": jacobian_row(lambda x: g(f(hide(x, J, e)))),
 }
 around = (slice(i[0] - 20, i[0] + 21), slice(i[1] - 20, i[1] + 21))
 seen.reveal(
@@ -290,10 +290,10 @@ checks.blind_spot_loss(blind_spot_loss)
 # %% [markdown]
 # ## Why the loss measures the error to an unknown image
 #
-# Let $y$ be the clean image, which nobody knows, so that $g(y)$ is the measurement without its noise, and let $h_i$ be
-# a prediction of pixel $i$ made without $x_i$. Then
+# Let $y$ be the clean image, which nobody knows, so that $g(y)$ is the measurement without its noise, and let
+# $\hat x_i$ be a prediction of $x_i$ that was made without it. Then
 #
-# $$E(h_i - x_i)^2 = E(h_i - g(y)_i)^2 - 2\,E(h_i - g(y)_i)(x_i - g(y)_i) + E(x_i - g(y)_i)^2.$$
+# $$E(\hat x_i - x_i)^2 = E(\hat x_i - g(y)_i)^2 - 2\,E(\hat x_i - g(y)_i)(x_i - g(y)_i) + E(x_i - g(y)_i)^2.$$
 #
 # If the noise, $x - g(y)$, has mean 0 and is independent from pixel to pixel, the middle term is 0. The loss is
 # then the true error plus the variance of the noise, which is a constant: minimising the loss minimises the error.
@@ -318,10 +318,10 @@ radii = (1, 1.5, 2, 3, 4, 6, 8)
 curves = {}
 for name, own in {"blind": 0, "with own pixel": 1}.items():
     guesses = [convolve(gaussian, neighbours(radius, own)) for radius in radii]
-    loss = np.array([np.mean((h - gaussian) ** 2) for h in guesses])
+    loss = np.array([np.mean((guess - gaussian) ** 2) for guess in guesses])
     curves[f"{name}: loss - variance"] = loss - variance
     curves[f"{name}: true error"] = np.array(
-        [np.mean((h - blurred) ** 2) for h in guesses]
+        [np.mean((guess - blurred) ** 2) for guess in guesses]
     )
 
 # %%
@@ -439,7 +439,7 @@ assert floor < last < 1.2 * floor and last < first
 
 # %% [markdown]
 # The loss is given in units of the image's variance. Nine tenths of it are noise that can't be predicted;
-# only the small rest can be learned. Each step uses some 200 hidden pixels, hence the scatter: the curve
+# only the small rest can be learned. Each step uses about 170 hidden pixels, hence the scatter: the curve
 # alone does not show when to stop.
 #
 # For the restoration, $f$ is applied to the whole image with nothing hidden, and without $g$.
@@ -501,7 +501,7 @@ unseen
 inside = np.s_[8:-8, 8:-8]  # the stripes end at the border
 inner = torch.zeros_like(mask)
 inner[..., 8:-8, 8:-8] = mask[..., 8:-8, 8:-8]
-estimates = {"as trained": f, "with stripes": lambda z: f(z) + pattern}
+estimates = {"as trained": f, "with stripes": lambda x: f(x) + pattern}
 found = {}
 for name, h in estimates.items():
     with torch.inference_mode():

@@ -275,9 +275,14 @@ assert np.allclose(slope["mean square"], 2 * size.numpy(), rtol=1e-3)
 # First the reconstruction loss alone, $\lambda_{inv} = 0$, which needs no masked pass: one network,
 # looked at after 50, 150 and 400 steps. (Its learning rate is twice the usual one, to see more in less time.)
 #
-# The tables below give for each network: the standard deviation of the residual $x - g(f(x))$, in grey values as all but the last
-# column; $L_{inv}$; the bound derived above, $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$; and what only the clean
-# image can tell, the error of $g(f(x))$ to $g(y)$, and the PSNR of $f(x)$ in dB.
+# The tables below have a row for each network. Three columns can be computed from the measurement:
+#
+# - `residual`, the standard deviation of $x - g(f(x))$;
+# - `L_inv`;
+# - `bound`, the root of the bound above: $(L_{rec} - \sigma^2 + 2 \sigma L_{inv})^{1/2}$.
+#
+# Two need the clean image: `error after g`, the standard deviation of $g(f(x)) - g(y)$, and the `PSNR` of $f(x)$ in
+# dB. All others are in grey values.
 
 # %%
 x_hidden = torch.where(mask, filling, x)
@@ -291,7 +296,7 @@ def reblur(image):
 
 def figures(f):
     with torch.inference_mode():
-        estimate, masked = (to_array(f(z)) * std + mean for z in (x, x_hidden))
+        estimate, masked = (to_array(f(seen)) * std + mean for seen in (x, x_hidden))
     residual = (noisy - reblur(estimate))[inside]
     inv = np.sqrt(np.mean(reblur(estimate - masked)[J] ** 2))
     square = residual.var() - sigma**2 + 2 * sigma * inv
@@ -459,7 +464,10 @@ term = torch.stack([losses.boundary(v) for v in value])
 slopes = torch.autograd.grad(term.sum(), value)[0]
 lines(
     value.detach().numpy(),
-    {"|min - x| + |x - max|": term.detach().numpy(), "its slope": slopes.numpy()},
+    {
+        "|min - value| + |value - max|": term.detach().numpy(),
+        "its slope": slopes.numpy(),
+    },
     xlabel="value of a pixel",
     ylabel="",
     alt="The term is 1 from 0 to 1 and rises on both sides; its slope is -2, 0 and 2.",

@@ -272,12 +272,12 @@ gallery(
 # One run each would have given an order, and another seed perhaps another. A seed that is hard for one method is hard
 # for the others, so the runs are compared in pairs: the difference of two methods for each seed, the mean of the
 # differences, and how far that mean would move if everything were repeated: its *standard error*, the standard
-# deviation of the $n$ differences divided by $\sqrt n$.
+# deviation of the differences divided by the root of their number.
 #
 # ### Exercise 2: a mean difference and its error (5 minutes)
 #
-# `a` and `b` are arrays of the scores of two methods, in the same order. Return two numbers, the mean of $a - b$ and
-# its standard error. (With few values, the standard deviation divides by $n - 1$: `ddof=1`.)
+# `a` and `b` are arrays of the scores of two methods, in the same order. Return two numbers, the mean of `a - b` and
+# its standard error. (With few values, the standard deviation divides by their number minus 1: `ddof=1`.)
 
 
 # %% tags=["task"]

@@ -79,8 +79,8 @@ for name, estimate in estimates.items():
 # %% [markdown]
 # ### Exercise 1: find the faults (4 minutes)
 #
-# Every image here lies in $[0, 1]$. `faulty_psnr` ignores this in two places: one lets the grain win, the other
-# counts errors that no image can have. Write `psnr` without these faults.
+# A clean image lies in $[0, 1]$, and so does whatever a screen shows of an estimate. `faulty_psnr` ignores this in two
+# places: one lets the grain win, the other counts errors that nobody can see. Write `psnr` without these faults.
 
 
 # %% tags=["task"]
@@ -148,7 +148,7 @@ assert shift["ssim"] > 0.95 and grain["ssim"] < 0.6
 # $$r = x - g(\hat y),$$
 #
 # should be the noise. Noise with the standard deviation $\sigma$ that is independent from pixel to pixel has the same
-# power at all frequencies: the mean of $|F(r)|^2$ is $N \sigma^2$, with $N$ the number of pixels. More power at some
+# power at all frequencies: the mean of $|F(r)|^2$ is $m \sigma^2$, with $m$ the number of pixels. More power at some
 # frequency means that the structure there is wrong or missing, less that the estimate has fitted the noise.
 
 # %%
@@ -295,32 +295,32 @@ checks.judge(judge)
 # %% [markdown] tags=["equation:frc"]
 # ## How much of each detail is right
 #
-# The Fourier ring correlation (FRC) of two images $a$ and $b$ is their correlation coefficient in one ring of
+# The Fourier ring correlation (FRC) of two images $v$ and $w$ is their correlation coefficient in one ring of
 # frequencies: 1 means that they have the same detail of this size, 0 that their details are unrelated, and below 0
 # that bright and dark are exchanged.
 #
-# $$\mathrm{FRC} = \frac{\mathrm{Re} \sum F(a)\, \overline{F(b)}}
-# {\sqrt{\sum |F(a)|^2 \; \sum |F(b)|^2}}$$
+# $$\mathrm{FRC}(u) = \frac{\mathrm{Re} \sum F(v)\, \overline{F(w)}}
+# {\sqrt{\sum |F(v)|^2 \; \sum |F(w)|^2}}$$
 #
-# The sums run over the frequencies of the ring.
+# The sums run over the frequencies of the ring, which are all as long as $u$.
 
 # %% [markdown]
 # ### Exercise 4: one ring (4 minutes)
 #
-# `fa` and `fb` are the Fourier transforms of two images, `ring` is a mask as above.
+# `fv` and `fw` are the Fourier transforms of two images, `ring` is a mask as above.
 
 
 # %% tags=["task"]
-def ring_correlation(fa, fb, ring):
+def ring_correlation(fv, fw, ring):
     cross = ...
     power = ...
     return cross / power
 
 
 # %% tags=["solution"]
-def ring_correlation(fa, fb, ring):
-    cross = np.sum((fa * fb.conj())[ring]).real
-    power = np.sqrt(np.sum(np.abs(fa[ring]) ** 2) * np.sum(np.abs(fb[ring]) ** 2))
+def ring_correlation(fv, fw, ring):
+    cross = np.sum((fv * fw.conj())[ring]).real
+    power = np.sqrt(np.sum(np.abs(fv[ring]) ** 2) * np.sum(np.abs(fw[ring]) ** 2))
     return cross / power
 
 
@@ -344,16 +344,16 @@ def transform(image):
     return np.fft.fft2((image - image.mean()) * window)
 
 
-def frc(a, b):
-    fa, fb = transform(a), transform(b)
-    return np.array([ring_correlation(fa, fb, ring) for ring in rings])
+def frc(v, w):
+    fv, fw = transform(v), transform(w)
+    return np.array([ring_correlation(fv, fw, ring) for ring in rings])
 
 
 high = np.any(rings[11:], axis=0)  # beyond 0.34 cycles per pixel
 power = {n: np.mean(np.abs(transform(e)[high]) ** 2) for n, e in estimates.items()}
 of_clean = np.mean(np.abs(transform(clean)[high]) ** 2)
 for name, found in power.items():
-    print(f"{name:14} {found / of_clean:8.2g} times the power of the clean image")
+    print(f"{name:14} {found / of_clean:12.6f} times the power of the clean image")
 
 # %%
 correlation = {"xlabel": "spatial frequency (cycles per pixel)"}

@@ -64,6 +64,13 @@ image = read_image(folder / "cells.tif")  # your own file: change this line
 print(image)
 print("counts from", image.data.min(), "to", image.data.max())
 
+# %%
+gallery(
+    {"cells.tif": image},
+    limits=(200, 900),
+    alt="Soft, grainy nuclei on a dark background.",
+)
+
 # %% [markdown]
 # `read_image` keeps the pixels as they are, and reads the axes and the voxel size in micrometres from the
 # metadata of ImageJ, Fiji or OME. The result can be used wherever an array can.
@@ -98,7 +105,8 @@ print(seen)
 # - **image**: if the axes are wrong, planes are taken for channels. If the voxel size is unknown, a computed PSF
 #   needs it from you.
 # - **range**: these two counts become 0 and 1 inside. The lowest is taken for "no light".
-# - **noise**: its standard deviation, in counts. If it grows with the signal, what one photon counts is given, too.
+# - **noise**: its standard deviation, in counts. If it grows with the signal, what one photon adds to a count is
+#   given, too.
 # - **clipping**: whether the noise is cut off at the lowest or the highest count. What is cut off was not measured.
 # - **defects**: hot or dead pixels. They are left out, so that they do not stretch the range.
 # - **psf**: the kernel's shape and width. Detail much finer than that width is not in the image.
@@ -151,7 +159,9 @@ assert after["B"] < psnr(image, psf) - 1
 # %% [markdown]
 # ## Choosing a method without the truth
 #
-# There are five candidates. Three numbers can be computed without a clean image:
+# There are five candidates: Lucy-Richardson with 5 and with 50 iterations, a Wiener filter with a small and with a
+# large weight of smoothness (the $\beta$ of notebook 03), and total variation. Three numbers can be computed without a
+# clean image:
 #
 # - **own**: the residual's standard deviation, divided by the noise. Above 1, structure is missing.
 #   Below 1, noise has been fitted.
@@ -182,7 +192,7 @@ def spread(estimate, measured):
 
 restored, table = {}, {}
 for name, (method, options) in candidates.items():
-    one, two = (deconvolve(y, psf, method, **options).image for y in (first, second))
+    one, two = (deconvolve(x, psf, method, **options).image for x in (first, second))
     restored[name] = one
     agreement = (one - two)[inner].std() / level
     table[name] = spread(one, first), spread(one, second), agreement
@@ -314,11 +324,13 @@ assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 # overlap and are averaged with weights that fall towards the tile's border.
 
 # %% [markdown] tags=["equation:pyramid"]
-# For a tile of side $n$ and the pixel $i = 0 \ldots n - 1$ of an axis, the ramp and the pyramid are
+# Along one axis of a tile, the weight of pixel $p$ is its distance to the nearer border, where a pixel at the border has
+# 1, divided by the largest such distance. In two dimensions the smaller of the two weights counts, a pyramid:
 #
-# $$r(i) = \frac{\min(i,\, n - 1 - i) + 1}{\lceil n / 2 \rceil}, \qquad w(i, j) = \min(r(i),\, r(j)),$$
+# $$\omega(p) = \frac{\min(p,\; \text{size} - 1 - p) + 1}{\lceil \text{size} / 2 \rceil}, \qquad
+# \omega(p_y, p_x) = \min(\omega(p_y),\, \omega(p_x)), \qquad p = 0 \ldots \text{size} - 1.$$
 #
-# and the blend of the tiles $t$ with estimates $\hat x_t$ is $\sum_t w_t \hat x_t / \sum_t w_t$.
+# Where tiles $t$ with estimates $\hat y_t$ overlap, the result is $\sum_t \omega_t\, \hat y_t / \sum_t \omega_t$.
 
 # %% [markdown]
 # ### Exercise 2: the pyramid (5 minutes)
@@ -328,15 +340,15 @@ assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 
 # %% tags=["task"]
 def pyramid_weights(size):
-    i = np.arange(size)
+    p = np.arange(size)
     ramp = ...
     return ...
 
 
 # %% tags=["solution"]
 def pyramid_weights(size):
-    i = np.arange(size)
-    ramp = (np.minimum(i, size - 1 - i) + 1) / ((size + 1) // 2)
+    p = np.arange(size)
+    ramp = (np.minimum(p, size - 1 - p) + 1) / ((size + 1) // 2)
     return np.minimum(ramp[:, None], ramp[None, :])
 
 
@@ -344,7 +356,7 @@ def pyramid_weights(size):
 checks.pyramid_weights(pyramid_weights)
 
 # %% [markdown] tags=["solution"]
-# The weights start at 1 / ceil(n / 2), not at 0: a pixel at the image's own border lies in one tile only, and is
+# The weights start above 0: a pixel at the image's own border lies in one tile only, and is
 # divided by that tile's weight. Where tiles overlap, one blends into the next without a step.
 
 # %% [markdown]

@@ -8,13 +8,14 @@
 #
 # | | |
 # |---|---|
-# | After it you can | choose a projection to show a volume; write a loss in 3D; restore a stack in tiles without seams, and one larger than the memory; read a score with a floor |
+# | After it you can | choose a projection to show a volume; tell which rotations a kernel allows; restore a stack in tiles without seams, and one larger than the memory; read a score with a floor |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 02 and 05 |
 # | Reading | 20 minutes |
 # | Running | 70 seconds and 300 training steps, on two CPU cores |
 
 # %%
 import tempfile
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from IPython.display import Markdown
 from siamdecon import (
     PAPER_3D,
     PSFConvolution,
+    UNet,
     affine_score,
     deconvolve,
     deconvolve_file,
@@ -42,8 +44,17 @@ from siamdecon.lab import (
     score_table,
     slices_explorer,
 )
+
+# %%
 from siamdecon.microscope import residual
-from siamdecon.network import halo_of, predict, symmetries, tile_starts, windows
+from siamdecon.network import (
+    halo_of,
+    predict,
+    stratified_mask,
+    symmetries,
+    tile_starts,
+    windows,
+)
 
 # %% [markdown]
 # ## A volume
@@ -196,69 +207,96 @@ assert abs(off["correlation"] / off["convolution"] - 1) < 0.02
 # ## The loss
 #
 # The loss does not depend on the number of dimensions. Noise2Same, which the paper finds best in 3D, is Eq. 3 with $g$
-# the blur of a volume, $J$ the voxels hidden (one in each box of $6^3$), and $m$ and $|J|$ numbers of voxels:
-#
-# $$L = \frac{1}{m} \lVert g(f(x)) - x \rVert^2
-#   + \lambda_{inv} \Big( \frac{1}{|J|} \lVert g(f(x))_J - g(f(x_{J^c}))_J \rVert^2 \Big)^{1/2}.$$
-#
-# ### Exercise 1: Noise2Same for a volume
-#
-# All arguments are arrays (z, y, x); `mask` is True at $J$, `f` is $f(x)$, `f_masked` is $f(x_{J^c})$. `blur` is
-# given: it turns arrays into tensors (1, 1, z, y, x) and back.
-
-
-# %% tags=["task"]
-def noise2same_loss(x, mask, f, f_masked, psf):
-    g = PSFConvolution(psf)
-
-    def blur(estimate):
-        return g(torch.from_numpy(estimate)[None, None])[0, 0].numpy()
-
-    reconstruction = ...
-    invariance = ...
-    return reconstruction + 2 * invariance
-
-
-# %% tags=["solution"]
-def noise2same_loss(x, mask, f, f_masked, psf):
-    g = PSFConvolution(psf)
-
-    def blur(estimate):
-        return g(torch.from_numpy(estimate)[None, None])[0, 0].numpy()
-
-    reconstruction = np.mean((blur(f) - x) ** 2)
-    invariance = np.sqrt(np.mean((blur(f) - blur(f_masked))[mask] ** 2))
-    return reconstruction + 2 * invariance
+# the blur of a volume, $J$ the voxels hidden (one in each box of $6^3$), and $m$ and $|J|$ numbers of voxels. This is
+# the loss of notebook 05, unchanged, with a network that is not trained yet, for a plane and for a volume:
 
 
 # %%
-checks.noise2same_loss(noise2same_loss)
+def two_pass_loss(f, g, x, x_hidden, mask, lambda_inv):
+    unmasked = g(f(x))
+    masked = g(f(x_hidden))
+    rec = ((unmasked - x) ** 2).mean()
+    inv = ((unmasked - masked)[mask] ** 2).mean().sqrt()
+    return rec + lambda_inv * inv
 
-# %% [markdown] tags=["solution"]
-# The code is that of two dimensions: blur, mask and means take any number of axes. Only the cost changes, and
-# the border's share of a patch: of a patch of 32 voxels a side, half lie within 3 voxels of the border; of a
-# 2D patch, a third.
 
-# %% [markdown]
-# ### Which rotations and flips are allowed?
-#
-# Patches are rotated and flipped in training, but only in ways that leave the kernel unchanged: otherwise the
-# network would be trained on a blur that the microscope does not cause. A cube has 48 rotations and reflections.
-
-# %%
-cube, coarse = np.ones((5, 5, 5)), np.ones((3, 5, 5))
-for name, kernel in {
-    "a cube": cube,
-    "coarser along z": coarse,
-    "the paper's": psf,
-}.items():
-    found = symmetries(kernel)
+torch.manual_seed(0)
+generator = torch.Generator().manual_seed(0)
+for kernel, shape in ((paper_psf(2), (1, 1, 64, 64)), (psf, (1, 1, 32, 32, 32))):
+    x = torch.randn(shape)
+    mask = stratified_mask(shape, 0.5, generator)
+    x_hidden = torch.where(mask, 0.2 * torch.randn(shape), x)
+    f = UNet(n_dim=kernel.ndim, features=4)
+    loss = two_pass_loss(f, PSFConvolution(kernel), x, x_hidden, mask, lambda_inv=2)
+    loss.backward()
     print(
-        f"{name}: {len(found)} of 48, {sum(0 in turn.flips for turn in found)} of them mirror z"
+        f"{kernel.ndim}D: loss {loss.item():.2f}, {int(mask.sum())} hidden of {x.numel()}"
     )
 
 # %% tags=["hide-cell"]
-assert [len(symmetries(k)) for k in (cube, coarse, psf)] == [48, 16, 8]
+assert all(p.grad is not None for p in f.parameters()) and torch.isfinite(loss)
+
+# %% [markdown]
+# Only the cost changes, and the border's share of a patch: of a patch of 32 voxels a side, half lie within 3 voxels of
+# the border; of a 2D patch, a third.
+
+# %%
+for n_dim in (2, 3):
+    print(f"{n_dim}D: {1 - (26 / 32) ** n_dim:.0%} lie within 3 of the border")
+
+# %% [markdown]
+# ### Exercise 1: which turns are allowed? (4 minutes)
+#
+# Patches are rotated and mirrored in training, but only in ways that leave the kernel unchanged: otherwise the network
+# would be trained on a blur that the microscope does not cause. `turn` is a function that rotates or mirrors an array,
+# and may exchange its axes. Return whether it may be used with `kernel`. (`np.allclose` compares two arrays of one
+# shape and allows for rounding.)
+
+
+# %% tags=["task"]
+def allowed(kernel, turn):
+    turned = turn(kernel)
+    return ...
+
+
+# %% tags=["solution"]
+def allowed(kernel, turn):
+    turned = turn(kernel)
+    return turned.shape == kernel.shape and np.allclose(turned, kernel)
+
+
+# %%
+checks.allowed(allowed)
+
+# %% [markdown] tags=["solution"]
+# If the turned kernel is the same, turning the specimen and then blurring it gives the same as blurring it and then
+# turning the result. So a turned patch is a measurement that the microscope could have made.
+
+# %% [markdown]
+# A cube has 48 rotations and reflections: each exchanges the axes in some order, and mirrors some of them. Your
+# function tells which of them three kernels allow; `symmetries` of the package finds the same.
+
+# %%
+turns = [
+    lambda a, order=order, axes=axes: np.flip(a.transpose(order), axes)
+    for order in permutations(range(3))
+    for count in range(4)
+    for axes in combinations(range(3), count)
+]
+kernels = {
+    "a cube": np.ones((5, 5, 5)),
+    "coarser along z": np.ones((3, 5, 5)),
+    "the paper's": psf,
+}
+for name, kernel in kernels.items():
+    yours, found = sum(allowed(kernel, turn) for turn in turns), symmetries(kernel)
+    mirrored = sum(0 in turn.flips for turn in found)
+    print(f"{name}: {yours} of 48, by the package {len(found)}; {mirrored} mirror z")
+
+# %% tags=["hide-cell"]
+for kernel, count in zip(kernels.values(), (48, 16, 8), strict=True):
+    yours = sum(allowed(kernel, turn) for turn in turns)
+    assert yours == len(symmetries(kernel)) == count
 assert not any(0 in turn.flips or turn.order[0] != 0 for turn in symmetries(psf))
 
 # %% [markdown]
@@ -294,11 +332,11 @@ scale = ask("09/scale")
 scale
 
 # %% [markdown] tags=["equation:affine-score"]
-# That score scales the truth $t$ to its percentiles 0.1 and 99.9, subtracts the means, and compares $t$ with $a\,e$, where
-# $a$ is the factor that fits best:
+# That score scales the clean volume $y$ such that its percentiles 0.1 and 99.9 become 0 and 1, subtracts from $y$ and from the
+# estimate $\hat y$ their means, and compares $y$ with $a\,\hat y$, where $a$ is the factor that fits best:
 #
-# $$a = \frac{\langle e, t \rangle}{\langle e, e \rangle}, \qquad
-#   \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(t - a e)^2 \;\ge\; -20 \log_{10} \mathrm{std}(t).$$
+# $$a = \frac{\langle \hat y, y \rangle}{\langle \hat y, \hat y \rangle}, \qquad
+#   \mathrm{PSNR} = -10 \log_{10} \mathrm{mean}\,(y - a \hat y)^2 \;\ge\; -20 \log_{10} \mathrm{std}(y).$$
 #
 # The bound on the right is its *floor*: the score of an estimate that shows nothing. Only the distance to it counts.
 
@@ -447,12 +485,12 @@ print(
 )
 
 # %% [markdown] tags=["equation:blend"]
-# So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $e_i$
-# there, with pyramid weights $w_i$ that fall towards a tile's border (notebook 08):
+# So the paper restores tiles of $128^3$ voxels that overlap by 32. Each voxel is the weighted mean of the tiles $\hat y_t$
+# there, with weights $\omega_t$ that fall towards a tile's border like the sides of a pyramid (notebook 08):
 #
-# $$e = \frac{\sum_i w_i\, e_i}{\sum_i w_i}.$$
+# $$\hat y = \frac{\sum_t \omega_t\, \hat y_t}{\sum_t \omega_t}.$$
 #
-# ### Exercise 2: put tiles together
+# ### Exercise 2: put tiles together (5 minutes)
 #
 # `parts` are tiles of one shape, `corners` says where each begins (z, y, x), `weights` are the weights of a tile, and
 # `shape` is that of the volume.

@@ -186,9 +186,9 @@ checks.training_pair(training_pair)
 # With $D_s$ the reduction by $s$, $\hat y$ an estimate of the image, $g$ the convolution with the PSF, and $\mathrm{noise}$
 # the camera's noise, your pair is
 #
-# $$t_s = D_s(\hat y), \qquad x_s = \mathrm{noise}(g(t_s)),$$
+# $$\hat y_s = D_s(\hat y), \qquad x_s = \mathrm{noise}(g(\hat y_s)),$$
 #
-# and a network $f$ minimises the mean of $(f(x_s) - t_s)^2$. This is supervised learning, with a truth that is made from the noisy
+# and a network $f$ minimises the mean of $(f(x_s) - \hat y_s)^2$. This is supervised learning, with a truth that is made from the noisy
 # image alone. A small network is trained on your pairs, and, for comparison, on faulty ones:
 
 
@@ -209,8 +209,8 @@ def trained(pairs, steps=200):
     for step in range(steps):
         pair = torch.from_numpy(pairs[step % len(pairs)]).float()  # (2, y, x)
         patches = random_patches(pair, 64, 4, generator, turns, 2)  # (4, 2, 64, 64)
-        x, t = patches.split(1, dim=1)
-        loss = (f(standard(x)) - t).square().mean()
+        x, y = patches.split(1, dim=1)
+        loss = (f(standard(x)) - y).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -326,10 +326,13 @@ panels = {
     "Lucy-Richardson": lr[best],
     "Own coarser scales": own.image,
 }
-titled = {f"{n}\n{score(clean, x)['psnr']:.1f} dB": x[crop] for n, x in panels.items()}
+titled = {
+    f"{n}\n{score(clean, of)['psnr']:.1f} dB": of[crop] for n, of in panels.items()
+}
 gallery(
     {**titled, "Clean image\n": clean[crop]},
     limits=(0, 0.7),
+    across=4,
     title_size=19,
     alt="Walls of cells: hidden in noise; blurred, grainy; clear; the clean ones.",
 )
@@ -398,8 +401,10 @@ assert -0.1 < lost < 0.5
 # %%
 bins = 16
 shown = {name: images[name] for name in list(images)[1:]}
-curves = {n: fourier_ring_correlation(clean, x, bins)[1] for n, x in shown.items()}
-of_tissue = {n: fourier_ring_correlation(tissue, x, bins)[1] for n, x in woven.items()}
+curves = {n: fourier_ring_correlation(clean, of, bins)[1] for n, of in shown.items()}
+of_tissue = {
+    n: fourier_ring_correlation(tissue, of, bins)[1] for n, of in woven.items()
+}
 curves["own coarser scales, tissue"] = of_tissue["own coarser scales"]
 frequency = fourier_ring_correlation(clean, clean, bins)[0]
 lines(

@@ -2,7 +2,8 @@
 # # Real data: from beads to a restored grid
 #
 # In the other notebooks blur and noise were simulated, so the truth was known. Here it is not: beads and a grid
-# of lines from one confocal microscope, and a worm from another. You measure the PSF with the beads, restore the
+# of lines from one confocal microscope, and a worm from another. (A confocal microscope moves a focused laser over
+# the specimen, point by point, and a pinhole keeps out most of the light from other planes.) You measure the PSF with the beads, restore the
 # grid with it, and choose the restoration by a second exposure that you make out of the first.
 #
 # | | |
@@ -110,8 +111,8 @@ photons
 # %% [markdown]
 # Photons arrive independently, so their number follows the Poisson distribution, and its variance is
 # its mean. Here the mean is easily had: the lines run along y, so 150 voxels along y have nearly the same light.
-# The variance follows from second differences along y, $a - 2b + c$, which cancel what changes slowly. Their
-# variance is $1 + 4 + 1 = 6$ times that of a count.
+# The variance follows from second differences along y, $x_{i - 1} - 2 x_i + x_{i + 1}$, which cancel what changes
+# slowly. Their variance is $1 + 4 + 1 = 6$ times that of a count.
 
 
 # %%
@@ -158,13 +159,13 @@ assert near_two < 0.6 * max(scatter[0], scatter[np.abs(at - 2.5).argmin()])
 #
 # A second exposure of the same field would tell which restoration predicts it (notebook 08). There is none.
 # But photons can be dealt out: toss a coin for each, and put it into the first or the second exposure.
-# If $N$ photons were counted and $k$ of them fall into the first, then
+# If $q$ photons were counted, and $q_1$ of them fall into the first exposure and $q_2$ into the second, then
 #
-# $$k \sim \mathrm{Binomial}(N, \tfrac12), \qquad
-#   \mathrm{cov}(k,\, N - k) = \tfrac14\,\big(\mathrm{var}\,N - \mathrm{mean}\,N\big).$$
+# $$q_1 \sim \mathrm{Binomial}(q, \tfrac12), \qquad q_2 = q - q_1, \qquad
+#   \mathrm{cov}(q_1,\, q_2) = \tfrac14\,\big(\mathrm{var}\,q - \mathrm{mean}\,q\big).$$
 #
 # For photons the two exposures are independent, because variance and mean are equal. This is called *binomial
-# thinning*. If $N$ is not a number of photons, they are not independent, and the second proves nothing.
+# thinning*. If $q$ is not a number of photons, they are not independent, and the second proves nothing.
 #
 # ### Exercise 1: deal out the photons (6 minutes)
 #
@@ -304,7 +305,7 @@ behind = {}
 for name in names:
     off = squares(name, second) - squares(chosen, second)
     behind[name] = off.mean(), off.std() / np.sqrt(off.size)
-    own, held_out = (np.sqrt(squares(name, y).mean()) for y in (first, second))
+    own, held_out = (np.sqrt(squares(name, x).mean()) for x in (first, second))
     text = "" if name == chosen else "{:.4f} ± {:.4f}".format(*behind[name])
     rows.append(f"| {name} | {own:.4f} | {held_out:.4f} | {text} |")
 Markdown("\n".join(rows))
@@ -365,7 +366,7 @@ assert knots["all photons, 30"] < knots["100 iterations"] < knots["measured"]
 
 # %%
 profiles = {name: of[middle].mean(axis=0) for name, of in plane.items()}
-x = np.arange(counts.shape[2]) * grid.voxel_size[-1]
+position = np.arange(counts.shape[2]) * grid.voxel_size[-1]
 
 
 def depth(profile):
@@ -379,7 +380,7 @@ for name, profile in profiles.items():
 
 # %%
 lines(
-    x,
+    position,
     profiles,
     xlabel="x (µm)",
     ylabel="mean along y (counts)",
@@ -469,7 +470,8 @@ for name in "AB":
 #
 # ## A real image without beads
 #
-# The gut of a worm, from an Airyscan microscope. The file tells the size of its pixels, 43 nm, but neither aperture
+# The gut of a worm, from an Airyscan microscope: a confocal one with several small detectors in place of the pinhole.
+# The file tells the size of its pixels, 43 nm, but neither aperture
 # nor wavelength. What can be found out?
 
 # %%
@@ -487,10 +489,10 @@ lines(
 )
 
 # %% [markdown]
-# Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a widefield
-# microscope nothing passes above $2\,\mathrm{NA} / \lambda$, which is 5.4 at an aperture of 1.4 and 0.52 µm; a
+# Where the curve is level there is only noise. Detail is seen up to about 5.4 cycles per µm. In a microscope that
+# lights the whole field at once (widefield) nothing passes above 2 NA / wavelength (notebook 01), which is 5.4 at an aperture of 1.4 and 0.52 µm; a
 # scanning microscope may pass more. So the aperture stays unknown, but the kernel can't be wide. Here are kernels of
-# four widths (full width at half maximum, $0.51\, \lambda / \mathrm{NA}$):
+# four widths (full width at half maximum, 0.51 wavelength / NA):
 
 # %%
 widths = {}

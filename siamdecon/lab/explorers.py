@@ -1,4 +1,4 @@
-"""The course's explorers: optics, noise, iterations, and the lambdas."""
+"""Explorers of what the course begins with: optics, noise, and the iterations of Lucy-Richardson."""
 
 import itertools
 
@@ -7,24 +7,12 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from siamdecon.files.samples import load_sample
 from siamdecon.lab.axes import Axes
-from siamdecon.lab.comparisons import scales_explorer, slices_explorer, volume_explorer
 from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
-from siamdecon.lab.lambdas import LambdaExplorer
 from siamdecon.methods.classical import richardson_lucy
 from siamdecon.microscope.degradation import blur, degrade, residual
 from siamdecon.microscope.noise import PAPER_2D, Noise
 from siamdecon.microscope.psf import Microscope, gibson_lanni, paper_psf
-
-__all__ = [
-    "LambdaExplorer",
-    "iterations_explorer",
-    "noise_explorer",
-    "optics_explorer",
-    "scales_explorer",
-    "slices_explorer",
-    "volume_explorer",
-]
 
 _CROP = (slice(176, 304), slice(176, 304))
 

@@ -1,6 +1,7 @@
 """Pictures that can be compared: the same crop, the same grey scale, and alt text."""
 
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,13 +48,16 @@ def gallery(
     zoom: tuple[int, int, int] | None = None,
     limits: tuple[float, float] = (0, 1),
     voxel_size=None,
+    across: int | None = None,
     title_size: float | None = None,
     outline: np.ndarray | None = None,
     alt: str,
 ) -> Image:
     """Show images side by side, all with the same grey scale, and below each the same part enlarged.
 
-    Of a volume, the middle planes along each axis are shown, and below them the highest values along each.
+    At most three stand in a row, so that they and their titles can be seen on a phone; of more than three the
+    part alone is shown. Of a volume, the middle planes along each axis are shown, and below them the highest
+    values along each.
 
     Parameters
     ----------
@@ -67,8 +71,10 @@ def gallery(
     voxel_size : Microscope, or tuple of float, optional
         um along each axis, for the true aspect; that of an Image or Restoration unless given. If it is
         unknown, voxels are drawn as cubes.
+    across : int, optional
+        Images in a row; two of four, else at most three, unless given.
     title_size : float, optional
-        Height of the titles in points, on images 3 inches wide; it follows from their number unless given.
+        Height of the titles in points, on images 3 inches wide; it follows from `across` unless given.
     outline : ndarray of bool, shape (y, x), optional
         Pixels to outline in the enlarged part.
     alt : str
@@ -95,26 +101,36 @@ def gallery(
         images = {title: orthogonal_views(volume, sizes) for title, volume in images.items()}
     elif sizes:
         aspect = sizes[0] / sizes[1]
-    rows, (height, width) = 2 if zoom else 1, next(iter(images.values())).shape
+    if zoom and len(images) > 3:
+        (y, x, side), zoom = zoom, None
+        images = {name: image[y : y + side, x : x + side] for name, image in images.items()}
+    across = across or (2 if len(images) == 4 else min(len(images), 3))
+    rows, blocks = 2 if zoom else 1, -(-len(images) // across)
+    height, width = next(iter(images.values())).shape
     size, height = 3.0, height * aspect
+    points = title_size or max(10, 5.5 * across)
+    titles = [
+        "\n".join(textwrap.fill(line, 72 // across) for line in title.split("\n"))
+        for title in images
+    ]
+    # room for all lines of the titles, so that the images stay as large
     tall = size * height / width + (size if zoom else 0)
-    if title_size:  # room for all of its lines, so that the images stay as large
-        tall += 1.4 * title_size / 72 * max(title.count("\n") + 1 for title in images)
+    tall += 1.4 * points / 72 * max(title.count("\n") + 1 for title in titles)
     figure, axes = plt.subplots(
-        rows,
-        len(images),
-        figsize=(size * len(images), tall),
+        rows * blocks,
+        across,
+        figsize=(size * across, tall * blocks),
         squeeze=False,
         layout="constrained",
-        height_ratios=[height / width, 1][:rows],
+        height_ratios=[height / width, 1][:rows] * blocks,
     )
     window = {"cmap": "gray", "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
     window["aspect"] = aspect
     frame = {"fill": False, "edgecolor": PALETTE[4], "linewidth": 1.5}
-    for column, (title, image) in zip(axes.T, images.items(), strict=True):
+    columns = axes.reshape(blocks, rows, across).swapaxes(1, 2).reshape(-1, rows)
+    for column, title, image in zip(columns, titles, images.values(), strict=False):
         column[0].imshow(image, **window)
-        # legible even if many images make the page shrink them
-        column[0].set_title(title, fontsize=title_size or max(10, 3 * len(images)))
+        column[0].set_title(title, fontsize=points)
         if zoom:
             y, x, side = zoom
             column[0].add_patch(Rectangle((x, y), side, side, **frame))
@@ -124,6 +140,8 @@ def gallery(
                     column[1].add_patch(Rectangle((left - 0.5, row - 0.5), 1, 1, **frame))
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
+    for axis in columns[len(images) :].flat:
+        axis.remove()
     return picture(figure, alt)
 
 

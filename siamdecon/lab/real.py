@@ -20,6 +20,8 @@ _UNIT, _DARK = 0.11, 1.0
 def real_or_simulated(*names: str) -> tuple[dict[str, Image], bool]:
     """Load images of real microscopes, or draw simulated ones where they can't be had; say which.
 
+    Nothing is downloaded where the environment variable SIAMDECON_OFFLINE is set, as in the tests.
+
     Parameters
     ----------
     names : str
@@ -43,12 +45,15 @@ def real_or_simulated(*names: str) -> tuple[dict[str, Image], bool]:
     >>> real_or_simulated()
     ({}, True)
     """
+    folder = os.environ.get("SIAMDECON_REAL")
     try:
+        if os.environ.get("SIAMDECON_OFFLINE") and not folder:
+            raise ConnectionError("SIAMDECON_OFFLINE is set: no image is downloaded")
         images = {name: load_real(name, progress=False) for name in names}
         real = True
     except (ConnectionError, ValueError) as error:
         # a login page in place of a file is no network, too; a folder that was named must be right
-        if os.environ.get("SIAMDECON_REAL"):
+        if folder:
             raise
         print(f"{error}.\nUntil then, simulated images take their place.")
         images, real = {name: simulated(name) for name in names}, False

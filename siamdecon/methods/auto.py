@@ -129,12 +129,13 @@ def hold_out(x: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
 def judge(problem: Problem, method: Method, watch: Watch) -> HeldOut:
     r"""Restore an image without some of its pixels, and compare them with the blurred result.
 
-    .. math:: E = \overline{\left(y_J - m(\hat x(y_{J^c}) * k)_J\right)^2}
+    .. math:: \overline{\left(x_J - m(g(\hat y))_J\right)^2}
 
-    with m what clipping does to the mean (`Noise.mean`). The noise at J is in no relation to the estimate,
-    so a method that has explained noise as specimen, or smoothed specimen away, predicts J worse. An
-    impulse counts as any other outlier. Pixels nearer to the border than the kernel is wide do not count:
-    there the light of what lies beyond it is explained by what does not belong to the image.
+    with the estimate restored from x_{J^c}, the image with other values at J (`hold_out`), g the blur, and m
+    what clipping does to the mean (`Noise.mean`). The noise at J is in no relation to the estimate, so a
+    method that has explained noise as specimen, or smoothed specimen away, predicts J worse. An impulse
+    counts as any other outlier. Pixels nearer to the border than the kernel is wide do not count: there the
+    light of what lies beyond it is explained by what does not belong to the image.
 
     Parameters
     ----------

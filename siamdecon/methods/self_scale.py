@@ -59,8 +59,8 @@ class SelfScale(Method):
     cleaner at its own pixel scale. Degraded with the known kernel and the noise, it becomes a training
     pair: what the microscope would have measured, and the truth.
 
-    .. math:: t_s = D_s(\hat y),\quad x_s = \mathrm{noise}(g(t_s)),\qquad
-              L = E\,\overline{\left(c(f(x_s)) - t_s\right)^2}
+    .. math:: \hat y_s = D_s(\hat y),\quad x_s = \mathrm{noise}(g(\hat y_s)),\qquad
+              L = E\,\overline{\left(c(f(x_s)) - \hat y_s\right)^2}
 
     with D_s the reduction by s at a random place between the pixels, g the convolution with the kernel,
     "noise" what the camera adds, c the cut to [0, 1]

@@ -57,7 +57,7 @@ class Workspace(threading.local):
 class PSFConvolution(nn.Module):
     r"""Convolve with a fixed kernel: the g of the paper's Figure 1.
 
-    .. math:: g(x) = x * k = \mathcal F^{-1}(\mathcal F(x) \odot \mathcal F(k))
+    .. math:: g(\hat y) = \hat y * k = F^{-1}(F(\hat y) \odot F(k))
 
     (Section 2, "Fast Fourier Transform Convolution"). This is a true convolution: the kernel is
     flipped, as `scipy.signal.convolve` does and as light does, and `torch.nn.functional.conv2d` does

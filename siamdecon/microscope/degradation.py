@@ -66,7 +66,7 @@ def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
 
     .. math:: x = y * k + \sqrt{\alpha\,(y * k) + \sigma^2}\;\varepsilon, \quad \varepsilon \sim N(0, 1)
 
-    with y the clean image; then a fraction p of the pixels is replaced by uniform values, and the result
+    with y the clean image; then a fraction of the pixels is replaced by uniform values, and the result
     is quantised and clipped (Section 3).
 
     Parameters

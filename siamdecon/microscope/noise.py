@@ -32,7 +32,7 @@ class Noise:
     gaussian : float
         sigma: standard deviation of the signal-independent noise.
     salt_and_pepper : float
-        p: fraction of pixels replaced by a value uniform in [0, 1].
+        Fraction of pixels replaced by a value uniform in [0, 1].
     bits : int or None
         Values are rounded to multiples of 2^-bits; None for no quantisation.
     clip : bool, "black" or "white"
@@ -75,13 +75,15 @@ class Noise:
     def mean(self, blurred: np.ndarray) -> np.ndarray:
         r"""Return the expected value of the measurement, given the noise-free image `blurred`.
 
-        Clipping biases the noise: with sigma 0.1 a black pixel measures 0.04 on average. For
-        normal noise of standard deviation s around mu, clipped to [0, 1], with Phi and phi the
-        normal distribution and density at a = -mu / s, b = (1 - mu) / s,
+        Clipping biases the noise: with sigma 0.1 a black pixel measures 0.04 on average. For the value mu
+        without noise, all noise of standard deviation sigma at mu, and values clipped to [0, 1],
 
-        .. math:: m(\mu) = \mu\,(\Phi(b) - \Phi(a)) + s\,(\phi(a) - \phi(b)) + 1 - \Phi(b)
+        .. math:: m(\mu) = \mu \left( \Phi(\tfrac{1 - \mu}{\sigma}) - \Phi(\tfrac{-\mu}{\sigma}) \right)
+                  + \sigma \left( \varphi(\tfrac{\mu}{\sigma}) - \varphi(\tfrac{1 - \mu}{\sigma}) \right)
+                  + \Phi(\tfrac{\mu - 1}{\sigma})
 
-        Where there is no clipping above or below, b or -a is infinite.
+        with Phi and varphi the normal distribution and its density. What is not clipped at 0 or at 1 has its
+        end at infinity.
 
         Examples
         --------
@@ -107,7 +109,7 @@ class Noise:
 def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     """Return `Noise.mean` as a differentiable function of tensors; the identity for None.
 
-    A method that compares m(g(x)), rather than g(x), with the measurement is not biased by clipping.
+    A method that compares m(g(f(x))), rather than g(f(x)), with the measurement is not biased by clipping.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     return response
 
 
-#: Section 3: Poisson alpha 0.001, Gaussian sigma 0.1, impulses p 0.01, 10 bits.
+#: Section 3: Poisson alpha 0.001, Gaussian sigma 0.1, 1 % of impulses, 10 bits.
 PAPER_2D = Noise(poisson=0.001, gaussian=0.1, salt_and_pepper=0.01, bits=10)
 #: The same without impulses ("only for 2D images").
 PAPER_3D = Noise(poisson=0.001, gaussian=0.1, bits=10)

@@ -51,7 +51,7 @@ class Microscope:
     defocus : float
         Position of the 2D kernel's plane, or of the 3D kernel's centre plane; 0 is in focus.
     magnification : float
-        Lateral magnification M; the aperture in the sample is NA M / sqrt(M^2 + NA^2).
+        Lateral magnification; the aperture in the sample is NA / sqrt(1 + (NA / magnification)^2).
     sample_index : float, optional
         Refractive index of the sample; equal to `index` unless given.
     depth : float
@@ -129,13 +129,15 @@ def gibson_lanni(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     r"""Scalar model of Gibson and Lanni: diffraction by a circular pupil with a defocus phase.
 
     .. math::
-        I(r, z) = \Big| \int_0^1 J_0(k\,a\,\rho\,r)\, e^{i k\,\mathrm{OPD}(\rho, z)} \rho\,d\rho \Big|^2,
-        \quad \mathrm{OPD} = z \sqrt{n^2 - \mathrm{NA}^2 \rho^2}
-        + d \Big( \sqrt{n_s^2 - \mathrm{NA}^2 \rho^2} - \tfrac{n}{n_s}\sqrt{n^2 - \mathrm{NA}^2 \rho^2} \Big)
+        k(p, z) \propto \Big| \int_0^1 J_0(\kappa\, \mathrm{NA}'\,\rho\,p)\,
+        e^{\mathrm{i} \kappa\,\mathrm{OPD}(\rho, z)} \rho\,d\rho \Big|^2,
+        \quad \mathrm{OPD} = z\, \gamma(\mathrm{index})
+        + \mathrm{depth} \Big( \gamma(\mathrm{sample})
+        - \tfrac{\mathrm{index}}{\mathrm{sample}} \gamma(\mathrm{index}) \Big)
 
-    with k = 2 pi / wavelength, a = NA M / sqrt(M^2 + NA^2), d the emitter's depth. The coverslip is
-    assumed to have its design thickness, so its terms cancel. As in the paper's code, the radial profile
-    is computed every half pixel and interpolated linearly.
+    with kappa = 2 pi / wavelength, gamma(index) = sqrt(index^2 - NA^2 rho^2), and NA' the aperture in the
+    sample. The coverslip is assumed to have its design thickness, so its terms cancel. As in the paper's
+    code, the radial profile is computed every half pixel and interpolated linearly.
 
     Parameters
     ----------
@@ -180,12 +182,12 @@ def richards_wolf(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     r"""Vectorial model of Richards and Wolf for unpolarised light, exact at high aperture.
 
     .. math::
-        I = |I_0|^2 + 2 |I_1|^2 + |I_2|^2, \quad
-        I_j(r, z) = \int_0^{\alpha} \sqrt{\cos\theta}\, \sin\theta\, w_j(\theta)\,
-        J_j(k n r \sin\theta)\, e^{i k n z \cos\theta}\, d\theta
+        k(p, z) \propto |I_0|^2 + 2 |I_1|^2 + |I_2|^2, \quad
+        I_j = \int_0^{\theta_1} \sqrt{\cos\theta}\, \sin\theta\, b_j(\theta)\,
+        J_j(\kappa'\, p \sin\theta)\, e^{\mathrm{i} \kappa'\, z \cos\theta}\, d\theta
 
-    with n sin(alpha) = NA and w = (1 + cos, sin, 1 - cos). At low aperture I_1 and I_2 vanish, which
-    leaves the scalar model.
+    with kappa' = 2 pi index / wavelength, index sin(theta_1) = NA, and b = (1 + cos, sin, 1 - cos). At low
+    aperture I_1 and I_2 vanish, which leaves the scalar model.
 
     Parameters
     ----------
@@ -234,8 +236,9 @@ def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     r"""Gaussian approximation with the same curvature at the peak as the in-focus spot.
 
     .. math::
-        I(r, z) = e^{-r^2 / 2 \sigma_r^2 - z^2 / 2 \sigma_z^2}, \quad
-        \sigma_r = \frac{\sqrt 2}{k\,\mathrm{NA}}, \quad \sigma_z = \frac{2 \sqrt 6\, n}{k\,\mathrm{NA}^2}
+        k(p, z) \propto e^{-p^2 / 2 s_p^2 - z^2 / 2 s_z^2}, \quad
+        s_p = \frac{\sqrt 2}{\kappa\,\mathrm{NA}}, \quad
+        s_z = \frac{2 \sqrt 6\, \mathrm{index}}{\kappa\,\mathrm{NA}^2}
 
     A 2D kernel ignores the defocus: a Gaussian can't represent the rings of a defocused spot.
 

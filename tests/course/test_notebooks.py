@@ -177,8 +177,8 @@ def test_a_cell_can_be_read_aloud(source):
 
 @COURSE
 def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeypatch):
-    monkeypatch.setenv("SIAMDECON_TIER", "test")
-    monkeypatch.setenv("SIAMDECON_AUTO", "1")
+    for name, value in (("TIER", "test"), ("AUTO", "1"), ("OFFLINE", "1")):
+        monkeypatch.setenv(f"SIAMDECON_{name}", value)
     notebook = derive.derive(source, "solution", "hide-cell")
     tagged = ["task" in cell.metadata.get("tags", []) for cell in notebook.cells]
     notebook.cells = notebook.cells[: tagged.index(True) + 2]
@@ -198,7 +198,7 @@ def test_the_learners_notebook_runs_up_to_its_first_stub(source, derive, monkeyp
 
 @pytest.mark.skipif(not os.environ.get("SIAMDECON_REAL"), reason="names no folder of images")
 def test_the_notebook_of_real_data_runs_on_the_real_files(derive, monkeypatch):
-    """Without the folder, nbval runs it on simulated ones, or on what it downloads."""
+    """Without the folder, nbval runs it on simulated ones."""
     monkeypatch.setenv("SIAMDECON_AUTO", "1")
     (source,) = (source for source in SOURCES if source.stem == "11_real_data")
     notebook = derive.derive(source, "task")

@@ -49,6 +49,7 @@ NOTEBOOK = new_notebook(
             text_html="<details><summary>Show the picture</summary><img alt='x' src='data:,'></details>"
         ),
         shows(text_html="<table><tr><td>22.5</td></tr></table>"),
+        shows(text_markdown="| | dB |\n|---|---|\n| a | 20 |"),
         shows(["hide-cell"], text_html="<table><tr><td>of the tests</td></tr></table>"),
         new_markdown_cell("## Only a question\n\nText."),
         shows(text_html="<table><tr><td>1</td></tr></table>"),
@@ -57,6 +58,8 @@ NOTEBOOK = new_notebook(
         new_code_cell("def add(a, b): return a + b", metadata={"tags": ["solution"]}),
         new_markdown_cell("A sum is a sum.", metadata={"tags": ["solution"]}),
         shows(image_png=PIXEL),
+        new_markdown_cell("## A last section\n\nIts text.\n\n### Exercise 2: halve\n\nHalve it."),
+        new_markdown_cell("```python\ndef half(a):\n    return ...\n```"),
         new_markdown_cell("## Summary\n\n- One thing."),
     ]
 )
@@ -75,13 +78,16 @@ def test_what_is_shown_and_what_is_only_said(slides):
         f"## A section\n\n{NOTEBOOK.cells[4].outputs[0].data['text/html']}",
         "## A section\n\n<img alt='x' src='data:,'>",
         "## A section\n\n<table><tr><td>22.5</td></tr></table>",
+        "## A section\n\n| | dB |\n|---|---|\n| a | 20 |",
         "## Only a question\n\n<table><tr><td>1</td></tr></table>",
         "## Exercise 1: add\n\nAdd two numbers.",
-        NOTEBOOK.cells[11].source,
+        NOTEBOOK.cells[12].source,
         f'## Only a question\n\n<img alt="" src="data:image/png;base64,{PIXEL}">',
+        "## Exercise 2: halve\n\nHalve it.",
+        NOTEBOOK.cells[17].source,
         "## Summary\n\n- One thing.",
     ]
-    assert kinds[:2] == ["slide", "notes"] and kinds.count("slide") == 4
+    assert kinds[:2] == ["slide", "notes"] and kinds.count("slide") == 5
     assert all(words in said for words in ("Ask for votes.", "Its text.", "Add two numbers."))
 
 
@@ -97,7 +103,7 @@ def test_a_page_loads_nothing_from_elsewhere(slides):
         "reveal.js/plugin/notes/notes.js",
     }
     assert "require(" not in page and "<script src=" in page
-    assert page.count('<aside class="notes">') == 6
+    assert page.count('<aside class="notes">') == 7
 
 
 def test_every_notebook_has_its_notes(slides):

@@ -12,16 +12,16 @@ from scipy.ndimage import gaussian_filter
 
 from siamdecon import paper_psf
 from siamdecon.files.samples import data_folder
-from siamdecon.lab import sweep
-from siamdecon.lab.axes import Axes
-from siamdecon.lab.explorer import Explorer
-from siamdecon.lab.explorers import (
+from siamdecon.lab import (
     LambdaExplorer,
     iterations_explorer,
     noise_explorer,
     optics_explorer,
     scales_explorer,
+    sweep,
 )
+from siamdecon.lab.axes import Axes
+from siamdecon.lab.explorer import Explorer
 from siamdecon.lab.frames import Frame, compress
 from siamdecon.lab.sweep import Scene, grid_weights, load_sweep, train_point
 from siamdecon.network import inference

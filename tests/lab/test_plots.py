@@ -41,6 +41,23 @@ def test_a_gallery_enlarges_the_part_asked_for():
     assert shown[int(shown.shape[0] * 0.75), shown.shape[1] // 2] == 255
 
 
+@pytest.mark.parametrize(("count", "across", "down"), [(3, 3, 1), (4, 2, 2), (5, 3, 2), (6, 3, 2)])
+def test_at_most_three_images_stand_in_a_row(count, across, down):
+    shown = pixels(gallery({str(i): np.full((40, 40), 0.5) for i in range(count)}, alt="many"))
+    grey = shown == 128
+    runs = [
+        np.flatnonzero(np.diff((grey.sum(axis) > 100).astype(int)) == 1).size for axis in (0, 1)
+    ]
+    assert runs == [across, down]
+    assert grey.sum() == pytest.approx(count * (3 * 110) ** 2, rel=0.1)
+
+
+def test_of_more_than_three_images_the_part_alone_is_shown():
+    images = {name: np.random.default_rng(0).random((32, 32)) for name in "abcd"}
+    parts = {name: image[4:12, 8:16] for name, image in images.items()}
+    assert gallery(images, zoom=(4, 8, 8), alt="").data == gallery(parts, alt="").data
+
+
 def test_a_gallery_outlines_pixels_of_the_enlarged_part():
     marked = np.zeros((64, 64), dtype=bool)
     marked[22, 47], marked[5, 5] = True, True  # the second is not in the enlarged part

@@ -1,15 +1,24 @@
 """What takes the place of real images: as large, of the same voxel size, and said."""
 
+import hashlib
 import json
 
 import numpy as np
+import pooch
 import pytest
 
-from siamdecon.files import real_names
+from siamdecon.files import real_names, samples, write_image
 from siamdecon.files.samples import data_folder
 from siamdecon.lab import real, real_or_simulated
+from tests.servers import served
 
 ENTRIES = json.loads((data_folder() / "real.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def _as_for_a_learner(monkeypatch):
+    for name in ("REAL", "OFFLINE"):
+        monkeypatch.delenv(f"SIAMDECON_{name}", raising=False)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=real_names())
@@ -37,13 +46,39 @@ def test_without_a_network_all_are_simulated_and_it_is_said(monkeypatch, capsys,
     def fail(name, progress):
         raise kind("cannot download it")
 
-    monkeypatch.delenv("SIAMDECON_REAL", raising=False)
-
     monkeypatch.setattr(real, "load_real", fail)
     images, are_real = real_or_simulated("grid", "celegans")
     assert list(images) == ["grid", "celegans"] and not are_real
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("cannot download it") and "simulated" in said[1] and len(said) == 4
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_nothing_is_asked_for_where_that_is_wanted(monkeypatch, tmp_path, capsys, offline):
+    """A server of this machine has the images: without the variable they come from there."""
+    entries = {}
+    for entry in ENTRIES[:2]:
+        path = write_image(tmp_path / entry["file"], real.simulated(entry["name"]).data)
+        entries[entry["name"]] = entry | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    monkeypatch.setattr(samples, "_entries", lambda file: entries)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    if offline:
+        monkeypatch.setenv("SIAMDECON_OFFLINE", "1")
+    with served(tmp_path) as (url, asked):
+        for entry in entries.values():
+            entry["url"] = url + entry["file"]
+        images, are_real = real_or_simulated(*entries)
+    assert asked == ([] if offline else [entry["file"] for entry in entries.values()])
+    assert are_real is not offline and list(images) == ["beads", "grid"]
+    assert ("SIAMDECON_OFFLINE is set" in capsys.readouterr().out) is offline
+
+
+def test_a_folder_of_copies_is_read_offline_too(monkeypatch, tmp_path):
+    monkeypatch.setenv("SIAMDECON_OFFLINE", "1")
+    monkeypatch.setenv("SIAMDECON_REAL", str(tmp_path))
+    monkeypatch.setattr(real, "load_real", lambda name, progress: real.simulated(name))
+    assert real_or_simulated("grid")[1]
 
 
 def test_real_ones_say_whose_they_are(monkeypatch, capsys):

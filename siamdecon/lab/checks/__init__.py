@@ -21,11 +21,12 @@ from siamdecon.lab.checks.siamese import (
     j_invariant,
     two_pass_loss,
 )
-from siamdecon.lab.checks.volumes import noise2same_loss, stitch
+from siamdecon.lab.checks.volumes import allowed, stitch
 
 __all__ = [
     "CheckFailed",
     "Exercise",
+    "allowed",
     "best_estimate",
     "blind_spot_loss",
     "camera",
@@ -41,7 +42,6 @@ __all__ = [
     "largest_pixel",
     "lucy_richardson_update",
     "noise2same_d_loss",
-    "noise2same_loss",
     "paired",
     "pick",
     "psnr",

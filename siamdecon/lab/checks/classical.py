@@ -51,12 +51,6 @@ lucy_richardson_update = Exercise(
         "the estimate was blurred by correlate; the expected measurement is blur(estimate).": (
             lambda x, y, blur, correlate: x * correlate(y / correlate(x))
         ),
-        "blur and correlate are exchanged: blur the estimate, then send the ratio back by correlate.": (
-            lambda x, y, blur, correlate: x * blur(y / correlate(x))
-        ),
-        "the ratio is upside down: measured over expected, measured / blur(estimate).": (
-            lambda x, y, blur, correlate: x * correlate(blur(x) / y)
-        ),
         "the correction is added; it is a factor that multiplies the estimate.": (
             lambda x, y, blur, correlate: x + correlate(y / blur(x))
         ),
@@ -79,9 +73,6 @@ lucy_richardson_update = Exercise(
         ),
         "the estimate was multiplied before it was sent back; only the ratio goes through correlate.": (
             lambda x, y, blur, correlate: correlate(x * y / blur(x))
-        ),
-        "the factor is squared; multiply by it once.": lambda x, y, blur, correlate: (
-            x * correlate(y / blur(x)) ** 2
         ),
         "the factor multiplies the measurement; it corrects the estimate.": (
             lambda x, y, blur, correlate: y * correlate(y / blur(x))
@@ -136,9 +127,6 @@ landweber_update = Exercise(
         ),
         "negative pixels are left; there is no negative light.": (
             lambda x, y, blur, correlate: x + correlate(y - blur(x))
-        ),
-        "the difference is not sent back: correlate is missing.": (
-            lambda x, y, blur, correlate: np.maximum(x + y - blur(x), 0)
         ),
         "the estimate was not blurred before it was compared.": (
             lambda x, y, blur, correlate: np.maximum(x + correlate(y - x), 0)

@@ -51,6 +51,9 @@ noise2same_d_loss = OfLosses(
         "the reconstruction compares f(x) with x; x is blurred, so g comes first: g(f(x)).": (
             _wrong_terms(lambda x, m, a, b, g: ((a - x) ** 2).mean())
         ),
+        "g comes after f: g(f(x)), the estimate is blurred, not the network's input.": (
+            lambda f, g, x, xh, m, w: ((f(g(x)) - x) ** 2).mean() + w * rms((f(x) - f(xh))[m])
+        ),
         "the measurement is blurred once more; g belongs to f(x), the estimate.": (
             _wrong_terms(lambda x, m, a, b, g: ((a - g(x)) ** 2).mean())
         ),
@@ -114,6 +117,9 @@ paired = Exercise(
         ),
         "the spread is divided by n; it falls with the root of n only.": (
             lambda a, b: [np.mean(a - b), np.std(a - b, ddof=1) / len(a)]
+        ),
+        "the root is that of the number of runs. That the spread is divided by one less is done by ddof=1.": (
+            lambda a, b: [np.mean(a - b), np.std(a - b, ddof=1) / np.sqrt(len(a) - 1)]
         ),
         "np.std divides by n unless ddof=1 is given, which makes the spread of a few runs too small.": (
             lambda a, b: [np.mean(a - b), _error(a - b, 0)]

@@ -49,6 +49,10 @@ pick = Exercise(
                 held_out[np.logical_and(*_sieves(own, agreement))]
             )
         ),
+        "the own residual nearest to 1 is chosen; it only says which estimates to discard. Of the others, "
+        "take that with the lowest held-out residual.": lambda own, held_out, agreement: np.argmin(
+            np.abs(own - 1)
+        ),
         "the lowest own residual is chosen: it is lowest where most noise has been fitted.": (
             lambda own, held_out, agreement: np.argmin(own)
         ),
@@ -94,6 +98,15 @@ pyramid_weights = Exercise(
     {
         "the distance starts at 0: a border pixel that only one tile covers would be divided by 0.": (
             lambda n: _square((_ramp(n) - 1) / max(1, (_ramp(n) - 1).max()), np.minimum)
+        ),
+        "the weight falls to 0 at the border, and a pixel that only one tile covers would be divided by 0.": (
+            lambda n: _square(1 - np.abs(2 * np.arange(n) / (n - 1) - 1), np.minimum)
+        ),
+        "the last pixel is size - 1: its distance to the border behind it is size - 1 - p.": lambda n: (
+            _square((np.minimum(np.arange(n), n - np.arange(n)) + 1) / ((n + 1) // 2), np.minimum)
+        ),
+        "for an odd size, half of it is rounded up, so that the middle is 1: (size + 1) // 2.": lambda n: (
+            _square(_ramp(n) / (n // 2), np.minimum)
         ),
         "not divided by the largest: the middle should be 1.": lambda n: _square(
             _ramp(n), np.minimum

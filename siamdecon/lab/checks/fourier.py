@@ -27,6 +27,11 @@ def _grid(kernel, shape, shift):
     return np.roll(grid, shift, axis=(0, 1))
 
 
+def _in_the_middle(kernel, shape):
+    rest = np.subtract(shape, kernel.shape)
+    return np.pad(kernel, [(n // 2, n - n // 2) for n in rest])
+
+
 def _half(kernel):
     return tuple(n // 2 for n in kernel.shape)
 
@@ -104,18 +109,15 @@ transfer_function = Exercise(
         "the spectrum was shifted, not the kernel: fft2 keeps frequency 0 at index 0.": (
             lambda k, shape: np.fft.fftshift(_right(k, shape))
         ),
-        "that is the grid, not its Fourier transform.": lambda k, shape: _grid(
-            k, shape, tuple(-n for n in _half(k))
+        "the kernel lies in the middle of the grid before it is shifted. If one size is odd and the other "
+        "even, its centre then misses index 0 by a pixel: roll by half the kernel.": (
+            lambda k, shape: np.fft.fft2(np.fft.ifftshift(_in_the_middle(k, shape)))
         ),
         "the kernel was divided by its sum; take it as it is.": lambda k, shape: _right(
             k / k.sum(), shape
         ),
-        "that is |F(k)|^2; F(k) is complex.": lambda k, shape: np.abs(_right(k, shape)) ** 2,
         "that is the inverse transform; fft2 goes from the kernel to its frequencies.": (
             lambda k, shape: np.conj(_right(k, shape)) / np.prod(shape)
-        ),
-        "only one axis was transformed: fft2, not fft.": lambda k, shape: np.fft.fft(
-            _grid(k, shape, tuple(-n for n in _half(k)))
         ),
     },
     solution=_transfer_solved,

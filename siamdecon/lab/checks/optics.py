@@ -17,13 +17,13 @@ def _phase_solved(rho, z, na, index, wavelength):
     return np.exp(1j * wavenumber * z * np.sqrt(index**2 - (na * rho) ** 2))
 
 
-#: exp(i k z sqrt(n^2 - NA^2 rho^2)), complex.
+#: exp(i kappa z sqrt(index^2 - NA^2 rho^2)), complex.
 defocus_phase = Exercise(
     "the phase of a defocused pupil",
     _phase,
     ((_RHO, 3.045, 0.8, 1.33, 0.6), (_RHO, -1.0, 1.2, 1.518, 0.52)),
     {
-        "the root is missing: the wave's z component is sqrt(n^2 - NA^2 rho^2).": lambda r, z, na, n, w: (
+        "the root is missing: the wave's z component is sqrt(index^2 - (NA rho)^2).": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * (n**2 - na**2 * r**2))
         ),
         "that is the phase alone; the field is exp(i phase).": lambda r, z, na, n, w: (
@@ -35,13 +35,10 @@ defocus_phase = Exercise(
         "the wavenumber is 2 pi / wavelength; the 2 pi is missing.": lambda r, z, na, n, w: np.exp(
             1j / w * z * np.sqrt(n**2 - na**2 * r**2)
         ),
-        "rho is the radius in the pupil and is squared too: NA^2 rho^2.": lambda r, z, na, n, w: (
+        "rho is the radius in the pupil and is squared too: (NA rho)^2.": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * np.sqrt(n**2 - na**2 * r))
         ),
-        "NA is squared with rho: (NA rho)^2, in parentheses.": lambda r, z, na, n, w: np.exp(
-            2j * np.pi / w * z * np.sqrt(n**2 - na * r**2)
-        ),
-        "the refractive index n is missing: expected sqrt(n^2 - NA^2 rho^2).": lambda r, z, na, n, w: (
+        "the refractive index is missing: expected sqrt(index^2 - (NA rho)^2).": lambda r, z, na, n, w: (
             np.exp(2j * np.pi / w * z * np.sqrt(np.abs(1 - na**2 * r**2)))
         ),
         "the sign of the phase is reversed; the defocus z is multiplied by +i.": lambda r, z, na, n, w: (
@@ -53,8 +50,8 @@ defocus_phase = Exercise(
         "that is the cosine of the phase, the real part; exp(i phase) is complex.": (
             lambda r, z, na, n, w: np.cos(2 * np.pi / w * z * np.sqrt(n**2 - (na * r) ** 2))
         ),
-        "the defocus z is missing.": lambda r, z, na, n, w: np.exp(
-            2j * np.pi / w * np.sqrt(n**2 - (na * r) ** 2)
+        "np.exp takes radians: a full turn is 2 pi, not 360.": lambda r, z, na, n, w: np.exp(
+            360j / w * z * np.sqrt(n**2 - (na * r) ** 2)
         ),
         "the wavenumber divides by the wavelength; it is multiplied here.": lambda r, z, na, n, w: (
             np.exp(2j * np.pi * w * z * np.sqrt(n**2 - (na * r) ** 2))
@@ -87,9 +84,6 @@ largest_pixel = Exercise(
         "period needs two samples.": lambda w, na: w / na,
         "that is half of what is needed; two samples in a period of wavelength / (2 NA) are enough.": (
             lambda w, na: w / (8 * na)
-        ),
-        "parentheses are missing: 4 * na belongs in the denominator, wavelength / (4 * na).": (
-            lambda w, na: w / 4 * na
         ),
         "parentheses are missing: 2 * na belongs in the denominator; and a period needs two samples.": (
             lambda w, na: w / 2 * na
@@ -158,14 +152,8 @@ camera = Exercise(
         "two standard deviations are added; the noises are independent, so their variances add.": (
             lambda b, r, a, s: np.clip(_quantised(b + (np.sqrt(a * b) + s) * r), 0, 1)
         ),
-        "parentheses are missing: the root covers only a part of alpha * blurred + sigma^2.": (
-            lambda b, r, a, s: np.clip(_quantised(b + (np.sqrt(a * b) + s**2) * r), 0, 1)
-        ),
         "sigma is squared twice: the variance is alpha * blurred + sigma^2.": (
             lambda b, r, a, s: np.clip(_quantised(b + np.sqrt(a * b + s**4) * r), 0, 1)
-        ),
-        "the noise is not random: `rnd` is missing.": lambda b, r, a, s: np.clip(
-            _quantised(b + np.sqrt(a * b + s**2)), 0, 1
         ),
         "the noise is multiplied by the image; it is added.": lambda b, r, a, s: np.clip(
             _quantised(b * (1 + np.sqrt(a * b + s**2) * r)), 0, 1
@@ -176,14 +164,8 @@ camera = Exercise(
         "the steps are 1024 times too large: divide by 1024 after rounding.": lambda b, r, a, s: (
             np.clip(np.round((b + np.sqrt(a * b + s**2) * r) * 1024), 0, 1)
         ),
-        "the part that grows with the signal is missing: alpha * blurred.": (
-            lambda b, r, a, s: np.clip(_quantised(b + s * r), 0, 1)
-        ),
         "10 bits have steps of 1 / 2^10 = 1/1024; that looks like 8 bits.": lambda b, r, a, s: (
             np.clip(_quantised(b + np.sqrt(a * b + s**2) * r, 256), 0, 1)
-        ),
-        "that is the noise alone; add it to the blurred image.": lambda b, r, a, s: np.clip(
-            _quantised(np.sqrt(a * b + s**2) * r), 0, 1
         ),
     },
     rtol=0,

@@ -117,9 +117,6 @@ best_estimate = Exercise(
         "that is the estimate itself; return its index.": lambda clean, c: min(
             c, key=lambda e: np.mean((e - clean) ** 2)
         ),
-        "`mean` is missing: argmin then looks for one pixel among those of all estimates.": (
-            lambda clean, c: int(np.argmin([(e - clean) ** 2 for e in c]))
-        ),
     },
     solution=_best_solved,
 )

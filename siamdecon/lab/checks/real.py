@@ -29,6 +29,15 @@ def _drawn_twice(counts, dark, unit, rng):
     return dark + 2 * unit * np.stack(halves)
 
 
+def _halved(photons):
+    return np.stack([photons // 2, photons - photons // 2])
+
+
+def _by_poisson(photons, rng):
+    half = rng.poisson(photons / 2)
+    return np.stack([half, photons - half])
+
+
 def _without(rng, photons):
     half = rng.binomial(photons, 0.5)
     return np.stack([half, photons - half])
@@ -45,6 +54,14 @@ two_exposures = Exercise(
     {
         "each has half the light: both must be as bright as the measurement, so count them twice.": (
             lambda *given: _thinned(*given, scale=1.0)
+        ),
+        "the photons are halved; they must be dealt out by chance, by rng.binomial, or the two are alike.": (
+            lambda counts, dark, unit, rng: _halved(_photons(counts, dark, unit)) * 2 * unit + dark
+        ),
+        "a Poisson number may be more than there are photons; each falls into the first or not: binomial.": (
+            lambda counts, dark, unit, rng: (
+                _by_poisson(_photons(counts, dark, unit), rng) * 2 * unit + dark
+            )
         ),
         "the second is drawn anew; it must get the photons that the first did not get.": _drawn_twice,
         "without dark: 0 photons are the count that is measured without light.": (
@@ -98,7 +115,7 @@ def _choices():
     second = _blur(truth, psf) + rng.normal(0, 0.05, truth.shape)
     moved = np.roll(truth, 9, axis=0)
     moved[12:28, 12:28] += (second - _blur(moved, psf)).sum() / 256
-    return (truth + 0.2, 1.2 * truth, _blur(truth, psf), 5 * truth, moved), psf, second
+    return (truth + 0.15, 1.2 * truth, _blur(truth, psf), 5 * truth, moved), psf, second
 
 
 def _errors(estimates, psf, second):
@@ -126,7 +143,8 @@ choose = Exercise(
                 [abs(np.mean(second - _blur(estimate, psf))) for estimate in estimates]
             )
         ),
-        "the standard deviation does not see an estimate that is too bright everywhere.": (
+        "that one is too bright everywhere, which a standard deviation does not see and a largest error "
+        "hardly; take the mean of the squares.": (
             lambda estimates, psf, second: np.argmin(
                 [np.std(second - _blur(estimate, psf)) for estimate in estimates]
             )

@@ -126,8 +126,9 @@ def _factor(got: Arrays, expected: Arrays, close: Callable) -> str | None:
         return None
     factor = np.vdot(b, a) / np.vdot(b, b)
     # of few numbers the ratio may be the same by chance: only a simple one counts
-    few = a.size == len(got) < 4
-    if not few and len(got) > 1:
+    single = a.size == len(got)
+    few = single and a.size < 3
+    if not single and len(got) > 1:
         each = [np.vdot(e, g) / np.vdot(e, e) for g, e in zip(got, expected, strict=True)]
         if not np.allclose(each, factor) and all(
             abs(f) > 1e-6 and close(g, f * e) for f, g, e in zip(each, got, expected, strict=True)

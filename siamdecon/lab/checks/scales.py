@@ -111,6 +111,15 @@ shrink = Exercise(
                 .mean(axis=(2, 3))
             )
         ),
+        "incomplete blocks at the end are kept; leave them out.": lambda image, factor: np.array(
+            [
+                [
+                    image[y : y + factor, x : x + factor].mean()
+                    for x in range(0, image.shape[1], factor)
+                ]
+                for y in range(0, image.shape[0], factor)
+            ]
+        ),
         "incomplete blocks are left out at the beginning; leave them out at the end.": (
             lambda image, factor: _shrunken(
                 image[image.shape[0] % factor :, image.shape[1] % factor :], factor
@@ -240,6 +249,9 @@ training_pair = Exercise(
         ),
         "the input has no noise, and the truth has: noise belongs to the input alone.": (
             lambda x, s, b, n: np.stack([b(s(x)), n(s(x))])
+        ),
+        "the truth is every second pixel of the estimate; make it by `shrink`.": (
+            lambda x, s, b, n: np.stack([n(b(s(x))), x[::2, ::2]])
         ),
         "the two have an axis of length 1 too many.": lambda x, s, b, n: np.array(
             [[n(b(s(x)))], [s(x)]]

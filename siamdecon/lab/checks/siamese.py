@@ -117,6 +117,9 @@ hide = OfTensors(
         "the product of the hidden pixels and the noise still tells their values: replace them.": (
             lambda x, mask, noise: torch.where(mask, x * noise, x)
         ),
+        "noise is added to the visible pixels, too; they keep the values of x.": (
+            lambda x, mask, noise: x * ~mask + noise
+        ),
         "nothing is hidden: that is x itself.": lambda x, mask, noise: x,
     },
     solution=_hide_solved,
@@ -213,6 +216,9 @@ blind_spot_loss = OfLosses(
         "that is the sum over J; the mean divides it by the number of pixels in J.": (
             lambda f, g, x, xh, m: ((g(f(xh)) - x)[m] ** 2).sum()
         ),
+        "that is the norm, the root of the sum of squares; the loss is the mean of the squares.": (
+            lambda f, g, x, xh, m: (g(f(xh)) - x)[m].norm()
+        ),
         "the root is not needed: the blind-spot loss is the mean square itself.": (
             lambda f, g, x, xh, m: ((g(f(xh)) - x)[m] ** 2).mean().sqrt()
         ),
@@ -227,12 +233,6 @@ blind_spot_loss = OfLosses(
         ),
         "parentheses are missing: the square belongs to the difference, not to x alone.": (
             lambda f, g, x, xh, m: (g(f(xh))[m] - x[m] ** 2).mean()
-        ),
-        "there is + in place of -: the loss compares the two.": (
-            lambda f, g, x, xh, m: ((g(f(xh)) + x)[m] ** 2).mean()
-        ),
-        "that is half of the mean square; no factor is needed.": (
-            lambda f, g, x, xh, m: ((g(f(xh)) - x)[m] ** 2).mean() / 2
         ),
     },
     solution=_blind_spot_solved,
@@ -319,6 +319,17 @@ def _wrong_order(*order, loss_of=None, anew=False, after=False, sign=1):
     return trained
 
 
+def _one_step_at_the_end(f, g, loss, batches, rate):
+    optimizer, history = torch.optim.Adam(f.parameters(), lr=rate), []
+    for batch in batches:
+        value = loss(f, g, *batch)
+        optimizer.zero_grad()
+        value.backward()
+        history.append(value.item())
+    optimizer.step()
+    return np.array([*history, *f.weights.tolist()])
+
+
 def _without_the_last_step(f, g, loss, batches, rate):
     result = _by_hand(copy.deepcopy(f), g, loss, batches, rate)
     last = _by_hand(f, g, loss, batches[:-1], rate)
@@ -341,6 +352,9 @@ fit = Fits(
         "the weights do not change. backward() fills the gradients, step() changes the weights by them, and "
         "zero_grad() between the two would empty the gradients again.": _wrong_order(
             "zero", "back"
+        ),
+        "step() is called once, after the loop; it belongs into the loop: see the indentation.": (
+            _one_step_at_the_end
         ),
         "step() comes before backward(), so that each step is made with the former batch's gradients.": (
             _wrong_order("step", "zero", "back")
@@ -417,9 +431,6 @@ def wrong_invariances(of) -> dict:
         "the root is taken of each pixel, which makes a mean absolute difference; take it of the mean.": (
             lambda w, a, b, m: w * (a - b)[m].abs().mean()
         ),
-        "the lambda is missing: the two terms are added with the same weight.": (
-            lambda w, a, b, m: rms((a - b)[m])
-        ),
         "the lambda is an argument; a fixed 2 is used in its place.": (
             lambda w, a, b, m: 2 * rms((a - b)[m])
         ),
@@ -472,6 +483,9 @@ two_pass_loss = OfLosses(
         ),
         "g is missing in the reconstruction: f(x) is sharp, x is blurred.": (
             _wrong_terms(lambda x, m, a, b, c, d: ((c - x) ** 2).mean())
+        ),
+        "g comes after f: g(f(x)), the estimate is blurred, not the network's input.": (
+            lambda f, g, x, xh, m, w: ((f(g(x)) - x) ** 2).mean() + w * rms((f(g(x)) - f(g(xh)))[m])
         ),
         "the reconstruction is a mean square, without a root.": (
             _wrong_terms(lambda x, m, a, b, *d: rms(a - x))
@@ -530,7 +544,7 @@ choose_run = Exercise(
         ),
         "that is the run whose L_rec is nearest to sigma^2. Copied noise makes up for what is missing there: "
         "L_inv must count too.": lambda rec, inv, sigma: int(np.argmin(np.abs(rec - sigma**2))),
-        "the two losses are added as they are; the bound weights L_inv by 2 sigma.": (
+        "L_inv counts for too much: the bound weights it by 2 sigma.": (
             lambda rec, inv, sigma: int(np.argmin(rec + inv))
         ),
         "the factor 2 before sigma is missing, and more copied noise seems to be worth it.": (

@@ -1,92 +1,70 @@
-"""Exercises of notebook 09: a loss in three dimensions, and tiles put together."""
+"""Exercises of notebook 09: the turns that a kernel allows, and tiles put together."""
 
 import numpy as np
-from scipy.signal import convolve
 
 from siamdecon.lab.checks.engine import Exercise
 
 
-def _loss_inputs(shape, kernel, seed):
-    rng = np.random.default_rng(seed)
-    psf = rng.uniform(size=kernel)
-    x, f, f_masked = (rng.normal(size=shape) for _ in range(3))
-    return x, rng.uniform(size=shape) < 0.2, f, f_masked, psf / psf.sum()
+def _kernel(shape, seed):
+    """Return a kernel that is symmetric in the plane, but not along z."""
+    kernel = np.random.default_rng(seed).uniform(0.1, 1, shape)
+    kernel = kernel + kernel[:, ::-1]
+    kernel = kernel + kernel[:, :, ::-1]
+    return kernel + kernel.swapaxes(1, 2)
 
 
-def _blurred(volume, psf):
-    """Convolve directly; beyond the border the outermost voxels are repeated."""
-    padded = np.pad(volume, [(n // 2, n // 2) for n in psf.shape], mode="edge")
-    return convolve(padded, psf, mode="valid", method="direct")
+def _mirrored(axis):
+    return lambda kernel: np.flip(kernel, axis)
 
 
-def _loss(x, mask, f, f_masked, psf):
-    a, b = _blurred(f, psf), _blurred(f_masked, psf)
-    squares = [(a[p] - b[p]) ** 2 for p in zip(*mask.nonzero(), strict=True)]
-    return np.mean((a - x) ** 2) + 2 * np.sqrt(np.mean(squares))
+def _rounded(kernel):
+    """Mirror along y, with errors as of rounding."""
+    return np.flip(kernel, 1) * (1 + 1e-12)
 
 
-def _variant(blur=_blurred, weight=2, root=np.sqrt, pick=lambda d, mask: d[mask], mean=np.mean):
-    """Return the loss with one part exchanged."""
-
-    def loss(x, mask, f, f_masked, psf):
-        a, b = blur(f, psf), blur(f_masked, psf)
-        return mean((a - x) ** 2) + weight * root(mean(pick((a - b) ** 2, mask)))
-
-    return loss
+def _allowed(kernel, turn):
+    turned = turn(kernel)
+    if turned.shape != kernel.shape:
+        return 0.0
+    return float(all(abs(a - b) <= 1e-6 for a, b in zip(turned.flat, kernel.flat, strict=True)))
 
 
-def _plane_by_plane(volume, psf):
-    plane = psf[len(psf) // 2 : len(psf) // 2 + 1]
-    return _blurred(volume, plane / plane.sum())
-
-
-def _before_the_psf(x, mask, f, f_masked, psf):
-    a = _blurred(f, psf)
-    return np.mean((a - x) ** 2) + 2 * np.sqrt(np.mean((f - f_masked)[mask] ** 2))
-
-
-def _against_x(x, mask, f, f_masked, psf):
-    b = _blurred(f_masked, psf)
-    return np.mean((_blurred(f, psf) - x) ** 2) + 2 * np.sqrt(np.mean((b - x)[mask] ** 2))
-
-
-#: Eq. 3 for a volume: mean (g(f) - x)^2 + 2 sqrt(mean over J of (g(f) - g(f_J))^2).
-noise2same_loss = Exercise(
-    "the loss of Eq. 3 in three dimensions",
-    _loss,
-    (_loss_inputs((5, 6, 7), (3, 3, 3), 0), _loss_inputs((6, 8, 7), (5, 3, 3), 1)),
+#: Whether a rotation or reflection leaves a kernel unchanged.
+allowed = Exercise(
+    "the turns that a kernel allows",
+    _allowed,
+    (
+        (_kernel((3, 5, 5), 0), _mirrored(1)),
+        (_kernel((3, 5, 5), 1), _mirrored(0)),
+        (_kernel((5, 5, 5), 2), lambda kernel: kernel.transpose(2, 1, 0)),
+        (_kernel((3, 5, 5), 3), lambda kernel: np.rot90(kernel, axes=(1, 2))),
+        (_kernel((3, 5, 5), 4), _rounded),
+        (_kernel((3, 5, 5), 5), lambda kernel: kernel.transpose(1, 0, 2)),
+    ),
     {
-        "the kernel is flipped, a correlation: along z that is a different kernel.": _variant(
-            lambda v, psf: _blurred(v, psf[::-1, ::-1, ::-1])
+        "a turn keeps all values and moves them: their sum, mean or largest is the same after every turn. "
+        "Compare voxel by voxel.": lambda k, turn: np.isclose(turn(k).sum(), k.sum()),
+        "only the shapes are compared; a kernel of the same shape may differ in its values.": (
+            lambda k, turn: turn(k).shape == k.shape
         ),
-        "the planes are blurred one by one; light also comes from the planes above and below.": _variant(
-            _plane_by_plane
+        "numbers that are equal but for rounding count as equal: np.allclose, not == or array_equal.": (
+            lambda k, turn: np.array_equal(turn(k), k)
         ),
-        "beyond the border it is dark; by default, PSFConvolution repeats the outermost voxel.": (
-            _variant(lambda v, psf: convolve(v, psf, mode="same", method="direct"))
+        "that is True where the turn is not allowed: the answer is the wrong way round.": (
+            lambda k, turn: not _allowed(k, turn)
         ),
-        "opposite borders meet; use PSFConvolution, which pads the volume.": _variant(
-            lambda v, psf: convolve(
-                np.pad(v, [(n // 2, n // 2) for n in psf.shape], mode="wrap"), psf, mode="valid"
+        "only the middle plane is compared; the planes above and below belong to the kernel, too.": (
+            lambda k, turn: (
+                turn(k).shape == k.shape and np.allclose(turn(k)[len(k) // 2], k[len(k) // 2])
             )
         ),
-        "the invariance is measured before the PSF: that is Eq. 4; Eq. 3 blurs both first.": (
-            _before_the_psf
+        "that allows no turn at all.": lambda k, turn: False,
+        "that is the turned kernel itself; say whether it is the same as the kernel.": lambda k, turn: (
+            turn(k)
         ),
-        "the second term compares with x: that is the blind-spot loss, with a root.": _against_x,
-        "the square root of the invariance is missing.": _variant(root=lambda v: v),
-        "lambda_inv = 2 is missing.": _variant(weight=1),
-        "the invariance compares all voxels; only the hidden ones, where the mask is True, count.": (
-            _variant(pick=lambda d, mask: d)
+        "that is an answer for each voxel; all() or np.allclose makes one of them.": lambda k, turn: (
+            np.isclose(turn(k), k) if turn(k).shape == k.shape else False
         ),
-        "the invariance divides by all voxels; divide by the number of the hidden ones.": _variant(
-            pick=lambda d, mask: d * mask
-        ),
-        "the mask and its complement are exchanged.": _variant(pick=lambda d, mask: d[~mask]),
-        "the squares are added up; Eq. 3 divides by m and |J|, for the means.": _variant(
-            mean=np.sum
-        ),
-        "nothing is blurred: f is compared with x before g.": _variant(lambda v, psf: v),
     },
 )
 
@@ -136,6 +114,13 @@ def _assigned(parts, corners, shape):
     return _laid(parts, corners, shape, put)
 
 
+def _brightest(parts, corners, shape):
+    def put(out, at, part):
+        out[at] = np.where(out[at] == 0, part, np.maximum(out[at], part))
+
+    return _laid(parts, corners, shape, put)
+
+
 def _weighted(parts, weights):
     return [part * weights for part in parts]
 
@@ -173,6 +158,12 @@ stitch = Exercise(
         ),
         "the tiles are added without weights, but divided by the sum of weights.": lambda p, c, w, s: (
             _added(p, c, s) / _added([w] * len(p), c, s)
+        ),
+        "the weights are set anew by each tile; add them up, as the tiles.": lambda p, c, w, s: (
+            _added(_weighted(p, w), c, s) / _assigned([w] * len(p), c, s)
+        ),
+        "the brightest tile of each voxel is taken; take the weighted mean.": lambda p, c, w, s: (
+            _brightest(p, c, s)
         ),
         "that is the sum of the weights, without the tiles.": lambda p, c, w, s: _added(
             [w] * len(p), c, s

@@ -173,15 +173,24 @@ def summed(a, b):
     return d.sum(), d.std(ddof=1) / np.sqrt(len(d))
 
 
+def blurred_input(f, g, x, x_hidden, mask, lambda_inv_d):
+    return ((f(g(x)) - x) ** 2).mean() + lambda_inv_d * _inv(f, x, x_hidden, mask)
+
+
+def root_of_one_less(a, b):
+    return np.mean(a - b), np.std(a - b, ddof=1) / np.sqrt(len(a) - 1)
+
+
 BANK = {
     "noise2same_d_loss": [
+        (blurred_input, "not the network's input"),
         (no_root, "root is missing"),
         (no_mask, "ignores the mask"),
         (visible, "visible pixels"),
         (divided_by_all, "not by |J|"),
         (norm, "lacks |J|"),
         (absolute, "mean absolute difference"),
-        (no_lambda, "lambda is missing"),
+        (no_lambda, "`lambda_inv_d` is missing"),
         (fixed_lambda, "a fixed 2"),
         (as_in_05, "that is Eq. 3"),
         (moved_by_half, "is blurred, the other is not"),
@@ -200,6 +209,7 @@ BANK = {
         (a_map, "Wrong shape"),
     ],
     "paired": [
+        (root_of_one_less, "is done by ddof=1"),
         (one_run, "spread of single differences; that of their mean"),
         (over_n, "root of n only"),
         (no_ddof, "too small"),

@@ -74,8 +74,29 @@ def one_axis(size):
     return _ramp(size) / _ramp(size).max()
 
 
+def nearest_to_one(own, held_out, agreement):
+    return np.abs(own - 1).argmin()
+
+
+def zero_at_the_border(size):
+    middle = (size - 1) / 2
+    ramp = 1 - np.abs(np.arange(size) - middle) / middle
+    return np.minimum.outer(ramp, ramp)
+
+
+def one_too_far(size):
+    p = np.arange(size)
+    ramp = (np.minimum(p, size - p) + 1) / ((size + 1) // 2)
+    return np.minimum.outer(ramp, ramp)
+
+
+def half_rounded_down(size):
+    return np.minimum.outer(_ramp(size), _ramp(size)) / (size // 2)
+
+
 BANK = {
     "pick": [
+        (nearest_to_one, "nearest to 1"),
         (lowest_of_all, "nothing was discarded"),
         (own_alone, "agreement above 1"),
         (agreement_alone, "own residual above 1.05"),
@@ -86,6 +107,9 @@ BANK = {
         (mask_itself, "which estimates are left"),
     ],
     "pyramid_weights": [
+        (zero_at_the_border, "falls to 0"),
+        (one_too_far, "size - 1 - p"),
+        (half_rounded_down, "is rounded up"),
         (starts_at_zero, "starts at 0"),
         (not_divided, "not divided by the largest"),
         (product, "are multiplied"),

@@ -272,8 +272,16 @@ def reversed_in_place(image, kernel, convolve):
     return convolve(image, kernel)
 
 
+def from_the_middle(k, shape):
+    grid = np.zeros(shape)
+    top, left = (shape[0] - k.shape[0]) // 2, (shape[1] - k.shape[1]) // 2
+    grid[top : top + k.shape[0], left : left + k.shape[1]] = k
+    return np.fft.fft2(np.fft.ifftshift(grid))
+
+
 BANK = {
     "transfer_function": [
+        (from_the_middle, "misses index 0 by a pixel"),
         (corner_at_zero, "corner lies at index 0"),
         (wrong_way, "moved the wrong way"),
         (in_the_middle, "middle of the grid"),
@@ -283,13 +291,13 @@ BANK = {
         (spectrum_shifted, "spectrum was shifted"),
         (normalised, "divided by its sum"),
         (half_spectrum, "half of the spectrum"),
-        (squared_modulus, "that is |F(k)|^2"),
+        (squared_modulus, "square of its modulus"),
         (real_part, "that is the real part"),
         (rows_alone, "only one axis was moved"),
         (columns_alone, "only the columns were moved"),
-        (one_axis, "only one axis was transformed"),
+        (one_axis, "`fft` stands where"),
         (inverse, "inverse transform"),
-        (not_transformed, "not its Fourier transform"),
+        (not_transformed, "`fft2` is missing"),
         (rolled_once, "`axis` is missing"),
         (rolled_by_the_size, "moved by its whole size"),
         (rolled_before, "moved within itself"),

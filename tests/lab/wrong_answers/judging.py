@@ -368,8 +368,13 @@ def not_summed(u, v, ring):
     return (u * np.conj(v)).real / np.sqrt(np.abs(u) ** 2 * np.abs(v) ** 2)
 
 
+def turned_positive(clean, estimate):
+    return 10 * np.log10(1 / np.mean((clean - np.abs(estimate)) ** 2))
+
+
 BANK = {
     "psnr": [
+        (turned_positive, "turned positive"),
         (unclipped, "not clipped: values outside"),
         (own_maximum, "clean image's own maximum"),
         (maximum_of_the_estimate, "unclipped estimate's maximum"),
@@ -395,9 +400,9 @@ BANK = {
         (every_frequency, "over all frequencies"),
         (zeros_counted, "count as zeros"),
         (ring_summed, "summed over the ring"),
-        (no_number_of_pixels, "number of pixels N is missing"),
+        (no_number_of_pixels, "number of pixels m is missing"),
         (no_parentheses, "parentheses are missing"),
-        (sigma_not_squared, "divided by N sigma"),
+        (sigma_not_squared, "divided by m sigma"),
         (rows_for_pixels, "one side of the image"),
         (pixels_of_the_ring, "not that of the ring's frequencies"),
         (no_unit, "not yet in units"),
@@ -407,7 +412,7 @@ BANK = {
         (squared_before, "squared before the transform"),
         (averaged_before, "square first, then take the mean"),
         (shifted, "moved to the middle"),
-        (one_axis, "only one axis"),
+        (one_axis, "`fft` stands where"),
         (ring_of_pixels, "mask of frequencies"),
         (upside_down, "upside down"),
         (amplitude, "ratio of amplitudes"),
@@ -428,8 +433,8 @@ BANK = {
     ],
     "ring_correlation": [
         (all_frequencies, "mask of the ring is not used"),
-        (conjugate_forgotten, "conjugate of one spectrum is missing"),
-        (root_forgotten, "root in the denominator"),
+        (conjugate_forgotten, "`conj` is missing"),
+        (root_forgotten, "`sqrt` is missing"),
         (magnitude_of_the_sum, "keeps the sign"),
         (left_complex, "result is complex"),
         (magnitudes_only, "magnitudes alone"),
@@ -439,7 +444,7 @@ BANK = {
         (sum_of_products, "denominator sums products;"),
         (mean_of_powers, "mean of the two powers"),
         (half_a_root, "covers one of the two powers"),
-        (one_power, "the first image stands for both"),
+        (one_power, "`fv` stands where"),
         (power_of_all, "the numerator is masked"),
         (cross_of_all, "the denominator is masked"),
         (ring_inverted, "mask is inverted"),

@@ -207,15 +207,24 @@ def subtracted(blurred, rnd, alpha, sigma):
     return np.clip(np.rint(noisy * 1024) / 1024, 0, 1)
 
 
+def in_degrees(rho, z, na, index, wavelength):
+    return np.exp(1j * 360 / wavelength * z * np.sqrt(index**2 - (na * rho) ** 2))
+
+
+def rayleighs_diameter(wavelength, na):
+    return 1.22 * wavelength / na
+
+
 BANK = {
     "defocus_phase": [
+        (in_degrees, "takes radians"),
         (no_root, "root is missing"),
         (phase_only, "phase alone"),
         (no_imaginary_unit, "imaginary unit"),
         (no_two_pi, "2 pi is missing"),
-        (no_index, "refractive index n is missing"),
+        (no_index, "refractive index is missing"),
         (summed_over_the_pupil, "that is its sum"),
-        (na_not_squared, "(NA rho)^2, in parentheses"),
+        (na_not_squared, "(na * rho) belongs together"),
         (index_not_squared, "index must be squared"),
         (cosine, "cosine of the phase"),
         (imaginary_part, "that is its imaginary part"),
@@ -231,8 +240,9 @@ BANK = {
         (with_its_phase, "a tuple of 2"),
     ],
     "largest_pixel": [
+        (rayleighs_diameter, "4.88 times the right one"),
         (period, "for two samples"),
-        (no_parentheses, "4 * na belongs in the denominator"),
+        (no_parentheses, "(4 * na) belongs together"),
         (rayleigh, "Rayleigh's distance between"),
         (frequency, "that is the highest frequency"),
         (of_the_waves, "twice those of the waves"),
@@ -248,7 +258,7 @@ BANK = {
         (variance_for_deviation, "standard deviation, the root"),
         (sigma_for_variance, "sigma is a standard deviation"),
         (deviations_added, "two standard deviations are added"),
-        (root_of_a_part, "covers only a part of alpha"),
+        (root_of_a_part, "`sqrt` covers only a part"),
         (in_place, "in place"),
         (not_random, "`rnd` is missing"),
         (clean_signal_lost, "noise is multiplied"),

@@ -83,8 +83,21 @@ def all_errors(estimates, psf, second):
     return np.array([np.mean(off**2) for off in _off(estimates, psf, second)])
 
 
+def halved(counts, dark, unit, rng):
+    photons = np.rint((counts - dark) / unit).astype(int)
+    return dark + 2 * unit * (photons // 2), dark + 2 * unit * (photons - photons // 2)
+
+
+def by_poisson(counts, dark, unit, rng):
+    photons = np.rint((counts - dark) / unit).astype(int)
+    first = rng.poisson(photons / 2)
+    return dark + 2 * unit * first, dark + 2 * unit * (photons - first)
+
+
 BANK = {
     "two_exposures": [
+        (halved, "photons are halved"),
+        (by_poisson, "a Poisson number"),
         (half_as_bright, "half the light"),
         (two_draws, "drawn anew"),
         (no_dark, "without dark"),

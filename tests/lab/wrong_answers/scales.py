@@ -144,8 +144,21 @@ def what_was_removed(estimate, shrink, blur, noise):
     return np.stack([seen, truth - seen])
 
 
+def last_blocks_kept(image, factor):
+    ny, nx = (-(-n // factor) for n in image.shape)
+    rows = [image[i * factor : (i + 1) * factor] for i in range(ny)]
+    return np.array(
+        [[row[:, j * factor : (j + 1) * factor].mean() for j in range(nx)] for row in rows]
+    )
+
+
+def every_second_pixel(estimate, shrink, blur, noise):
+    return np.stack([noise(blur(shrink(estimate))), estimate[::2, ::2]])
+
+
 BANK = {
     "shrink": [
+        (last_blocks_kept, "at the end are kept"),
         (strided, "every factor-th pixel"),
         (sums, "the blocks are added up"),
         (divided_once, "divided along one"),
@@ -161,6 +174,7 @@ BANK = {
         (mixed_up, "blocks are mixed up"),
     ],
     "training_pair": [
+        (every_second_pixel, "make it by `shrink`"),
         (small_kernel, "the kernel is smaller"),
         (shrunken_last, "averaged away"),
         (noise_first, "after the optics"),

@@ -556,8 +556,38 @@ def all_bounds(rec, inv, sigma):
     return rec - sigma**2 + 2 * sigma * inv
 
 
+def noise_at_visible_too(x, mask, noise):
+    return x * (~mask) + noise
+
+
+def as_a_norm(f, g, x, x_hidden, mask):
+    return torch.norm((g(f(x_hidden)) - x)[mask])
+
+
+def stepped_once(f, g, loss, batches, rate):
+    optimizer, history = torch.optim.Adam(f.parameters(), lr=rate), []
+    for x, x_hidden, mask in batches:
+        value = loss(f, g, x, x_hidden, mask)
+        optimizer.zero_grad()
+        value.backward()
+        history.append(value.item())
+    optimizer.step()
+    return history
+
+
+def blurred_inputs(f, g, x, x_hidden, mask, lambda_inv):
+    unmasked, masked = f(g(x)), f(g(x_hidden))
+    inv = ((unmasked - masked)[mask] ** 2).mean().sqrt()
+    return ((unmasked - x) ** 2).mean() + lambda_inv * inv
+
+
+def twice_the_invariance(rec, inv, sigma):
+    return np.argmin(rec + 2 * inv)
+
+
 BANK = {
     "hide": [
+        (noise_at_visible_too, "to the visible pixels, too"),
         (noise_for_the_rest, "noise belongs there"),
         (noise_on_top, "must replace them"),
         (zeros, "the noise is missing"),
@@ -583,6 +613,7 @@ BANK = {
         (a_list, "Expected a dictionary"),
     ],
     "blind_spot_loss": [
+        (as_a_norm, "that is the norm"),
         (whole_image, "mask is ignored"),
         (visible_pixels, "visible pixels"),
         (divided_by_all, "divided by all pixels"),
@@ -602,15 +633,16 @@ BANK = {
         (no_parentheses, "parentheses are missing"),
         (square_of_the_mean, "mean was squared"),
         (no_square, "nothing is squared"),
-        (plus, "+ in place of -"),
+        (plus, "+ where - belongs"),
         (two_passes, "compares the two passes"),
         (twice, "2 times the right one"),
         (product_for_power, "* where ** belongs"),
         (median, "`median` stands where"),
         (half_filled, "still to be written"),
-        (half, "half of the mean square"),
+        (half, "0.5 times the right one"),
     ],
     "fit": [
+        (stepped_once, "once, after the loop"),
         (never_emptied, "zero_grad() is missing"),
         (emptied_in_between, "would empty the gradients again"),
         (no_step, "step() changes the weights"),
@@ -629,6 +661,7 @@ BANK = {
         (one_loss_for_all, "second time"),
     ],
     "two_pass_loss": [
+        (blurred_inputs, "not the network's input"),
         (no_root, "root is missing"),
         (root_over_all_pixels, "ignores the mask"),
         (root_over_the_visible, "visible pixels"),
@@ -648,7 +681,7 @@ BANK = {
         (rec_summed, "not a sum"),
         (invariance_alone, "reconstruction is missing"),
         (reconstruction_alone, "invariance is missing"),
-        (unweighted, "lambda is missing"),
+        (unweighted, "`lambda_inv` is missing"),
         (always_two, "a fixed 2"),
         (lambda_in_the_root, "inside the root"),
         (root_of_the_sum, "not to the sum of both"),
@@ -664,7 +697,7 @@ BANK = {
         (smallest_inv, "the passes agree"),
         (largest_bound, "largest bound"),
         (as_large_as_the_noise, "nearest to sigma^2"),
-        (plain_sum, "added as they are"),
+        (plain_sum, "counts for too much"),
         (without_the_two, "factor 2"),
         (the_bound, "bound itself"),
         (all_bounds, "Wrong shape"),

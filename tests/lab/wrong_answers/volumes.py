@@ -1,65 +1,41 @@
 """Plausible wrong answers to the exercises of notebook 09, and what each must be told."""
 
 import numpy as np
-import torch
-
-from siamdecon import PSFConvolution
 
 
-def _t(volume):
-    return torch.from_numpy(volume)[None, None]
+def sums(kernel, turn):
+    return np.isclose(turn(kernel).sum(), kernel.sum())
 
 
-def _loss(
-    x, mask, f, f_masked, psf, *, turn=False, weight=2, root=True, masked=True, padding="replicate"
-):
-    g = PSFConvolution(psf[::-1, ::-1, ::-1].copy() if turn else psf, padding=padding)
-    a, b = g(_t(f))[0, 0].numpy(), g(_t(f_masked))[0, 0].numpy()
-    square = (a - b) ** 2
-    invariance = square[mask].mean() if masked else square.mean()
-    return ((a - x) ** 2).mean() + weight * (np.sqrt(invariance) if root else invariance)
+def shapes(kernel, turn):
+    return kernel.shape == turn(kernel).shape
 
 
-def correlated(*arguments):
-    return _loss(*arguments, turn=True)
+def exactly(kernel, turn):
+    turned = turn(kernel)
+    return turned.shape == kernel.shape and bool((turned == kernel).all())
 
 
-def no_lambda(*arguments):
-    return _loss(*arguments, weight=1)
+def forbidden(kernel, turn):
+    turned = turn(kernel)
+    return turned.shape != kernel.shape or not np.allclose(turned, kernel)
 
 
-def no_root(*arguments):
-    return _loss(*arguments, root=False)
+def without_the_shape(kernel, turn):
+    return np.allclose(turn(kernel), kernel)
 
 
-def all_voxels(*arguments):
-    return _loss(*arguments, masked=False)
+def each_voxel(kernel, turn):
+    turned = turn(kernel)
+    return np.isclose(turned, kernel) if turned.shape == kernel.shape else False
 
 
-def dark_border(*arguments):
-    return _loss(*arguments, padding="zero")
+def never(kernel, turn):
+    return kernel is turn(kernel)
 
 
-def wrapped_border(*arguments):
-    return _loss(*arguments, padding="circular")
-
-
-def equation_4(x, mask, f, f_masked, psf):
-    a = PSFConvolution(psf)(_t(f))[0, 0].numpy()
-    return ((a - x) ** 2).mean() + 2 * np.sqrt(((f - f_masked)[mask] ** 2).mean())
-
-
-def planes(x, mask, f, f_masked, psf):
-    middle = psf[len(psf) // 2]
-    g = PSFConvolution(middle / middle.sum())
-    a, b = (np.stack([g(_t(plane))[0, 0].numpy() for plane in v]) for v in (f, f_masked))
-    return ((a - x) ** 2).mean() + 2 * np.sqrt(((a - b)[mask] ** 2).mean())
-
-
-def added(x, mask, f, f_masked, psf):
-    g = PSFConvolution(psf)
-    a, b = g(_t(f))[0, 0].numpy(), g(_t(f_masked))[0, 0].numpy()
-    return ((a - x) ** 2).sum() + 2 * np.sqrt(((a - b)[mask] ** 2).sum())
+def turn_itself(kernel, turn):
+    return turn(kernel)
 
 
 def _laid(parts, corners, shape, values):
@@ -109,19 +85,35 @@ def as_a_list(parts, corners, weights, shape):
     return [part * weights for part in parts]
 
 
+def weights_set_anew(parts, corners, weights, shape):
+    total = np.zeros(shape)
+    for part, (z, y, x) in zip(parts, corners, strict=True):
+        total[z : z + part.shape[0], y : y + part.shape[1], x : x + part.shape[2]] = weights
+    return undivided(parts, corners, weights, shape) / total
+
+
+def brightest(parts, corners, weights, shape):
+    out = np.full(shape, -np.inf)
+    for part, (z, y, x) in zip(parts, corners, strict=True):
+        at = np.s_[z : z + part.shape[0], y : y + part.shape[1], x : x + part.shape[2]]
+        out[at] = np.maximum(out[at], part)
+    return out
+
+
 BANK = {
-    "noise2same_loss": [
-        (correlated, "a correlation"),
-        (planes, "one by one"),
-        (dark_border, "it is dark"),
-        (wrapped_border, "borders meet"),
-        (equation_4, "that is Eq. 4"),
-        (no_root, "square root"),
-        (no_lambda, "lambda_inv = 2 is missing"),
-        (all_voxels, "compares all voxels"),
-        (added, "for the means"),
+    "allowed": [
+        (sums, "Compare voxel by voxel"),
+        (shapes, "only the shapes"),
+        (exactly, "but for rounding"),
+        (forbidden, "wrong way round"),
+        (without_the_shape, "shapes of two arrays do not fit"),
+        (each_voxel, "for each voxel"),
+        (turn_itself, "turned kernel itself"),
+        (never, "no turn at all"),
     ],
     "stitch": [
+        (weights_set_anew, "set anew"),
+        (brightest, "brightest tile"),
         (undivided, "not divided by the sum"),
         (last_wins, "overwrites"),
         (first_wins, "first tile of a voxel"),
