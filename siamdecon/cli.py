@@ -19,8 +19,9 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
-from siamdecon.files.on_disk import LARGE, cast
+from siamdecon.files.on_disk import LARGE
 from siamdecon.files.tiff import write_tiff
+from siamdecon.files.units import cast
 from siamdecon.inspection import compare, inspect
 from siamdecon.methods import METHODS
 from siamdecon.methods.auto import CANDIDATES

@@ -18,9 +18,10 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.files.atomic import check_room, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
-from siamdecon.files.stores import CHUNK, create_zarr, digest, finish, take_up, unfinished
+from siamdecon.files.on_disk import Window, release, sampled, write_window
+from siamdecon.files.stores import CHUNK, coarser, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
+from siamdecon.files.units import cast, value_limits
 from siamdecon.hardware import cluster, one_thread_each, over_workers, to_array
 from siamdecon.methods import METHODS, Method
 from siamdecon.microscope.degradation import residual
@@ -383,6 +384,10 @@ def deconvolve_file(
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
                 restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
                 out = with_room(restore, tile, stride, stride)
+            for work, chunks in coarser(out.path) if folder else ():
+                with watch.bar(len(chunks), "coarser resolutions", unit="chunk"):
+                    for _ in over_workers(work, chunks, client):
+                        watch.advance()
             if folder:
                 finish(out, output)
 
@@ -435,7 +440,7 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
     left = blocks
     if hasattr(out, "missing"):
-        left = [block for block in blocks if next(out.missing(block), None)]
+        left = [block for block, _ in out.missing()]
     with watch.bar(len(blocks), client and client.dashboard_link, unit="tile"):
         watch.advance(len(blocks) - len(left))
         for _ in over_workers(work, left, client):

@@ -15,6 +15,7 @@ from torch import Tensor
 from siamdecon.expect import Words, expect
 from siamdecon.files.images import Image
 from siamdecon.files.tiff import scratch
+from siamdecon.files.units import cast
 
 #: Number of pixels from which the command line leaves an image on disk: 1 GiB as float32.
 LARGE = 2**28
@@ -207,34 +208,6 @@ def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
     for place, planes in _parts(out, window):
         out[place] = cast(pixels[planes], out.dtype)
         release(out)
-
-
-def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert pixels to another dtype, clipped to its range; for an integer dtype, rounded, too.
-
-    Examples
-    --------
-    >>> cast(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8"))
-    array([  0,   3, 255], dtype=uint8)
-    """
-    info = value_limits(dtype)
-    if dtype.kind in "iu":
-        pixels = np.rint(np.asarray(pixels, np.float64))
-        # the largest float64 that a 64-bit integer holds lies below its own largest value
-        top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
-        return pixels.clip(info.min, top).astype(dtype)
-    return pixels.clip(float(info.min), float(info.max)).astype(dtype)
-
-
-def value_limits(dtype: np.dtype) -> np.iinfo | np.finfo:
-    """Return what NumPy knows of a dtype's range.
-
-    Examples
-    --------
-    >>> value_limits(np.dtype("uint8")).max
-    255
-    """
-    return (np.iinfo if dtype.kind in "iu" else np.finfo)(dtype)
 
 
 def release(array: np.ndarray) -> None:

@@ -5,16 +5,19 @@ import itertools
 import math
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from siamdecon.expect import Words, expect, expect_index
 from siamdecon.files.atomic import is_zarr, remove, replace, write_atomically
-from siamdecon.files.units import to_um
+from siamdecon.files.units import cast, to_um
 
 #: Side of a chunk by number of dimensions.
 CHUNK = {2: 1024, 3: 128}
+#: Longest side of the coarsest resolution.
+SMALL = 512
 
 
 class Stored:
@@ -57,7 +60,7 @@ class Stored:
         """Read a window, or a number or a step of each axis."""
         try:
             if self.complete and (gone := next(self.missing(window), None)):
-                raise OSError(f"{gone} was there, and is gone")
+                raise OSError(f"{gone[1]} was there, and is gone")
             return np.asarray(self.array[self._in_array(window)])
         except MemoryError:
             raise
@@ -92,14 +95,17 @@ class Stored:
             warnings.warn(f"{self.path.name}: {got} and {count}", stacklevel=4)
 
     def missing(self, window=()):
-        """Yield the files of those chunks of a window that are not there."""
-        sides = []
-        for n, side, p in zip(self.array.shape, self._grid, self._in_array(window), strict=True):
+        """Yield place in the array, and file, of those chunks of a window that are not there."""
+        shape, grid, sides = self.array.shape, self._grid, []
+        for n, side, p in zip(shape, grid, self._in_array(window), strict=True):
             first, stop, _ = p.indices(n) if isinstance(p, slice) else (p, p + 1, 1)
             sides.append(range(first // side, -(-stop // side)))
-        keys = map(self.array.metadata.encode_chunk_key, itertools.product(*sides))
-        files = map(Path(self.array.store.root, self.array.path).joinpath, keys)
-        return (file for file in files if not file.exists())
+        folder = Path(self.array.store.root, self.array.path)
+        for chunk in itertools.product(*sides):
+            file = folder / self.array.metadata.encode_chunk_key(chunk)
+            if not file.exists():
+                places = zip(chunk, grid, shape, strict=True)
+                yield tuple(slice(i * side, min(n, (i + 1) * side)) for i, side, n in places), file
 
     def _in_array(self, window):
         """Return the place in the array of a window of what is shown."""
@@ -177,7 +183,10 @@ def read_zarr(path, scene=None):
 
 
 def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None):
-    """Create an OME-Zarr of one resolution, compressed, and return its pixels, to be written in windows.
+    """Create an OME-Zarr, compressed, and return its finest resolution, to be written in windows.
+
+    The others, which viewers show first, are for `coarser` to write. In each, two voxels along an axis are
+    one, except along an axis whose voxels are twice as long as others; until no side exceeds `SMALL`.
 
     Nothing is checked, and the store is not written atomically. Whoever writes two windows at once has them
     end at borders of chunks.
@@ -200,17 +209,82 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
     units = [{"unit": "micrometer"} if size else {} for size in sizes]
     space = [{"name": a, "type": "space", **u} for a, u in zip(axes.lower(), units, strict=True)]
-    scale = [{"type": "scale", "scale": [size or 1.0 for size in sizes]}]
-    image = {"axes": space, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    finest, image = [size or 1.0 for size in sizes], {"axes": space, "datasets": []}
+    levels = [*_resolutions(shape, finest)]
+    for number, (_, scale) in enumerate(levels):
+        # the first of its voxels lies in the middle of those that it is the mean of
+        start = [(size - own) / 2 for size, own in zip(scale, finest, strict=True)]
+        change = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": start}]
+        image["datasets"].append({"path": str(number), "coordinateTransformations": change})
     old = {"multiscales": [{"version": "0.4", **image}]}
     about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
     group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
-    chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
     keys = {"name": "v2" if two else "default", "separator": "/"}
-    form = {"shape": shape, "dtype": dtype, "chunks": chunks, "chunk_key_encoding": keys}
-    form |= {"dimension_names": None if two else list(axes.lower()), "fill_value": 0}
-    # what is not there was not written
-    return Stored(group.create_array("0", **form, config={"write_empty_chunks": True}), path)
+    form = {"dtype": dtype, "chunk_key_encoding": keys, "fill_value": 0}
+    form |= {"dimension_names": None if two else list(axes.lower())}
+    for number, (shape, _) in enumerate(levels):
+        chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
+        group.create_array(str(number), shape=shape, chunks=chunks, **form)
+    return resolutions(path)[0]
+
+
+def _resolutions(shape, sizes):
+    """Yield shape and voxel size of each resolution, the finest first."""
+    yield shape, sizes
+    if max(shape) > SMALL:
+        finest = min(size for size, n in zip(sizes, shape, strict=True) if n > 1)
+        by = [1 + (n > 1 and size < 2 * finest) for size, n in zip(sizes, shape, strict=True)]
+        shape = tuple(-(-n // factor) for n, factor in zip(shape, by, strict=True))
+        yield from _resolutions(shape, [s * factor for s, factor in zip(sizes, by, strict=True)])
+
+
+def resolutions(path):
+    """Return the pixels of each resolution of a store that `create_zarr` has created, the finest first."""
+    zarr, folders = imported(path), (path / str(number) for number in itertools.count())
+    found = itertools.takewhile(Path.exists, folders)
+    # a chunk of zeros is written, too: what is not there was not written
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return [Stored(zarr.open_array(folder, mode="r+"), path) for folder in found]
+
+
+def coarser(path):
+    """Yield what writes a chunk of a resolution, and the chunks that it lacks, for each but the finest.
+
+    Each is made of the one before it, which must be whole by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> create_zarr(path, (3, 1024), np.dtype("u1"), "YX")[:] = 7
+    >>> for write, chunks in coarser(path):
+    ...     write(chunks[0])
+    >>> [(pixels.shape, int(pixels[-1, -1])) for pixels in resolutions(path)]
+    [((3, 1024), 7), ((2, 512), 7)]
+    """
+    for fine, coarse in itertools.pairwise(resolutions(path)):
+        fine.complete = True  # what is lost, or what a worker does not see, would be read as 0
+        yield partial(_average, fine, coarse), [chunk for chunk, _ in coarse.missing()]
+
+
+def _average(fine, coarse, window):
+    """Write a window of a resolution: means of the voxels of a finer one, at a border of those there are."""
+    from skimage.measure import block_reduce  # imported here: slow
+
+    by = tuple(1 + (n < m) for m, n in zip(fine.shape, coarse.shape, strict=True))
+    sides = zip(by, window, strict=True)
+    pixels = fine[tuple(slice(factor * p.start, factor * p.stop) for factor, p in sides)]
+    border = [(0, -n % factor) for n, factor in zip(pixels.shape, by, strict=True)]
+    means = block_reduce(np.pad(pixels, border, "edge"), by, np.mean)
+    coarse[window] = cast(means, coarse.dtype)
+
+
+def write_zarr(path, data, *form):
+    """Write pixels to an OME-Zarr, all resolutions of them; see `create_zarr` for the rest of its form."""
+    create_zarr(path, data.shape, data.dtype, *form)[()] = data
+    for write, chunks in coarser(path):
+        for chunk in chunks:
+            write(chunk)
 
 
 @contextmanager
@@ -259,8 +333,8 @@ def take_up(folder, create, *settings):
     >>> with unfinished(output) as folder:
     ...     take_up(folder, create, "5 iterations")[:, :8] = 1
     >>> pixels = take_up(folder, create, "5 iterations")
-    >>> [path.name for path in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
-    ['0']
+    >>> [place[1] for place, _ in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
+    [slice(8, 16, None)]
     >>> pixels[:, 8:] = 2
     >>> finish(pixels, output)
     >>> int(read_zarr(output)[0][:].max())
@@ -274,12 +348,12 @@ def take_up(folder, create, *settings):
             remove(old)
         folder.mkdir(exist_ok=True)
         write_atomically(store, create)
-    return Stored(imported(store).open_group(store, mode="r+")["0"], store)
+    return resolutions(store)[0]
 
 
 def finish(pixels, output):
     """Give an unfinished store its name, or raise OSError if a chunk is not there."""
-    if missing := sum(1 for _ in pixels.missing()):
+    if missing := sum(1 for level in resolutions(pixels.path) for _ in level.missing()):
         lost = f"{missing} of its chunks are not in {pixels.path}"
         raise OSError(f"cannot write {output.name}: {lost}; run it again")
     for part in pixels.path.rglob("*.partial"):  # zarr's, of a worker that was killed
