@@ -367,8 +367,8 @@ def deconvolve_file(
         untrained = kind.of_tier(tier, problem.ndim, options)
         if folder and "checkpoint" in kind.choices and checkpoint is None:
             folder.mkdir(exist_ok=True)
-            same = (untrained, seed, problem.low, problem.high, problem.voxel_size)
-            name = digest(repr(same), problem.psf.tobytes(), problem.identity())
+            same = repr((untrained, seed, problem.voxel_size))
+            name = digest(same, problem.psf.tobytes(), problem.identity())
             checkpoint = folder / f"training-{name}"
         watch = Watch(None, progress, checkpoint)
         estimator = untrained.fit(problem, watch)
