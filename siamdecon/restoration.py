@@ -125,6 +125,10 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
         check_room(path, found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
+    if source.path:
+        ours, theirs = path.resolve(), source.path.resolve()
+        apart = ours not in theirs.parents and theirs not in ours.parents
+        expect(apart, path.name, f"a place apart from {source.path}, the image", str(path))
     return found
 
 

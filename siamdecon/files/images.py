@@ -218,12 +218,15 @@ def _read(path, memmap, scene):
             png = file.read(4) == b"\x89PNG"
         return _read_png(path) if png else read_tiff(path, memmap, scene)
     except Exception as error:  # the decoders raise exceptions of almost any type
-        if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
+        said = str(error).startswith(("scene: ", f"{path}: "))  # in words of our own
+        if said or isinstance(error, (MemoryError, PermissionError)):
             raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             full = f"cannot unpack {path.name}: {error.strerror}"
             raise OSError(f"{full}; free some space or set TMPDIR to another folder") from error
         mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
+        if is_zarr(path):
+            mend = "If it is complete, write its metadata anew, for example with ome-zarr"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 

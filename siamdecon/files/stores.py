@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from siamdecon.expect import Words, expect, expect_index
-from siamdecon.files.atomic import is_zarr, remove, replace, write_atomically
+from siamdecon.expect import Words, expect, expect_index, expect_module
+from siamdecon.files.atomic import ABOUT, is_store, is_zarr, remove, replace, write_atomically
 from siamdecon.files.units import cast, to_um
 
 #: Side of a chunk by number of dimensions.
@@ -52,9 +52,6 @@ class Stored:
     chunks = property(lambda self: self._of(self._grid))
     #: What is read and written as one: a chunk, or a shard of several.
     _grid = property(lambda self: self.array.shards or self.array.chunks)
-
-    def __len__(self):
-        return self.shape[0]
 
     def __getitem__(self, window):
         """Read a window, or a number or a step of each axis."""
@@ -151,9 +148,12 @@ def read_zarr(path, scene=None):
     >>> int(data[2].sum()), axes, sizes["Z"]
     (1792, 'ZYX', 0.3)
     """
-    found = _multiscales(imported(path).open(path.resolve(), mode="r"))
+    name, form = str(path), f"a folder with one of {', '.join(ABOUT)}"
+    expect(is_store(path), name, form, Words("none"), "copy it anew; unpack it if it is a zip")
+    zarr = expect_module("zarr", name, "zarr")
+    found = _multiscales(zarr.open(path.resolve(), mode="r"))
     mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
-    expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
+    expect(found, name, "metadata of an image (multiscales)", Words("none"), mend)
     scenes = [about.get("name") or group.path for group, about in found]
     group, about = found[expect_index("scene", scene, len(found), path.name, scenes)]
     finest = about["datasets"][0]
@@ -161,23 +161,29 @@ def read_zarr(path, scene=None):
     axes = about.get("axes")
     if axes is None and array.ndim == 5 and about.get("version") in ("0.1", "0.2"):
         axes = "tczyx"  # which these versions do not say, since there are no others
-    expect(axes, path.name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
+    expect(axes, name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     names = [str(axis["name"]).upper() for axis in axes]
-    letters = "".join(name if name in "TCZYX" else "Q" for name in names)
+    letters = "".join(letter if letter in "TCZYX" else "Q" for letter in names)
     known = len(letters) == array.ndim == len(set(names))  # one of length 1 may have any name
     known &= all(a != "Q" or n == 1 for a, n in zip(letters, array.shape, strict=False))
+    space = [letter for letter in letters if letter in "ZYX"]
+    known &= space == sorted(space, reverse=True)
     got = Words(f"{', '.join(names).lower()} for an array of shape {array.shape}")
-    expect(known, path.name, "axes of t, c, z, y, x, one for each side", got, "name them so")
-    scale, sizes = np.ones(array.ndim), {}
-    for level in (finest, about):
-        for change in level.get("coordinateTransformations") or ():
-            scale *= change.get("scale", 1)
-    for name, axis, size in zip(names, axes, scale.tolist(), strict=True):
-        if name in "ZYX":
+    order = "axes of t, c, z, y, x, one for each side, the last three in this order"
+    expect(known, name, order, got, "write it anew so")
+    changes = [c for level in (finest, about) for c in level.get("coordinateTransformations") or ()]
+    known = {change["type"] for change in changes} <= {"identity", "scale", "translation"}
+    scales = [change.get("scale") for change in changes if change["type"] == "scale"]
+    known &= all(np.shape(scale) == (array.ndim,) for scale in scales)
+    expect(known, name, "a scale for each axis, and translations", changes, "write them so")
+    # a size of 0 is unknown
+    scale, sizes = np.prod(scales or [[0] * array.ndim], axis=0), {}
+    for letter, axis, size in zip(names, axes, scale.tolist(), strict=True):
+        if letter in "ZYX":
             # without a unit, a size of other than 1 is said to be unknown
             unit = axis.get("unit") or ("" if size == 1 else "no unit")
-            sizes[name] = to_um(name, size, unit, path.name)
+            sizes[letter] = to_um(letter, size, unit, path.name)
     channels = _about(group).get("omero", {}).get("channels") or []
     return Stored(array, path), letters, sizes, [c["label"] for c in channels if c.get("label")]
 
@@ -209,42 +215,41 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
     units = [{"unit": "micrometer"} if size else {} for size in sizes]
     space = [{"name": a, "type": "space", **u} for a, u in zip(axes.lower(), units, strict=True)]
-    finest, image = [size or 1.0 for size in sizes], {"axes": space, "datasets": []}
-    levels = [*_resolutions(shape, finest)]
-    for number, (_, scale) in enumerate(levels):
-        # the first of its voxels lies in the middle of those that it is the mean of
-        start = [(size - own) / 2 for size, own in zip(scale, finest, strict=True)]
-        change = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": start}]
-        image["datasets"].append({"path": str(number), "coordinateTransformations": change})
-    old = {"multiscales": [{"version": "0.4", **image}]}
-    about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
-    group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
+    group = expect_module("zarr", path.name, "zarr").create_group(path, zarr_format=3 - two)
     keys = {"name": "v2" if two else "default", "separator": "/"}
     form = {"dtype": dtype, "chunk_key_encoding": keys, "fill_value": 0}
     form |= {"dimension_names": None if two else list(axes.lower())}
-    for number, (shape, _) in enumerate(levels):
-        chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
-        group.create_array(str(number), shape=shape, chunks=chunks, **form)
+    finest, datasets = np.array([size or 1.0 for size in sizes]), []
+    for number, (m, scale) in enumerate(_resolutions(shape, finest)):
+        chunks = tuple(min(n, side or CHUNK[len(m)]) for n in m)
+        group.create_array(str(number), shape=m, chunks=chunks, **form)
+        # the first voxel lies in the middle of those that it is the mean of
+        start, change = (scale - finest) / 2, [{"type": "scale", "scale": scale.tolist()}]
+        change += [{"type": "translation", "translation": start.tolist()}]
+        datasets.append({"path": str(number), "coordinateTransformations": change})
+    image = {"axes": space, "datasets": datasets}
+    old = {"multiscales": [{"version": "0.4", **image}]}
+    group.attrs.put(old if two else {"ome": {"version": "0.5", "multiscales": [image]}})
     return resolutions(path)[0]
 
 
 def _resolutions(shape, sizes):
     """Yield shape and voxel size of each resolution, the finest first."""
     yield shape, sizes
-    if max(shape) > SMALL:
-        finest = min(size for size, n in zip(sizes, shape, strict=True) if n > 1)
-        by = [1 + (n > 1 and size < 2 * finest) for size, n in zip(sizes, shape, strict=True)]
-        shape = tuple(-(-n // factor) for n, factor in zip(shape, by, strict=True))
-        yield from _resolutions(shape, [s * factor for s, factor in zip(sizes, by, strict=True)])
+    while max(shape) > SMALL:
+        long = np.array(shape) > 1
+        by = 1 + (long & (sizes < 2 * sizes[long].min()))
+        shape, sizes = tuple((-(-np.array(shape) // by)).tolist()), sizes * by
+        yield shape, sizes
 
 
 def resolutions(path):
     """Return the pixels of each resolution of a store that `create_zarr` has created, the finest first."""
-    zarr, folders = imported(path), (path / str(number) for number in itertools.count())
-    found = itertools.takewhile(Path.exists, folders)
+    zarr = expect_module("zarr", path.name, "zarr")
     # a chunk of zeros is written, too: what is not there was not written
     with zarr.config.set({"array.write_empty_chunks": True}):
-        return [Stored(zarr.open_array(folder, mode="r+"), path) for folder in found]
+        group = zarr.open_group(path, mode="r+")
+        return [Stored(group[str(number)], path) for number in range(len(group))]
 
 
 def coarser(path):
@@ -272,8 +277,7 @@ def _average(fine, coarse, window):
     from skimage.measure import block_reduce  # imported here: slow
 
     by = tuple(1 + (n < m) for m, n in zip(fine.shape, coarse.shape, strict=True))
-    sides = zip(by, window, strict=True)
-    pixels = fine[tuple(slice(factor * p.start, factor * p.stop) for factor, p in sides)]
+    pixels = fine[tuple(slice(f * p.start, f * p.stop) for f, p in zip(by, window, strict=True))]
     border = [(0, -n % factor) for n, factor in zip(pixels.shape, by, strict=True)]
     means = block_reduce(np.pad(pixels, border, "edge"), by, np.mean)
     coarse[window] = cast(means, coarse.dtype)
@@ -372,16 +376,6 @@ def digest(*about):
     """
     parts = (part if isinstance(part, bytes) else part.encode() for part in about)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def imported(path):
-    """Return the module zarr, which few runs need, or say how to get it."""
-    try:
-        import zarr
-    except ImportError as error:
-        said = f"{path.name}: OME-Zarr is read and written by zarr, which is not here"
-        raise ValueError(f'{said}; pip install "siamdecon[zarr]"') from error
-    return zarr
 
 
 def _about(group):

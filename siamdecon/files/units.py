@@ -23,9 +23,8 @@ def to_um(axis, value, unit, name):
     (0.3, 0.3)
     """
     word = str(unit).strip().lower()
-    factor = UM.get(word) or next(
-        (um for key, um in UM.items() if len(key) > 3 and word.startswith(key)), 0
-    )
+    longer = (um for key, um in UM.items() if len(key) > 3 and word.startswith(key))
+    factor = UM.get(word) or next(longer, 0)
     try:  # some write 0,3, and some count planes downwards
         length = abs(float(str(value).replace(",", ".")))
         factor = factor if length < float("inf") else 0

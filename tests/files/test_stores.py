@@ -354,6 +354,18 @@ def test_a_folder_that_is_no_store_is_not_replaced(folder):
     assert (folder / "out.zarr" / "thesis.txt").exists()
 
 
+def test_a_file_of_that_name_is_replaced_and_what_holds_the_image_is_not(folder):
+    (folder / "out.zarr").write_text("a file")
+    restored(overwrite=True)
+    zarr.create_group("a.zarr")
+    store("a.zarr/0/1")
+    for output in ("a.zarr/0/1/out.zarr", "a.zarr/0/1/s0/out.tif", "a.zarr"):
+        with pytest.raises(ValueError, match=r"expected a place apart from a\.zarr/0/1, the image"):
+            restored("a.zarr/0/1", output, overwrite=True)
+    np.testing.assert_array_equal(read_image("a.zarr/0/1"), STACK)
+    assert sorted(p.name for p in (folder / "a.zarr").iterdir()) == ["0", "zarr.json"]
+
+
 def test_images_of_bioformats2raw_are_scenes():
     zarr.create_group("b.zarr", zarr_format=2, attributes={"bioformats2raw.layout": 3})
     for number, planes in enumerate((STACK[:20], STACK[20:])):
@@ -385,6 +397,15 @@ def test_axes_that_early_versions_do_not_say():
     np.testing.assert_array_equal(read_image("a.zarr"), STACK)
 
 
+def transformed(changes):
+    """Return what puts other transformations into the metadata of a store."""
+
+    def edit(about):
+        about["multiscales"][0]["datasets"][0]["coordinateTransformations"] = changes
+
+    return edit
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("edit", "message"),
@@ -406,6 +427,16 @@ def test_axes_that_early_versions_do_not_say():
             lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "zyy"]),
             "got z, y, y for",
         ),
+        (
+            lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "xyz"]),
+            "the last three in this order, got x, y, z for",
+        ),
+        (
+            transformed([{"type": "affine", "affine": []}]),
+            "expected a scale for each axis, .*affine",
+        ),
+        (transformed([{"type": "scale", "path": "s"}]), "expected a scale for each axis, .*'path'"),
+        (transformed([{"type": "scale", "scale": [1, 2]}]), r"a scale for each axis, .* \[1, 2\]"),
         (lambda a: a["multiscales"][0].update(datasets=[{"path": "s7"}]), "cannot read a.zarr: "),
         (lambda a: a.update(multiscales=[3]), "cannot read a.zarr: "),
     ],
@@ -415,7 +446,14 @@ def test_metadata_that_say_too_little_are_one_line(version, edit, message, capsy
     change("a.zarr", edit)
     with pytest.raises(ValueError, match=message) as error:
         read_image("a.zarr")
-    assert "\n" not in str(error.value)
+    said = str(error.value)
+    assert "\n" not in said and said.count("a.zarr") == 1 and "Fiji" not in said
+
+
+def test_a_size_that_is_not_said_is_unknown():
+    store("a.zarr")
+    change("a.zarr", transformed([{"type": "translation", "translation": [1, 2, 3]}]))
+    assert read_image("a.zarr").voxel_size is None
 
 
 def test_a_bare_array_and_a_broken_store_are_one_line():
@@ -425,8 +463,11 @@ def test_a_bare_array_and_a_broken_store_are_one_line():
     ):
         read_image("bare.zarr")
     Path("empty.zarr").mkdir()
-    with pytest.raises(ValueError, match=r"cannot read empty\.zarr: "):
-        read_image("empty.zarr")
+    shutil.make_archive("packed", "zip", "bare.zarr")
+    os.rename("packed.zip", "packed.zarr")
+    for name in ("empty.zarr", "packed.zarr"):
+        with pytest.raises(ValueError, match=rf"^{name}: expected a folder with one of zarr\.json"):
+            read_image(name)
     store("torn.zarr")
     Path("torn.zarr/zarr.json").write_text('{"zarr_for')
     with pytest.raises(ValueError, match=r"cannot read torn\.zarr: "):
