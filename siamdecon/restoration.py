@@ -18,7 +18,7 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.files.atomic import check_room, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import Window, release, sampled, write_window
+from siamdecon.files.on_disk import Window, sampled, write_window
 from siamdecon.files.stores import CHUNK, coarser, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
 from siamdecon.files.units import cast, value_limits
@@ -301,9 +301,10 @@ def deconvolve_file(
     output : path
         The TIFF or the OME-Zarr to write, with axes and voxel size of the first: above 4 GB a BigTIFF; a
         Zarr of version 2 if the first is one, else of version 3, its chunks one or several windows large. It
-        appears only when it is complete. The settings go to a JSON file of the same name. Until it is, an
-        OME-Zarr, and the checkpoint of its training, are in a folder of its name with ".unfinished" added:
-        after an interruption, the same call goes on where that was.
+        appears only when it is complete; a Zarr with coarser resolutions, for viewers. The settings go to a
+        JSON file of the same name. Until it is, an OME-Zarr, and the checkpoint of its training, are in a
+        folder of its name with ".unfinished" added: after an interruption, the same call goes on where that
+        was. A TIFF begins anew.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
@@ -449,7 +450,6 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
         watch.advance(len(blocks) - len(left))
         for _ in over_workers(work, left, client):
             watch.advance()
-    release(out)
     return out
 
 
