@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks.on_disk import LIMIT, restore
 from siamdecon import paper_psf
 from siamdecon.files import read_image
-from siamdecon.files.stores import CHUNK, create_zarr
+from siamdecon.files.stores import CHUNK, coarser, create_zarr, resolutions
 from siamdecon.hardware import one_thread_each
 from siamdecon.methods import METHODS
 from siamdecon.network.training import Watch
@@ -45,6 +45,9 @@ def write_volume(path: Path, gigabytes: float) -> tuple[int, ...]:
         pixels = rng.random([part.stop - part.start for part in block], dtype=np.float32)
         pixels[:, :, ::97] += 2
         volume[block] = pixels
+    for write, left in coarser(path):
+        for chunk in left:
+            write(chunk)
     return shape
 
 
@@ -55,9 +58,9 @@ def peak() -> int:
 
 
 def kill_in_the_middle(output: Path, chunks: int, worker: int) -> None:
-    """Kill a worker when half of the chunks are written."""
+    """Kill a worker when half of the chunks of the finest resolution are written."""
     folder = output.with_name(f"{output.name}.unfinished")
-    while sum(path.is_file() for path in folder.rglob("c/*/*/*")) < chunks // 2:
+    while sum(path.is_file() for path in folder.rglob("0/c/*/*/*")) < chunks // 2:
         time.sleep(0.2)
     os.kill(worker, signal.SIGKILL)
 
@@ -87,6 +90,9 @@ def on_cluster(source: Path, output: Path, workers: int, killed: bool, chunks: i
         for part in task["startstops"]
         if part["action"] == "compute" and "_on_worker" in str(task["key"])
     ]
+    # the last ones made coarser resolutions
+    later = sum(level.array.nchunks for level in resolutions(output)[1:])
+    spans = sorted(spans)[: len(spans) - later]
     wall = max(stop for _, stop in spans) - min(start for start, _ in spans)
     busy = sum(stop - start for start, stop in spans)
     share = {"block_seconds": busy / len(spans), "idle_share": 1 - busy / (workers * wall)}
@@ -94,10 +100,13 @@ def on_cluster(source: Path, output: Path, workers: int, killed: bool, chunks: i
 
 
 def same(first: Path, second: Path) -> bool:
-    """Tell whether two stores hold the same bits, a block at a time."""
-    images = [read_image(path, memmap=True).data for path in (first, second)]
-    blocks = [block for block, _ in windows(images[0].shape, 160, 0)]
-    return all(np.array_equal(*(image[block] for image in images)) for block in blocks)
+    """Tell whether two stores hold the same bits in each resolution, a block at a time."""
+    levels = zip(resolutions(first), resolutions(second), strict=True)
+    return all(
+        np.array_equal(one[block], other[block])
+        for one, other in levels
+        for block, _ in windows(one.shape, 160, 0)
+    )
 
 
 def block_seconds(method: str, options: dict) -> float:

@@ -16,6 +16,7 @@ from benchmarks.measurements import Measurements, code_version
 from benchmarks.report import VOLUMES, draw, tables
 from siamdecon import load_benchmark
 from siamdecon.files import microtubules
+from siamdecon.hardware import cluster
 from siamdecon.methods import tier_name
 
 
@@ -110,17 +111,9 @@ def in_turn(cells, images, results, stop, _):
 
 def on_cluster(cells, images, results, stop, scheduler):
     """Yield rows as the workers of a Dask cluster finish them; cells not started in time are cancelled."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise ValueError(
-            "--dask: expected the package distributed; pip install siamdecon[dask]"
-        ) from error
-    try:
-        client = Client(scheduler, timeout=20)  # a busy machine answers late
-    except OSError as error:
-        raise ValueError(f"--dask: there is no scheduler at {scheduler}") from error
-    with client:
+    with cluster(scheduler) as client:
+        from distributed import as_completed
+
         where = {name: client.scatter(image) for name, image in images.items()}
         # each worker has its own cores; a cell uses as many threads as its worker allows
         futures = [
@@ -128,7 +121,7 @@ def on_cluster(cells, images, results, stop, scheduler):
         ]
         timeout = None if stop == float("inf") else max(0.1, stop - time.monotonic())
         try:
-            for future in as_completed(futures, timeout=timeout):
+            for future in as_completed(futures, loop=client.loop, timeout=timeout):
                 yield future.result()
         except TimeoutError:
             client.cancel(futures)

@@ -19,8 +19,9 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
-from siamdecon.files.on_disk import LARGE, cast
+from siamdecon.files.on_disk import LARGE
 from siamdecon.files.tiff import write_tiff
+from siamdecon.files.units import cast
 from siamdecon.inspection import compare, inspect
 from siamdecon.methods import METHODS
 from siamdecon.methods.auto import CANDIDATES
@@ -95,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
     dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
     p.add_argument("--dtype", help=dtype)
     always = "from 2^28 pixels on it is anyway"
-    windows = f"leave the image on disk and restore it window by window; {always}"
+    windows = f"leave the image on disk and restore it window by window; {always}; if OUT is an OME-Zarr, "
+    windows += "the same command goes on after an interruption, if it is a TIFF, it begins anew"
     p.add_argument("--on-disk", action="store_true", help=windows)
     workers = "leave the image on disk; the workers of a Dask scheduler restore it, to an OME-Zarr"
     p.add_argument("--dask", metavar="ADDRESS", dest="scheduler", help=workers)

@@ -1,6 +1,8 @@
 """The one form of an error: what was expected, what arrived, how to mend it."""
 
+from importlib import import_module
 from numbers import Integral, Real
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,23 @@ def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
     good = isinstance(index, Integral) and not isinstance(index, bool) and 0 <= index < size
     expect(good, name, f"0 to {size - 1}, as {owner} has {size}{known}", index)
     return int(index)
+
+
+def expect_module(name: str, user: str, extra: str) -> ModuleType:
+    """Import a package that few runs need, or raise ValueError that says how to get it.
+
+    Examples
+    --------
+    >>> expect_module("no_such_package", "a.zarr", "zarr")
+    Traceback (most recent call last):
+    ...
+    ValueError: a.zarr: it needs the package no_such_package, which is not here; pip install "siamdecon[zarr]"
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        missing = f"{user}: it needs the package {name}, which is not here"
+        raise ValueError(f'{missing}; pip install "siamdecon[{extra}]"') from error
 
 
 def expect_unit_range(image: np.ndarray, name: str = "image", mend: str = "") -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import Words, expect, expect_one_of
+from siamdecon.expect import Words, expect, expect_module, expect_one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 #: What to do where memory does not suffice.
@@ -192,12 +192,9 @@ def cluster(scheduler) -> AbstractContextManager:
     """
     if scheduler is None:
         return nullcontext()
-    try:
-        from distributed import Client
-
-        return Client(scheduler, timeout=20, set_as_default=False)  # a busy machine answers late
-    except ImportError as error:
-        raise ValueError("scheduler: it needs pip install 'siamdecon[dask]'") from error
+    distributed = expect_module("distributed", "scheduler", "dask")
+    try:  # a busy machine answers late
+        return distributed.Client(scheduler, timeout=20, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         said = str(error)
     # the client that has failed ends here, not in a thread of the next one, which would wait for it forever
@@ -308,9 +305,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         if name is None:
             warnings.warn(f"device: the CPU, as torch can't use the GPU here ({why})", stacklevel=4)
             return torch.device("cpu")
-        raise ValueError(
-            f"device: expected 'cpu', 'cuda' or 'mps', got {str(name)!r} ({why})"
-        ) from error
+        got = f"got {str(name)!r} ({why})"
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'mps', {got}") from error
     if device.type == "mps":
         warnings.warn("device: mps is untested; compare a result with the CPU's", stacklevel=4)
     return device

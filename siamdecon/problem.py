@@ -172,8 +172,9 @@ class Problem:
         return np.float32 if step < 1e-4 * (self.high - self.low) else np.float64
 
     def identity(self) -> bytes:
-        """Return bytes that identify this measurement, for the key of a checkpoint."""
-        return self.sha256.encode() if self.sha256 else to_array(self.whole).tobytes()
+        """Return bytes that identify this measurement and its scale, for the key of a checkpoint."""
+        pixels = self.sha256.encode() if self.sha256 else to_array(self.whole).tobytes()
+        return repr((self.shape, self.low, self.high, self.defects)).encode() + pixels
 
     def describe(self) -> dict:
         """Describe image and kernel by shape and checksum, so that a result can be matched to them."""

@@ -18,9 +18,10 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_one_of
 from siamdecon.files.atomic import check_room, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.images import SUFFIXES, Image, check_storable, is_ome, read_image, write_image
-from siamdecon.files.on_disk import Window, cast, release, sampled, value_limits, write_window
-from siamdecon.files.stores import CHUNK, create_zarr, digest, finish, take_up, unfinished
+from siamdecon.files.on_disk import Window, sampled, write_window
+from siamdecon.files.stores import CHUNK, coarser, create_zarr, digest, finish, take_up, unfinished
 from siamdecon.files.tiff import create_tiff
+from siamdecon.files.units import cast, value_limits
 from siamdecon.hardware import cluster, one_thread_each, over_workers, to_array
 from siamdecon.methods import METHODS, Method
 from siamdecon.microscope.degradation import residual
@@ -124,6 +125,10 @@ def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: 
         check_room(path, found.itemsize * source.data.size)
     if found != source.dtype:
         _check_levels(source, value_limits(found))
+    if source.path:
+        ours, theirs = path.resolve(), source.path.resolve()
+        apart = ours not in theirs.parents and theirs not in ours.parents
+        expect(apart, path.name, f"a place apart from {source.path}, the image", str(path))
     return found
 
 
@@ -296,9 +301,10 @@ def deconvolve_file(
     output : path
         The TIFF or the OME-Zarr to write, with axes and voxel size of the first: above 4 GB a BigTIFF; a
         Zarr of version 2 if the first is one, else of version 3, its chunks one or several windows large. It
-        appears only when it is complete. The settings go to a JSON file of the same name. Until it is, an
-        OME-Zarr, and the checkpoint of its training, are in a folder of its name with ".unfinished" added:
-        after an interruption, the same call goes on where that was.
+        appears only when it is complete; a Zarr with coarser resolutions, for viewers. The settings go to a
+        JSON file of the same name. Until it is, an OME-Zarr, and the checkpoint of its training, are in a
+        folder of its name with ".unfinished" added: after an interruption, the same call goes on where that
+        was. A TIFF begins anew.
     method : str
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
@@ -366,8 +372,8 @@ def deconvolve_file(
         untrained = kind.of_tier(tier, problem.ndim, options)
         if folder and "checkpoint" in kind.choices and checkpoint is None:
             folder.mkdir(exist_ok=True)
-            same = (untrained, seed, problem.low, problem.high, problem.voxel_size)
-            name = digest(repr(same), problem.psf.tobytes(), problem.identity())
+            same = repr((untrained, seed, problem.voxel_size))
+            name = digest(same, problem.psf.tobytes(), problem.identity())
             checkpoint = folder / f"training-{name}"
         watch = Watch(None, progress, checkpoint)
         estimator = untrained.fit(problem, watch)
@@ -383,6 +389,10 @@ def deconvolve_file(
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
                 restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
                 out = with_room(restore, tile, stride, stride)
+            for work, chunks in coarser(out.path) if folder else ():
+                with watch.bar(len(chunks), "coarser resolutions", unit="chunk"):
+                    for _ in over_workers(work, chunks, client):
+                        watch.advance()
             if folder:
                 finish(out, output)
 
@@ -435,12 +445,11 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
     left = blocks
     if hasattr(out, "missing"):
-        left = [block for block in blocks if next(out.missing(block), None)]
+        left = [block for block, _ in out.missing()]
     with watch.bar(len(blocks), client and client.dashboard_link, unit="tile"):
         watch.advance(len(blocks) - len(left))
         for _ in over_workers(work, left, client):
             watch.advance()
-    release(out)
     return out
 
 

@@ -73,15 +73,20 @@ def method(change):
         ("noise2same", "in.zarr"),
     ],
 )
-def test_a_cluster_gives_the_bits_of_one_process(cluster, source, name, capsys):
+def test_a_cluster_gives_the_bits_of_one_process(cluster, source, name, capsys, monkeypatch):
     write_image("in.zarr", STACK)
     tifffile.imwrite(
         "packed.tif", STACK, photometric="minisblack", compression="zlib", tile=(16, 16)
     )
     how = {"average_flips": False} if name == "noise2same" else {"iterations": 1}
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 16)
     expected = restored(name, "alone.zarr", source, **how)
     found = restored(name, source=source, scheduler=cluster, progress=True, **how)
     np.testing.assert_array_equal(found, expected)
+    for level in ("1", "2"):
+        found, expected = (zarr.open_array(f"{n}.zarr/{level}") for n in ("out", "alone"))
+        assert found.nchunks_initialized == found.nchunks
+        np.testing.assert_array_equal(found[:], expected[:])
     assert cluster.dashboard_link in capsys.readouterr().err
     assert sorted(p.suffix for p in Path().iterdir() if p.name.startswith("out")) == [
         ".json",

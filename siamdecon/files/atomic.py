@@ -46,7 +46,7 @@ def check_writable(path, overwrite=False, suffixes=()):
     check_suffix(path, suffixes)
     if len(os.fsencode(path.name)) > 255:
         raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
-    if path.is_dir() and not _is_store(path):
+    if path.is_dir() and not is_store(path):
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name or pass overwrite=True")
@@ -69,10 +69,17 @@ def is_zarr(path):
     >>> is_zarr(Path("cells.ome.zarr")), is_zarr(Path("cells.tif"))
     (True, False)
     """
-    return path.suffix.lower() == ".zarr" or _is_store(path)
+    return path.suffix.lower() == ".zarr" or is_store(path)
 
 
-def _is_store(path):
+def is_store(path):
+    """Tell whether a path is that of a folder that describes itself as a Zarr store, or a part of one.
+
+    Examples
+    --------
+    >>> is_store(Path("."))
+    False
+    """
     return any((path / about).exists() for about in ABOUT)
 
 
@@ -146,7 +153,7 @@ def replace(source, target):
     (None, ['b'], [])
     """
     old = Path(f"{_stem(target)}{secrets.token_hex(8)}.old")
-    if target.is_dir():  # its place must be empty
+    if target.is_dir() or (source.is_dir() and target.exists()):  # its place must be empty
         os.replace(target, old)  # `claimed` puts it back if the process is killed here
     try:
         os.replace(source, target)

@@ -3,7 +3,6 @@
 import errno
 from dataclasses import dataclass
 from functools import partial
-from operator import setitem
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import PIL.Image
 
 from siamdecon.expect import Words, expect, expect_index
 from siamdecon.files.atomic import check_suffix, check_writable, claimed, is_zarr, write_atomically
-from siamdecon.files.stores import create_zarr, read_zarr
+from siamdecon.files.stores import read_zarr, write_zarr
 from siamdecon.files.tiff import holds, read_tiff, write_tiff
 from siamdecon.files.units import to_um
 
@@ -219,12 +218,15 @@ def _read(path, memmap, scene):
             png = file.read(4) == b"\x89PNG"
         return _read_png(path) if png else read_tiff(path, memmap, scene)
     except Exception as error:  # the decoders raise exceptions of almost any type
-        if isinstance(error, (MemoryError, PermissionError)) or str(error).startswith("scene: "):
+        said = str(error).startswith(("scene: ", f"{path}: "))  # in words of our own
+        if said or isinstance(error, (MemoryError, PermissionError)):
             raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             full = f"cannot unpack {path.name}: {error.strerror}"
             raise OSError(f"{full}; free some space or set TMPDIR to another folder") from error
         mend = "If it is complete and its extension right, open it in Fiji and save it as TIFF"
+        if is_zarr(path):
+            mend = "If it is complete, write its metadata anew, for example with ome-zarr"
         raise ValueError(f"cannot read {path}: {error}. {mend}") from error
 
 
@@ -310,8 +312,8 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         if path.suffix.lower() == ".png":
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
         if is_zarr(path):
-            form = (data.shape, data.dtype, axes, image.voxel_size, None, like)
-            return write_atomically(path, lambda part: setitem(create_zarr(part, *form), (), data))
+            form = (data, axes, image.voxel_size, None, like)
+            return write_atomically(path, lambda part: write_zarr(part, *form))
         how = (data, axes, image.voxel_size, is_ome(path))
         return write_atomically(path, lambda part: write_tiff(part, *how))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from siamdecon.expect import Words, expect
 from siamdecon.files.images import Image
 from siamdecon.files.tiff import scratch
+from siamdecon.files.units import cast
 
 #: Number of pixels from which the command line leaves an image on disk: 1 GiB as float32.
 LARGE = 2**28
@@ -149,9 +150,7 @@ def look_through(
     low, high = float(min(extremes)), float(max(extremes))
     places, instead = np.zeros((data.ndim, 0), int), np.zeros(0)
     if odd:
-        places, values, instead = (
-            np.concatenate(parts, axis=-1) for parts in zip(*odd, strict=True)
-        )
+        places, values, instead = (np.concatenate(p, axis=-1) for p in zip(*odd, strict=True))
         far = far_out(values, low, high, data.size)
         kept = values[~far]
         low, high = min([low, *kept.tolist()]), max([high, *kept.tolist()])
@@ -160,14 +159,13 @@ def look_through(
         places, instead = places[:, far], instead[far]
     if low == high:
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
-    black, white = limits
-    seen = (black is None or black < high) and (white is None or white > low)
     around, own = f"levels around the image's {low:g} to {high:g}", high - low
-    expect(seen, "limits", around, limits)
     expect(own * _LARGEST > 1, "image", f"a contrast above {1 / _LARGEST:g}", own, "scale it")
-    low, high = low if black is None else black, high if white is None else white
+    black, white = (m if cut is None else cut for cut, m in zip(limits, (low, high), strict=True))
     # float32 shows neither what is tiny on the scale of [0, 1] nor what is huge
-    expect(2**-16 * (high - low) < own < 1e6 * (high - low), "limits", around, limits)
+    seen = 2**-16 * (white - black) < own < 1e6 * (white - black)
+    expect(seen and black < high and white > low, "limits", around, limits)
+    low, high = black, white
     mean = total / data.size
     average = float((mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))
@@ -209,34 +207,6 @@ def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
         release(out)
 
 
-def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert pixels to another dtype, clipped to its range; for an integer dtype, rounded, too.
-
-    Examples
-    --------
-    >>> cast(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8"))
-    array([  0,   3, 255], dtype=uint8)
-    """
-    info = value_limits(dtype)
-    if dtype.kind in "iu":
-        pixels = np.rint(np.asarray(pixels, np.float64))
-        # the largest float64 that a 64-bit integer holds lies below its own largest value
-        top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
-        return pixels.clip(info.min, top).astype(dtype)
-    return pixels.clip(float(info.min), float(info.max)).astype(dtype)
-
-
-def value_limits(dtype: np.dtype) -> np.iinfo | np.finfo:
-    """Return what NumPy knows of a dtype's range.
-
-    Examples
-    --------
-    >>> value_limits(np.dtype("uint8")).max
-    255
-    """
-    return (np.iinfo if dtype.kind in "iu" else np.finfo)(dtype)
-
-
 def release(array: np.ndarray) -> None:
     """Free the memory that a memory map occupies; pixels written to it are kept in the file.
 
@@ -273,7 +243,7 @@ def _slabs(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     layer = n if depth <= step else -(-depth // step) * step
     for top in range(0, n, layer):
         planes = data if depth <= step else _layer(data, slice(top, min(n, top + layer)))
-        for first in range(0, len(planes), step):
+        for first in range(0, planes.shape[0], step):
             yield top + first, planes[first : first + step]
             release(planes)
 

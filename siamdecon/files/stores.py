@@ -5,16 +5,19 @@ import itertools
 import math
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from siamdecon.expect import Words, expect, expect_index
-from siamdecon.files.atomic import is_zarr, remove, replace, write_atomically
-from siamdecon.files.units import to_um
+from siamdecon.expect import Words, expect, expect_index, expect_module
+from siamdecon.files.atomic import ABOUT, is_store, is_zarr, remove, replace, write_atomically
+from siamdecon.files.units import cast, to_um
 
 #: Side of a chunk by number of dimensions.
 CHUNK = {2: 1024, 3: 128}
+#: Longest side of the coarsest resolution.
+SMALL = 512
 
 
 class Stored:
@@ -50,14 +53,11 @@ class Stored:
     #: What is read and written as one: a chunk, or a shard of several.
     _grid = property(lambda self: self.array.shards or self.array.chunks)
 
-    def __len__(self):
-        return self.shape[0]
-
     def __getitem__(self, window):
         """Read a window, or a number or a step of each axis."""
         try:
             if self.complete and (gone := next(self.missing(window), None)):
-                raise OSError(f"{gone} was there, and is gone")
+                raise OSError(f"{gone[1]} was there, and is gone")
             return np.asarray(self.array[self._in_array(window)])
         except MemoryError:
             raise
@@ -92,14 +92,17 @@ class Stored:
             warnings.warn(f"{self.path.name}: {got} and {count}", stacklevel=4)
 
     def missing(self, window=()):
-        """Yield the files of those chunks of a window that are not there."""
-        sides = []
-        for n, side, p in zip(self.array.shape, self._grid, self._in_array(window), strict=True):
+        """Yield place in the array, and file, of those chunks of a window that are not there."""
+        shape, grid, sides = self.array.shape, self._grid, []
+        for n, side, p in zip(shape, grid, self._in_array(window), strict=True):
             first, stop, _ = p.indices(n) if isinstance(p, slice) else (p, p + 1, 1)
             sides.append(range(first // side, -(-stop // side)))
-        keys = map(self.array.metadata.encode_chunk_key, itertools.product(*sides))
-        files = map(Path(self.array.store.root, self.array.path).joinpath, keys)
-        return (file for file in files if not file.exists())
+        folder = Path(self.array.store.root, self.array.path)
+        for chunk in itertools.product(*sides):
+            file = folder / self.array.metadata.encode_chunk_key(chunk)
+            if not file.exists():
+                places = zip(chunk, grid, shape, strict=True)
+                yield tuple(slice(i * side, min(n, (i + 1) * side)) for i, side, n in places), file
 
     def _in_array(self, window):
         """Return the place in the array of a window of what is shown."""
@@ -145,9 +148,12 @@ def read_zarr(path, scene=None):
     >>> int(data[2].sum()), axes, sizes["Z"]
     (1792, 'ZYX', 0.3)
     """
-    found = _multiscales(imported(path).open(path.resolve(), mode="r"))
+    name, form = str(path), f"a folder with one of {', '.join(ABOUT)}"
+    expect(is_store(path), name, form, Words("none"), "copy it anew; unpack it if it is a zip")
+    zarr = expect_module("zarr", name, "zarr")
+    found = _multiscales(zarr.open(path.resolve(), mode="r"))
     mend = "name an image in it, such as plate.zarr/A/1/0, or add them with ome-zarr or ngff-zarr"
-    expect(found, path.name, "metadata of an image (multiscales)", Words("none"), mend)
+    expect(found, name, "metadata of an image (multiscales)", Words("none"), mend)
     scenes = [about.get("name") or group.path for group, about in found]
     group, about = found[expect_index("scene", scene, len(found), path.name, scenes)]
     finest = about["datasets"][0]
@@ -155,29 +161,38 @@ def read_zarr(path, scene=None):
     axes = about.get("axes")
     if axes is None and array.ndim == 5 and about.get("version") in ("0.1", "0.2"):
         axes = "tczyx"  # which these versions do not say, since there are no others
-    expect(axes, path.name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
+    expect(axes, name, "axes, such as z, y, x", Words("none"), "write them to its metadata")
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     names = [str(axis["name"]).upper() for axis in axes]
-    letters = "".join(name if name in "TCZYX" else "Q" for name in names)
+    letters = "".join(letter if letter in "TCZYX" else "Q" for letter in names)
     known = len(letters) == array.ndim == len(set(names))  # one of length 1 may have any name
     known &= all(a != "Q" or n == 1 for a, n in zip(letters, array.shape, strict=False))
+    space = [letter for letter in letters if letter in "ZYX"]
+    known &= space == sorted(space, reverse=True)
     got = Words(f"{', '.join(names).lower()} for an array of shape {array.shape}")
-    expect(known, path.name, "axes of t, c, z, y, x, one for each side", got, "name them so")
-    scale, sizes = np.ones(array.ndim), {}
-    for level in (finest, about):
-        for change in level.get("coordinateTransformations") or ():
-            scale *= change.get("scale", 1)
-    for name, axis, size in zip(names, axes, scale.tolist(), strict=True):
-        if name in "ZYX":
+    order = "axes of t, c, z, y, x, one for each side, the last three in this order"
+    expect(known, name, order, got, "write it anew so")
+    changes = [c for level in (finest, about) for c in level.get("coordinateTransformations") or ()]
+    known = {change["type"] for change in changes} <= {"identity", "scale", "translation"}
+    scales = [change.get("scale") for change in changes if change["type"] == "scale"]
+    known &= all(np.shape(scale) == (array.ndim,) for scale in scales)
+    expect(known, name, "a scale for each axis, and translations", changes, "write them so")
+    # a size of 0 is unknown
+    scale, sizes = np.prod(scales or [[0] * array.ndim], axis=0), {}
+    for letter, axis, size in zip(names, axes, scale.tolist(), strict=True):
+        if letter in "ZYX":
             # without a unit, a size of other than 1 is said to be unknown
             unit = axis.get("unit") or ("" if size == 1 else "no unit")
-            sizes[name] = to_um(name, size, unit, path.name)
+            sizes[letter] = to_um(letter, size, unit, path.name)
     channels = _about(group).get("omero", {}).get("channels") or []
     return Stored(array, path), letters, sizes, [c["label"] for c in channels if c.get("label")]
 
 
 def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None):
-    """Create an OME-Zarr of one resolution, compressed, and return its pixels, to be written in windows.
+    """Create an OME-Zarr, compressed, and return its finest resolution, to be written in windows.
+
+    The others, which viewers show first, are for `coarser` to write. In each, two voxels along an axis are
+    one, except along an axis whose voxels are twice as long as others; until no side exceeds `SMALL`.
 
     Nothing is checked, and the store is not written atomically. Whoever writes two windows at once has them
     end at borders of chunks.
@@ -200,17 +215,80 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     sizes, two = voxel_size or (None,) * len(axes), bool(like and (like / ".zgroup").exists())
     units = [{"unit": "micrometer"} if size else {} for size in sizes]
     space = [{"name": a, "type": "space", **u} for a, u in zip(axes.lower(), units, strict=True)]
-    scale = [{"type": "scale", "scale": [size or 1.0 for size in sizes]}]
-    image = {"axes": space, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
-    old = {"multiscales": [{"version": "0.4", **image}]}
-    about = old if two else {"ome": {"version": "0.5", "multiscales": [image]}}
-    group = imported(path).create_group(path, zarr_format=3 - two, attributes=about)
-    chunks = tuple(min(n, side or CHUNK[len(shape)]) for n in shape)
+    group = expect_module("zarr", path.name, "zarr").create_group(path, zarr_format=3 - two)
     keys = {"name": "v2" if two else "default", "separator": "/"}
-    form = {"shape": shape, "dtype": dtype, "chunks": chunks, "chunk_key_encoding": keys}
-    form |= {"dimension_names": None if two else list(axes.lower()), "fill_value": 0}
-    # what is not there was not written
-    return Stored(group.create_array("0", **form, config={"write_empty_chunks": True}), path)
+    form = {"dtype": dtype, "chunk_key_encoding": keys, "fill_value": 0}
+    form |= {"dimension_names": None if two else list(axes.lower())}
+    finest, datasets = np.array([size or 1.0 for size in sizes]), []
+    for number, (m, scale) in enumerate(_resolutions(shape, finest)):
+        chunks = tuple(min(n, side or CHUNK[len(m)]) for n in m)
+        group.create_array(str(number), shape=m, chunks=chunks, **form)
+        # the first voxel lies in the middle of those that it is the mean of
+        start, change = (scale - finest) / 2, [{"type": "scale", "scale": scale.tolist()}]
+        change += [{"type": "translation", "translation": start.tolist()}]
+        datasets.append({"path": str(number), "coordinateTransformations": change})
+    image = {"axes": space, "datasets": datasets}
+    old = {"multiscales": [{"version": "0.4", **image}]}
+    group.attrs.put(old if two else {"ome": {"version": "0.5", "multiscales": [image]}})
+    return resolutions(path)[0]
+
+
+def _resolutions(shape, sizes):
+    """Yield shape and voxel size of each resolution, the finest first."""
+    yield shape, sizes
+    while max(shape) > SMALL:
+        long = np.array(shape) > 1
+        by = 1 + (long & (sizes < 2 * sizes[long].min()))
+        shape, sizes = tuple((-(-np.array(shape) // by)).tolist()), sizes * by
+        yield shape, sizes
+
+
+def resolutions(path):
+    """Return the pixels of each resolution of a store that `create_zarr` has created, the finest first."""
+    zarr = expect_module("zarr", path.name, "zarr")
+    # a chunk of zeros is written, too: what is not there was not written
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group = zarr.open_group(path, mode="r+")
+        return [Stored(group[str(number)], path) for number in range(len(group))]
+
+
+def coarser(path):
+    """Yield what writes a chunk of a resolution, and the chunks that it lacks, for each but the finest.
+
+    Each is made of the one before it, which must be whole by then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.zarr")
+    >>> create_zarr(path, (3, 1024), np.dtype("u1"), "YX")[:] = 7
+    >>> for write, chunks in coarser(path):
+    ...     write(chunks[0])
+    >>> [(pixels.shape, int(pixels[-1, -1])) for pixels in resolutions(path)]
+    [((3, 1024), 7), ((2, 512), 7)]
+    """
+    for fine, coarse in itertools.pairwise(resolutions(path)):
+        fine.complete = True  # what is lost, or what a worker does not see, would be read as 0
+        yield partial(_average, fine, coarse), [chunk for chunk, _ in coarse.missing()]
+
+
+def _average(fine, coarse, window):
+    """Write a window of a resolution: means of the voxels of a finer one, at a border of those there are."""
+    from skimage.measure import block_reduce  # imported here: slow
+
+    by = tuple(1 + (n < m) for m, n in zip(fine.shape, coarse.shape, strict=True))
+    pixels = fine[tuple(slice(f * p.start, f * p.stop) for f, p in zip(by, window, strict=True))]
+    border = [(0, -n % factor) for n, factor in zip(pixels.shape, by, strict=True)]
+    means = block_reduce(np.pad(pixels, border, "edge"), by, np.mean)
+    coarse[window] = cast(means, coarse.dtype)
+
+
+def write_zarr(path, data, *form):
+    """Write pixels to an OME-Zarr, all resolutions of them; see `create_zarr` for the rest of its form."""
+    create_zarr(path, data.shape, data.dtype, *form)[()] = data
+    for write, chunks in coarser(path):
+        for chunk in chunks:
+            write(chunk)
 
 
 @contextmanager
@@ -259,8 +337,8 @@ def take_up(folder, create, *settings):
     >>> with unfinished(output) as folder:
     ...     take_up(folder, create, "5 iterations")[:, :8] = 1
     >>> pixels = take_up(folder, create, "5 iterations")
-    >>> [path.name for path in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
-    ['0']
+    >>> [place[1] for place, _ in pixels.missing((slice(0, 4), slice(0, 16), slice(0, 8)))]
+    [slice(8, 16, None)]
     >>> pixels[:, 8:] = 2
     >>> finish(pixels, output)
     >>> int(read_zarr(output)[0][:].max())
@@ -274,12 +352,12 @@ def take_up(folder, create, *settings):
             remove(old)
         folder.mkdir(exist_ok=True)
         write_atomically(store, create)
-    return Stored(imported(store).open_group(store, mode="r+")["0"], store)
+    return resolutions(store)[0]
 
 
 def finish(pixels, output):
     """Give an unfinished store its name, or raise OSError if a chunk is not there."""
-    if missing := sum(1 for _ in pixels.missing()):
+    if missing := sum(1 for level in resolutions(pixels.path) for _ in level.missing()):
         lost = f"{missing} of its chunks are not in {pixels.path}"
         raise OSError(f"cannot write {output.name}: {lost}; run it again")
     for part in pixels.path.rglob("*.partial"):  # zarr's, of a worker that was killed
@@ -298,16 +376,6 @@ def digest(*about):
     """
     parts = (part if isinstance(part, bytes) else part.encode() for part in about)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-
-
-def imported(path):
-    """Return the module zarr, which few runs need, or say how to get it."""
-    try:
-        import zarr
-    except ImportError as error:
-        said = f"{path.name}: OME-Zarr is read and written by zarr, which is not here"
-        raise ValueError(f'{said}; pip install "siamdecon[zarr]"') from error
-    return zarr
 
 
 def _about(group):

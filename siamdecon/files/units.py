@@ -1,20 +1,15 @@
-"""Lengths as files write them, in um."""
+"""What numbers in files mean: lengths in um, and the range of a dtype."""
 
 import warnings
+
+import numpy as np
 
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
 UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "\\u03bcm", "micron", "micromet"], 1.0)
 UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
-UM |= {
-    "mm": 1e3,
-    "millimet": 1e3,
-    "cm": 1e4,
-    "centimet": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "metre": 1e6,
-}
+UM |= {"mm": 1e3, "millimet": 1e3, "cm": 1e4, "centimet": 1e4}
+UM |= dict.fromkeys(["m", "meter", "metre"], 1e6)
 UM |= dict.fromkeys(["in", '"', "inch"], 25400.0)
 _NO_LENGTH = {"", "pixel", "pixels", "none", "null"}
 
@@ -28,9 +23,8 @@ def to_um(axis, value, unit, name):
     (0.3, 0.3)
     """
     word = str(unit).strip().lower()
-    factor = UM.get(word) or next(
-        (um for key, um in UM.items() if len(key) > 3 and word.startswith(key)), 0
-    )
+    longer = (um for key, um in UM.items() if len(key) > 3 and word.startswith(key))
+    factor = UM.get(word) or next(longer, 0)
     try:  # some write 0,3, and some count planes downwards
         length = abs(float(str(value).replace(",", ".")))
         factor = factor if length < float("inf") else 0
@@ -40,3 +34,31 @@ def to_um(axis, value, unit, name):
         said = f"{name}: the voxel size along {axis.lower()}, {value!r} {unit!r}, can't be read"
         warnings.warn(f"{said}; give it in um", stacklevel=6)
     return length * factor if factor else 0.0
+
+
+def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Convert pixels to another dtype, clipped to its range; for an integer dtype, rounded, too.
+
+    Examples
+    --------
+    >>> cast(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8"))
+    array([  0,   3, 255], dtype=uint8)
+    """
+    info = value_limits(dtype)
+    if dtype.kind in "iu":
+        pixels = np.rint(np.asarray(pixels, np.float64))
+        # the largest float64 that a 64-bit integer holds lies below its own largest value
+        top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
+        return pixels.clip(info.min, top).astype(dtype)
+    return pixels.clip(float(info.min), float(info.max)).astype(dtype)
+
+
+def value_limits(dtype: np.dtype) -> np.iinfo | np.finfo:
+    """Return what NumPy knows of a dtype's range.
+
+    Examples
+    --------
+    >>> value_limits(np.dtype("uint8")).max
+    255
+    """
+    return (np.iinfo if dtype.kind in "iu" else np.finfo)(dtype)

@@ -138,7 +138,12 @@ def test_a_line_that_a_killed_run_left_costs_nothing():
         ('{"a": 1}\n', (), "is no results file of this benchmark"),
         ("", ("--methods", "magic"), "methods: expected some of input, "),
         ("", ("--out", "no/r.jsonl"), "there is no folder no; make it first"),
-        ("", ("--dask", "tcp://127.0.0.1:1"), "there is no scheduler at tcp://127.0.0.1:1"),
+        (
+            "",
+            ("--dask", "tcp://127.0.0.1:1"),
+            "expected the address of a Dask scheduler, such as tcp://host:8786, or a cluster, "
+            "got 'tcp://127.0.0.1:1'",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(folder, capsys, content, arguments, message):

@@ -14,7 +14,7 @@ from siamdecon import deconvolve, deconvolve_file, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files import Image
 from siamdecon.files.images import read_each
-from siamdecon.files.on_disk import cast
+from siamdecon.files.units import cast
 
 Y, X = np.mgrid[:48, :40]
 GREY = (20 + 200 * np.exp(-((Y - 24) ** 2 + (X - 15) ** 2) / 40)).astype(np.uint8)

@@ -17,6 +17,7 @@ import zarr
 
 from siamdecon import deconvolve, deconvolve_file, read_image, write_image
 from siamdecon.cli import main
+from siamdecon.files import stores
 from siamdecon.files.images import Image, read_each
 from siamdecon.files.on_disk import look_through, write_window
 from siamdecon.files.phantoms import filaments
@@ -168,8 +169,9 @@ def test_what_is_written_is_as_the_specification_has_it(version):
         assert about["multiscales"][0].pop("version") == "0.4"
     (image,) = about["multiscales"]
     assert image["axes"] == [axis(name) for name in "zyx"]
-    scale = [{"type": "scale", "scale": list(VOXEL)}]
-    assert image["datasets"] == [{"path": "0", "coordinateTransformations": scale}]
+    change = [{"type": "scale", "scale": list(VOXEL)}]
+    change += [{"type": "translation", "translation": [0, 0, 0]}]
+    assert image["datasets"] == [{"path": "0", "coordinateTransformations": change}]
     assert array.metadata.zarr_format == VERSIONS[version]
     assert (array.dtype, array.chunks) == (np.uint16, (38, 90, 70))
     assert Path("out.ome.zarr/0").joinpath("c/0/0/0" if version == "0.5" else "0/0/0").is_file()
@@ -187,6 +189,89 @@ def test_chunks_end_where_windows_do(monkeypatch):
     array = zarr.open_array("out.zarr/0", mode="r")
     assert array.chunks == (38, 48, 48)
     assert array.nchunks_initialized == array.nchunks == 4
+
+
+@pytest.mark.parametrize("dtype", ["source", "float32"])
+def test_a_dark_part_is_written_too(dtype):
+    """zarr leaves out chunks that are all fill value, and what is not there counts as not finished."""
+    dark = np.zeros((20, 200, 300), np.uint16)
+    dark[:, 30:60, 30:60] = STACK[:20, 30:60, 30:60]
+    write_image("in.zarr", dark)
+    assert not restored("in.zarr", dtype=dtype, tile=64)[:, 128:].any()
+    for name in ("in.zarr", "out.zarr"):
+        array = zarr.open_array(f"{name}/0", mode="r")
+        assert array.nchunks_initialized == array.nchunks == 6
+
+
+#: Voxel size, and the shape of each resolution of 38 x 90 x 70 voxels until none is longer than 24.
+RESOLUTIONS = [
+    ((0.2, 0.2, 0.2), [(38, 90, 70), (19, 45, 35), (10, 23, 18)]),
+    ((0.3, 0.2, 0.25), [(38, 90, 70), (19, 45, 35), (10, 23, 18)]),
+    ((0.4, 0.2, 0.2), [(38, 90, 70), (38, 45, 35), (19, 23, 18)]),
+    ((0.7, 0.2, 0.2), [(38, 90, 70), (38, 45, 35), (19, 23, 18)]),
+    ((9.0, 0.2, 0.2), [(38, 90, 70), *[(38, -(-90 // n), -(-70 // n)) for n in (2, 4, 8, 16, 32)]]),
+    (None, [(38, 90, 70), (19, 45, 35), (10, 23, 18)]),
+]
+RESOLUTIONS[4][1].append((19, 2, 2))
+
+
+def halved(pixels, axis):
+    """Return means of two along an axis, in float64; an odd one at the end stays as it is."""
+    ends = np.arange(0, pixels.shape[axis], 2), np.arange(1, pixels.shape[axis] + 1, 2)
+    both = (np.take(pixels, i.clip(max=pixels.shape[axis] - 1), axis) for i in ends)
+    return sum(each.astype(np.float64) for each in both) / 2
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize(("voxel", "shapes"), RESOLUTIONS)
+def test_each_resolution_is_the_mean_of_the_one_before_it(voxel, shapes, dtype, monkeypatch):
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 24)
+    monkeypatch.setattr("siamdecon.files.stores.CHUNK", {3: 15})
+    stack = STACK if dtype == "uint16" else STACK.astype(dtype) / np.float32(3)
+    write_image("a.zarr", stack, voxel_size=voxel)
+    group = zarr.open_group("a.zarr", mode="r")
+    (about,) = group.attrs["ome"]["multiscales"]
+    arrays = [group[level["path"]] for level in about["datasets"]]
+    assert [array.shape for array in arrays] == shapes
+    sizes = zip(STACK.shape, voxel or (1, 1, 1), strict=True)
+    centres = [np.arange(n) * size for n, size in sizes]
+    for k, (array, level) in enumerate(zip(arrays, about["datasets"], strict=True)):
+        assert array.chunks == tuple(min(n, 15) for n in array.shape)
+        assert array.nchunks_initialized == array.nchunks and array.dtype == dtype
+        scale, translation = (list(c.values())[1] for c in level["coordinateTransformations"])
+        for axis, n in enumerate(array.shape):
+            if k and n < arrays[k - 1].shape[axis]:
+                centres[axis] = halved(centres[axis], 0)
+            inner = slice(n - 1 if n > 1 else 1)  # the last one may stand for fewer
+            found = np.arange(n)[inner] * scale[axis] + translation[axis]
+            np.testing.assert_allclose(centres[axis][inner], found, rtol=1e-12)
+        if k:
+            expected = arrays[k - 1][:]
+            for axis in range(3):
+                if array.shape[axis] < expected.shape[axis]:
+                    expected = halved(expected, axis)
+            if dtype == "uint16":
+                np.testing.assert_array_equal(array[:], np.rint(expected))
+            else:  # three sums and a division, each rounded once, of positive numbers
+                np.testing.assert_allclose(array[:], expected, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_another_reader_sees_all_resolutions(version, monkeypatch):
+    reader, io = pytest.importorskip("ome_zarr.reader"), pytest.importorskip("ome_zarr.io")
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 24)
+    store("in.zarr", version=version)
+    restored("in.zarr", tile=24)
+    (node,) = reader.Reader(io.parse_url("out.zarr"))()
+    for number, pixels in enumerate(node.data):
+        np.testing.assert_array_equal(pixels, zarr.open_array(f"out.zarr/{number}", mode="r")[:])
+    assert number == 2
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["z", "y", "x"]
+    assert [c[0]["scale"] for c in node.metadata["coordinateTransformations"]] == [
+        [0.5, 0.2, 0.25],
+        [0.5, 0.4, 0.5],
+        [1.0, 0.8, 1.0],
+    ]
 
 
 def test_one_window_gives_the_bits_that_memory_gives():
@@ -269,6 +354,18 @@ def test_a_folder_that_is_no_store_is_not_replaced(folder):
     assert (folder / "out.zarr" / "thesis.txt").exists()
 
 
+def test_a_file_of_that_name_is_replaced_and_what_holds_the_image_is_not(folder):
+    (folder / "out.zarr").write_text("a file")
+    restored(overwrite=True)
+    zarr.create_group("a.zarr")
+    store("a.zarr/0/1")
+    for output in ("a.zarr/0/1/out.zarr", "a.zarr/0/1/s0/out.tif", "a.zarr"):
+        with pytest.raises(ValueError, match=r"expected a place apart from a\.zarr/0/1, the image"):
+            restored("a.zarr/0/1", output, overwrite=True)
+    np.testing.assert_array_equal(read_image("a.zarr/0/1"), STACK)
+    assert sorted(p.name for p in (folder / "a.zarr").iterdir()) == ["0", "zarr.json"]
+
+
 def test_images_of_bioformats2raw_are_scenes():
     zarr.create_group("b.zarr", zarr_format=2, attributes={"bioformats2raw.layout": 3})
     for number, planes in enumerate((STACK[:20], STACK[20:])):
@@ -300,6 +397,15 @@ def test_axes_that_early_versions_do_not_say():
     np.testing.assert_array_equal(read_image("a.zarr"), STACK)
 
 
+def transformed(changes):
+    """Return what puts other transformations into the metadata of a store."""
+
+    def edit(about):
+        about["multiscales"][0]["datasets"][0]["coordinateTransformations"] = changes
+
+    return edit
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("edit", "message"),
@@ -321,6 +427,16 @@ def test_axes_that_early_versions_do_not_say():
             lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "zyy"]),
             "got z, y, y for",
         ),
+        (
+            lambda a: a["multiscales"][0].update(axes=[{"name": n} for n in "xyz"]),
+            "the last three in this order, got x, y, z for",
+        ),
+        (
+            transformed([{"type": "affine", "affine": []}]),
+            "expected a scale for each axis, .*affine",
+        ),
+        (transformed([{"type": "scale", "path": "s"}]), "expected a scale for each axis, .*'path'"),
+        (transformed([{"type": "scale", "scale": [1, 2]}]), r"a scale for each axis, .* \[1, 2\]"),
         (lambda a: a["multiscales"][0].update(datasets=[{"path": "s7"}]), "cannot read a.zarr: "),
         (lambda a: a.update(multiscales=[3]), "cannot read a.zarr: "),
     ],
@@ -330,7 +446,14 @@ def test_metadata_that_say_too_little_are_one_line(version, edit, message, capsy
     change("a.zarr", edit)
     with pytest.raises(ValueError, match=message) as error:
         read_image("a.zarr")
-    assert "\n" not in str(error.value)
+    said = str(error.value)
+    assert "\n" not in said and said.count("a.zarr") == 1 and "Fiji" not in said
+
+
+def test_a_size_that_is_not_said_is_unknown():
+    store("a.zarr")
+    change("a.zarr", transformed([{"type": "translation", "translation": [1, 2, 3]}]))
+    assert read_image("a.zarr").voxel_size is None
 
 
 def test_a_bare_array_and_a_broken_store_are_one_line():
@@ -340,8 +463,11 @@ def test_a_bare_array_and_a_broken_store_are_one_line():
     ):
         read_image("bare.zarr")
     Path("empty.zarr").mkdir()
-    with pytest.raises(ValueError, match=r"cannot read empty\.zarr: "):
-        read_image("empty.zarr")
+    shutil.make_archive("packed", "zip", "bare.zarr")
+    os.rename("packed.zip", "packed.zarr")
+    for name in ("empty.zarr", "packed.zarr"):
+        with pytest.raises(ValueError, match=rf"^{name}: expected a folder with one of zarr\.json"):
+            read_image(name)
     store("torn.zarr")
     Path("torn.zarr/zarr.json").write_text('{"zarr_for')
     with pytest.raises(ValueError, match=r"cannot read torn\.zarr: "):
@@ -502,14 +628,23 @@ def test_an_interrupted_run_is_gone_on_with(method, small_chunks, folder, monkey
     assert not list(Path("out.zarr").rglob("*.partial"))
 
 
-def killed(after):
+def same_stores(first, second):
+    """Tell whether two stores have the same pixels, in all resolutions."""
+    groups = [zarr.open_group(path, mode="r") for path in (first, second)]
+    names = [sorted(name for name, _ in group.arrays()) for group in groups]
+    return names[0] == names[1] and all(
+        np.array_equal(*(group[name][:] for group in groups)) for name in names[0]
+    )
+
+
+def killed(after, within=""):
     """Restore in a process of its own, which is killed when it has written half of a file of the store."""
     from zarr.storage import _local
 
     put, left = _local._atomic_write, [after]
 
     def write(path, *arguments, **options):
-        left[0] -= 1
+        left[0] -= within in str(path)
         if left[0] < 0:
             path.with_suffix(".0.partial").write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -533,6 +668,21 @@ def test_a_killed_run_is_gone_on_with(small_chunks, monkeypatch):
     monkeypatch.setattr("siamdecon.restoration.write_window", write)
     np.testing.assert_array_equal(restored(tile=24), expected)
     assert 0 < len(written) < zarr.open_array("out.zarr/0").nchunks == 24
+    assert not list(Path("out.zarr").rglob("*.partial"))
+    assert not list(Path().glob("*.unfinished"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_run_killed_between_two_resolutions_is_gone_on_with(small_chunks, monkeypatch):
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 24)
+    restored(output="whole.zarr", tile=24)
+    for within, writes in (("/1/c/", 0), ("/1/c/", 3), ("/2/c/", 0)):
+        assert killed(writes, within) == -signal.SIGKILL and not Path("out.zarr").exists()
+    write, written = stopped(interrupt, -1)
+    monkeypatch.setattr("siamdecon.restoration.write_window", write)
+    restored(tile=24)
+    assert not written and same_stores("out.zarr", "whole.zarr")
+    assert len([*zarr.open_group("out.zarr", mode="r").arrays()]) == 3
     assert not list(Path("out.zarr").rglob("*.partial"))
     assert not list(Path().glob("*.unfinished"))
 
@@ -561,6 +711,26 @@ def test_a_chunk_that_is_lost_is_not_passed_over(small_chunks, monkeypatch):
         ):
             restored(tile=24)
     assert not Path("out.zarr").exists()
+    restored(tile=24)
+
+
+def test_a_chunk_of_a_coarser_resolution_that_is_lost_is_not_passed_over(
+    small_chunks, monkeypatch, folder
+):
+    """In the making of the next one, which would take it for zeros, and in the last one."""
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 24)
+    make = stores._average
+    for lost, message in ((1, "was there, and is gone"), (2, "1 of its chunks are not in")):
+
+        def average(fine, coarse, window, lost=lost):
+            make(fine, coarse, window)
+            (folder / coarse.path / f"{lost}/c/0/0/0").unlink(missing_ok=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(stores, "_average", average)
+            with pytest.raises((OSError, ValueError), match=message):
+                restored(tile=24)
+        assert not Path("out.zarr").exists()
     restored(tile=24)
 
 

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from siamdecon import LossWeights, Noise, PSFConvolution, TrainingConfig, UNet, train
+from siamdecon import (
+    LossWeights,
+    Noise,
+    PSFConvolution,
+    TrainingConfig,
+    UNet,
+    deconvolve,
+    deconvolve_file,
+    train,
+    write_image,
+)
 from siamdecon.methods.siamese import SiameseTraining
 from siamdecon.problem import Problem
 from tests.files.test_atomic import other_process_at
@@ -18,6 +28,9 @@ PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 TINY = TrainingConfig(
     steps=6, batch_size=2, patch_size=32, schedule="cosine", ema_decay=0.9, padding="valid"
 )
+
+#: As a camera gives it: some of its values are negative when its bytes are taken for int16.
+RAW = np.random.default_rng(0).integers(500, 50_000, (60, 60), dtype=np.uint16)
 
 
 def image(seed=0):
@@ -108,6 +121,42 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     train(network(), image(), PSF, TINY, checkpoint=path)
     with pytest.raises(ValueError, match="kernel, network or settings"):
         train(UNet(features=6), image(), PSF, TINY, checkpoint=path)
+
+
+def test_a_checkpoint_of_a_network_of_the_same_sizes_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    train(UNet(features=4, momentum=0.1), image(), PSF, TINY, checkpoint=path)
+    with pytest.raises(ValueError, match="kernel, network or settings"):
+        train(UNet(features=4, momentum=0.02), image(), PSF, TINY, checkpoint=path)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"limits": (0, 60_000)},
+        {"limits": (0, None)},
+        {"image": RAW.reshape(80, 45)},
+        {"image": RAW.copy().view(np.int16)},
+    ],
+    ids=["white", "black", "shape", "dtype"],
+)
+def test_a_checkpoint_of_another_scale_or_shape_is_refused(on_disk, changed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"image": RAW, "limits": None}
+
+    def restore(image, limits):
+        how = {"checkpoint": "run.pt", "limits": limits, "noise": None, "progress": False}
+        how |= {"tier": "test", "method": "noise2same"}
+        if on_disk:
+            write_image("in.tif", image, overwrite=True)
+            return deconvolve_file("in.tif", PSF, "out.tif", overwrite=True, **how)
+        return deconvolve(image, PSF, **how)
+
+    restore(**given)
+    restore(**given)  # the same run: taken up
+    with pytest.raises(ValueError, match=r"checkpoint: .* belongs to a run with another image"):
+        restore(**given | changed)
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
