@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     with warnings.catch_warnings(), _stopping() as stopped:
         warnings.showwarning = _show
         try:
-            print(work(args))
+            print(work(args), flush=True)
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             _show(error)
             return 2
