@@ -399,3 +399,12 @@ def test_a_comparison_is_shown_where_its_picture_finds_no_room(files, capsys, mo
     assert main(words.split()) == 2
     said = capsys.readouterr()
     assert "wiener" in said.out and "cannot write a.png" in said.err
+
+
+def test_an_interrupted_comparison_shows_what_is_whole(files, capsys, monkeypatch):
+    monkeypatch.setattr(SiameseTraining, "take_step", lambda _: signal.raise_signal(signal.SIGINT))
+    words = "compare in.tif --psf psf.tif --methods wiener noise2self --quiet -o a.png"
+    assert main(words.split()) == 130
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == ["method", "wiener", "interrupted"]
+    assert read_image("a.png").shape == (2 * 68, 2 * 60)
