@@ -104,10 +104,8 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
 def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return both images in one dtype, or raise ValueError if they cannot be compared."""
-    clean, estimate = (
-        as_array(image, name).astype(dtype)
-        for name, image in {"clean": clean, "estimate": estimate}.items()
-    )
+    clean = as_array(clean, "clean").astype(dtype)
+    estimate = as_array(estimate, "estimate").astype(dtype)
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
     expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
