@@ -34,20 +34,17 @@ MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussia
 
 #: Fields of `Microscope`, and the option that sets each one.
 OPTICS = {
-    "na": ("--na", "numerical aperture of the objective"),
-    "wavelength": ("--wavelength", "emission wavelength in um"),
-    "pixel_size": ("--pixel", "pixel size in um; the file's own unless given"),
-    "z_step": ("--z-step", "distance of planes in um; the file's own unless given"),
-    "index": ("--index", "refractive index of the immersion: 1.0, 1.33, 1.518"),
-    "sample_index": ("--sample-index", "refractive index of the sample; --index unless given"),
-    "depth": ("--depth", "depth of the emitter below the coverslip in um"),
-    "defocus": ("--defocus", "distance of the image plane from the focus in um"),
-    "magnification": ("--magnification", "lateral magnification of the objective"),
-    "size": (
-        "--psf-size",
-        "odd number of pixels along y and x; as many as hold 99 %% of the light",
-    ),
-    "planes": ("--psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
+    "na": ("na", "numerical aperture of the objective"),
+    "wavelength": ("wavelength", "emission wavelength in um"),
+    "pixel_size": ("pixel", "pixel size in um; the file's own unless given"),
+    "z_step": ("z-step", "distance of planes in um; the file's own unless given"),
+    "index": ("index", "refractive index of the immersion: 1.0, 1.33, 1.518"),
+    "sample_index": ("sample-index", "refractive index of the sample; --index unless given"),
+    "depth": ("depth", "depth of the emitter below the coverslip in um"),
+    "defocus": ("defocus", "distance of the image plane from the focus in um"),
+    "magnification": ("magnification", "lateral magnification of the objective"),
+    "size": ("psf-size", "odd number of pixels along y and x; as many as hold 99 %% of the light"),
+    "planes": ("psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
 }
 #: Arguments that `compare` and `deconvolve` take by the same name, and those of `deconvolve` alone.
 COMMON = "tier seed limits device progress center_psf subtract_psf_background".split()
@@ -97,8 +94,9 @@ def _restore_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
     p.add_argument("--dtype", help=dtype)
-    always = "from 2^28 pixels on it is anyway"
-    windows = f"leave the image on disk and restore it window by window; {always}"
+    windows = (
+        "leave the image on disk and restore it window by window; from 2^28 pixels on it is anyway"
+    )
     p.add_argument("--on-disk", action="store_true", help=windows)
     workers = "leave the image on disk; the workers of a Dask scheduler restore it, to an OME-Zarr"
     p.add_argument("--dask", metavar="ADDRESS", dest="scheduler", help=workers)
@@ -179,10 +177,10 @@ def _add_kernel(p: argparse.ArgumentParser, prepared: bool = False) -> None:
 
 def _add_optics(group) -> None:
     group.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")
-    for field, (flag, text) in OPTICS.items():
-        name = flag.strip("-").replace("-", "_").upper()
+    for field, (name, text) in OPTICS.items():
         kind = int if field in ("size", "planes") else float
-        group.add_argument(flag, dest=field, metavar=name, type=kind, help=text)
+        shown = name.replace("-", "_").upper()
+        group.add_argument(f"--{name}", dest=field, metavar=shown, type=kind, help=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -433,7 +431,7 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
         raise ValueError(f"{image.path}: its pixels are {y:g} x {x:g} um, and {mend}")
     optics = {"pixel_size": x, "z_step": z, **given}
     required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (image.ndim == 3)
-    if missing := ", ".join(OPTICS[field][0] for field in required if optics.get(field) is None):
+    if missing := ", ".join(f"--{OPTICS[f][0]}" for f in required if optics.get(f) is None):
         raise ValueError(f"expected --psf FILE, or the optics; still missing: {missing}")
     known = {field: value for field, value in optics.items() if value is not None}
     return _computed(args, known, image.shape)
