@@ -210,7 +210,7 @@ class Comparison:
             lines.append(f"{one.method:16s} {size:15.4g} {behind:>18s} {one.seconds:8.1f}")
         if self.interrupted:
             lines.append(
-                f"interrupted at {self.interrupted}: it and the methods after it are not judged"
+                f"interrupted at {self.interrupted}: neither it nor what follows is judged"
             )
         return "\n".join(lines)
 
