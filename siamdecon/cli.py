@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from siamdecon.files.units import cast
 from siamdecon.inspection import compare, inspect
 from siamdecon.methods import METHODS
 from siamdecon.methods.auto import CANDIDATES
+from siamdecon.methods.base import TIERS
 from siamdecon.microscope.beads import psf_from_beads
 from siamdecon.microscope.psf import Microscope, gaussian, gibson_lanni, psf_for, richards_wolf
 from siamdecon.problem import Problem
@@ -34,53 +35,52 @@ MODELS = {"gibson_lanni": gibson_lanni, "richards_wolf": richards_wolf, "gaussia
 
 #: Fields of `Microscope`, and the option that sets each one.
 OPTICS = {
-    "na": ("--na", float, "numerical aperture of the objective"),
-    "wavelength": ("--wavelength", float, "emission wavelength in um"),
-    "pixel_size": ("--pixel", float, "pixel size in um; the file's own unless given"),
-    "z_step": ("--z-step", float, "distance of planes in um; the file's own unless given"),
-    "index": ("--index", float, "refractive index of the immersion: 1.0, 1.33, 1.518"),
-    "sample_index": (
-        "--sample-index",
-        float,
-        "refractive index of the sample; --index unless given",
-    ),
-    "depth": ("--depth", float, "depth of the emitter below the coverslip in um"),
-    "defocus": ("--defocus", float, "distance of the image plane from the focus in um"),
-    "magnification": ("--magnification", float, "lateral magnification of the objective"),
-    "size": (
-        "--psf-size",
-        int,
-        "odd number of pixels along y and x; as many as hold 99 %% of the light",
-    ),
-    "planes": ("--psf-planes", int, "odd number of planes of a 3D kernel; 17 if they fit"),
+    "na": ("na", "numerical aperture of the objective"),
+    "wavelength": ("wavelength", "emission wavelength in um"),
+    "pixel_size": ("pixel", "pixel size in um; the file's own unless given"),
+    "z_step": ("z-step", "distance of planes in um; the file's own unless given"),
+    "index": ("index", "refractive index of the immersion: 1.0, 1.33, 1.518"),
+    "sample_index": ("sample-index", "refractive index of the sample; --index unless given"),
+    "depth": ("depth", "depth of the emitter below the coverslip in um"),
+    "defocus": ("defocus", "distance of the image plane from the focus in um"),
+    "magnification": ("magnification", "lateral magnification of the objective"),
+    "size": ("psf-size", "odd number of pixels along y and x; as many as hold 99 %% of the light"),
+    "planes": ("psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
 }
-#: Arguments that `deconvolve` takes by the same name.
-OPTIONS = ("tier", "seed", "steps", "iterations", "prefilter", "checkpoint", "device", "progress")
-OPTIONS += ("limits", "center_psf", "subtract_psf_background")
+#: Arguments that `compare` and `deconvolve` take by the same name, and those of `deconvolve` alone.
+COMMON = "tier seed limits device progress center_psf subtract_psf_background".split()
+OPTIONS = [*COMMON, "steps", "iterations", "prefilter", "checkpoint"]
 IMAGE = (
     'TIFF or PNG, 2D or 3D; with pip install "siamdecon[zarr]" OME-Zarr, with "siamdecon[formats]" '
+    "CZI, ND2, LIF, DV"
 )
-IMAGE += "CZI, ND2, LIF, DV"
 EXAMPLE = "cells.tif --na 0.8 --wavelength 0.6 --pixel 0.406 -o restored.tif"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the command line's parser.
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Build the parser of a command: `siamdecon` itself, or its psf, inspect, compare or grade.
 
     Examples
     --------
     >>> parser().parse_args(EXAMPLE.split()).method
     'noise2same_d'
+    >>> parser("psf").parse_args("beads.tif -o psf.tif".split()).image.name
+    'beads.tif'
+    >>> parser("grade").parse_args("handed_in -o grades.csv".split()).seconds
+    20
     """
-    p = argparse.ArgumentParser(prog="siamdecon")
+    p = argparse.ArgumentParser(prog=f"siamdecon {command}".strip())
+    COMMANDS[command][0](p)
+    return p
+
+
+def _restore_options(p: argparse.ArgumentParser) -> None:
     inputs = "nothing but the image and its point-spread function"
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
     others = "siamdecon psf, inspect, compare and grade have a --help of their own."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
     p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
-    p.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF, PNG, OME-Zarr"
-    )
+    _add_output(p, "TIFF, PNG, OME-Zarr")
     for name in ("channel", "time"):
         which = f"which {name} of a file with several, from 0"
         which += ", or its name" * (name == "channel") + "; or all, one after the other"
@@ -95,111 +95,73 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", type=Path, help="file to save the training to and go on from")
     dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
     p.add_argument("--dtype", help=dtype)
-    always = "from 2^28 pixels on it is anyway"
-    windows = f"leave the image on disk and restore it window by window; {always}; if OUT is an OME-Zarr, "
-    windows += "the same command goes on after an interruption, if it is a TIFF, it begins anew"
+    windows = (
+        "leave the image on disk and restore it window by window; from 2^28 pixels on it is anyway; if OUT is "
+        "an OME-Zarr, the same command goes on after an interruption, if it is a TIFF, it begins anew"
+    )
     p.add_argument("--on-disk", action="store_true", help=windows)
     workers = "leave the image on disk; the workers of a Dask scheduler restore it, to an OME-Zarr"
     p.add_argument("--dask", metavar="ADDRESS", dest="scheduler", help=workers)
-    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.add_argument("--version", action="version", version=f"siamdecon {__version__}")
     _add_kernel(p, prepared=True)
-    return p
 
 
-def psf_parser() -> argparse.ArgumentParser:
-    """Build the parser of `siamdecon psf`.
-
-    Examples
-    --------
-    >>> psf_parser().parse_args("beads.tif -o psf.tif".split()).image.name
-    'beads.tif'
-    """
-    p = argparse.ArgumentParser(prog="siamdecon psf")
+def _psf_options(p: argparse.ArgumentParser) -> None:
     p.description = "Make a kernel: from an image of beads, or from the optics."
     _add_image(p, metavar="BEADS", nargs="?")
-    p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="TIFF")
+    _add_output(p, "TIFF")
     p.add_argument("--bead-size", type=int, help="pixels to cut out around each bead")
-    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     _add_optics(p.add_argument_group("the optics; with --z-step, a stack"))
-    return p
 
 
-def inspect_parser() -> argparse.ArgumentParser:
-    """Build the parser of `siamdecon inspect`.
-
-    Examples
-    --------
-    >>> inspect_parser().parse_args(["cells.tif"]).psf is None
-    True
-    """
-    p = argparse.ArgumentParser(prog="siamdecon inspect")
+def _inspect_options(p: argparse.ArgumentParser) -> None:
     p.description = "Say what the package sees in an image and a kernel, and what it means."
     _add_image(p)
     _add_kernel(p)
-    return p
 
 
-def compare_parser() -> argparse.ArgumentParser:
-    """Build the parser of `siamdecon compare`.
-
-    Examples
-    --------
-    >>> compare_parser().parse_args("cells.tif --psf psf.tif --methods wiener".split()).methods
-    ['wiener']
-    """
-    p = argparse.ArgumentParser(prog="siamdecon compare")
+def _compare_options(p: argparse.ArgumentParser) -> None:
     p.description = "Restore by several methods, and tell which predicts unseen pixels best."
     _add_image(p)
     which = f"the methods to compare; {' '.join(CANDIDATES)} unless given"
     p.add_argument("--methods", nargs="+", metavar="METHOD", default=CANDIDATES, help=which)
-    p.add_argument("-o", "--output", metavar="OUT", type=Path, help="PNG of results and residuals")
-    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    _add_output(p, "PNG of results and residuals", required=False)
     _add_common(p)
     _add_kernel(p, prepared=True)
-    return p
 
 
-def grade_parser() -> argparse.ArgumentParser:
-    """Build the parser of `siamdecon grade`.
-
-    Examples
-    --------
-    >>> grade_parser().parse_args("handed_in -o grades.csv".split()).seconds
-    20
-    """
-    p = argparse.ArgumentParser(prog="siamdecon grade")
+def _grade_options(p: argparse.ArgumentParser) -> None:
     p.description = "Grade the course's notebooks: one row a learner, one column an exercise."
     layout = "a folder for each learner; or notebooks named anna-00_quickstart.ipynb"
     p.add_argument("folder", metavar="FOLDER", type=Path, help=layout)
-    p.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="CSV")
-    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    _add_output(p, "CSV")
     p.add_argument("--seconds", type=int, default=20, help="for an exercise; 20 unless given")
     total = "for all exercises of a learner; 300 unless given"
     p.add_argument("--submission-seconds", type=int, default=300, help=total)
     p.add_argument("--memory", type=int, default=1024, help="MiB for an exercise; 1024")
     p.add_argument("--seed", type=int, default=1, help="of the data that the checks draw")
-    return p
 
 
 def _add_image(p: argparse.ArgumentParser, metavar: str = "IMAGE", nargs=None) -> None:
-    """Add a file, and which of the images in it; `_read` reads it."""
+    """Add a file, and which of the images in it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
     for name in ("channel", "time", "scene"):
         p.add_argument(f"--{name}", metavar="N", type=_index, help=f"which {name}, from 0")
 
 
-def _read(args: argparse.Namespace) -> Image:
-    return read_image(args.image, channel=args.channel, time=args.time, scene=args.scene)
+def _add_output(p: argparse.ArgumentParser, kinds: str, required: bool = True) -> None:
+    out = {"metavar": "OUT", "type": Path, "required": required, "help": kinds}
+    p.add_argument("-o", "--output", **out)
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
 def _add_common(p: argparse.ArgumentParser) -> None:
     """Add what `deconvolve` and `compare` have in common."""
-    p.add_argument("--tier", choices=("test", "lab", "full"), help="how big a training is")
+    p.add_argument("--tier", choices=TIERS, help="how big a training is")
     p.add_argument("--seed", type=int, default=0)
     levels = "black and white level of the camera; none where it does not cut. Found unless given"
-    limits = {"nargs": 2, "type": _level, "metavar": ("BLACK", "WHITE"), "help": levels}
-    p.add_argument("--limits", **limits)
+    ends = ("BLACK", "WHITE")
+    p.add_argument("--limits", nargs=2, type=_level, metavar=ends, help=levels)
     p.add_argument("--device", help="cpu, cuda or, untested, mps")
     p.add_argument("--quiet", action="store_false", dest="progress", help="no progress bar")
 
@@ -217,9 +179,10 @@ def _add_kernel(p: argparse.ArgumentParser, prepared: bool = False) -> None:
 
 def _add_optics(group) -> None:
     group.add_argument("--psf-model", choices=MODELS, default="gibson_lanni")
-    for field, (flag, kind, text) in OPTICS.items():
-        name = flag.strip("-").replace("-", "_").upper()
-        group.add_argument(flag, dest=field, metavar=name, type=kind, help=text)
+    for field, (name, text) in OPTICS.items():
+        kind = int if field in ("size", "planes") else float
+        shown = name.replace("-", "_").upper()
+        group.add_argument(f"--{name}", dest=field, metavar=shown, type=kind, help=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -228,12 +191,12 @@ def main(arguments: list[str] | None = None) -> int:
     Ctrl-C and SIGTERM end a training early, whose result is written, or all of it: 130 and 143.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    parse, work = COMMANDS.get(words[0] if words else "", (parser, restore_file))
-    args = parse().parse_args(words[1:] if parse is not parser else words)
+    command = words[0] if words and words[0] in COMMANDS else ""
+    args = parser(command).parse_args(words[1:] if command else words)
     with warnings.catch_warnings(), _stopping() as stopped:
         warnings.showwarning = _show
         try:
-            print(work(args))
+            print(COMMANDS[command][-1](args), flush=True)
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             _show(error)
             return 2
@@ -285,14 +248,14 @@ def restore_file(args: argparse.Namespace) -> str:
 
 def restore_one(args: argparse.Namespace) -> str:
     """Restore one image."""
-    which = {"channel": args.channel, "time": args.time, "scene": args.scene}
+    which = _which(args)
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or args.scheduler or image.data.size >= LARGE
     if not on_disk:
         image = replace(image, data=np.asarray(image))  # unpacked once
     save = {"dtype": args.dtype, "overwrite": args.overwrite}
     check_output(args.output, image, **save)  # to fail before a training, not after it
-    psf, options = read_psf(args, image), _given(args)
+    psf, options = read_psf(args, image), _given(args, OPTIONS)
     if on_disk:
         options |= {**save, **which, "scheduler": args.scheduler}
         path = deconvolve_file(args.image, psf, args.output, args.method, **options)
@@ -301,8 +264,7 @@ def restore_one(args: argparse.Namespace) -> str:
         path = _kept(partial(result.save, **save), args.output)
     settings = json.loads(path.with_suffix(".json").read_text())
     where = ", on disk" if on_disk else ""
-    interrupted = " (interrupted: partial result)" if settings.get("interrupted") else ""
-    return f"{args.output}: {args.method}, {image.shape}{where}{interrupted}"
+    return _said(args, f"{image.shape}{where}", settings)
 
 
 def _kept(save: Callable[[Path], Path], path: Path) -> Path:
@@ -322,10 +284,8 @@ def restore_each(args: argparse.Namespace) -> str:
     expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
     tiff = args.output.suffix.lower() not in (".png", ".zarr")
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
-    each = read_each(
-        args.image, memmap=True, channel=args.channel, time=args.time, scene=args.scene
-    )
-    psf, options = read_psf(args, each[0][2]), _given(args)
+    each = read_each(args.image, memmap=True, **_which(args))
+    psf, options = read_psf(args, each[0][2]), _given(args, OPTIONS)
     restored, records = [], []
     for channel, time, image in each:  # to fail before the first training, not after it
         dtype = check_output(args.output, image, args.dtype, args.overwrite)
@@ -344,11 +304,11 @@ def restore_each(args: argparse.Namespace) -> str:
         result = deconvolve(image, psf, args.method, **options)
         restored.append(cast(result.image, dtype))
         records.append({"channel": channel, "time": time} | result.settings)
-        if (broken := result.settings.get("interrupted")) and number + 1 < len(each):
+        if result.settings.get("interrupted") and number + 1 < len(each):
             raise KeyboardInterrupt  # there is nothing to show of the others
     times = len({time for _, time, _ in each})
-    stack = np.reshape(restored, (times, len(each) // times, *image.shape))
-    stack = np.moveaxis(stack, 1, -3)  # ImageJ's order is t, z, channel, y, x
+    # ImageJ's order is t, z, channel, y, x
+    stack = np.moveaxis(np.reshape(restored, (times, -1, *image.shape)), 1, -3)
     axes = f"T{image.axes[:-2]}CYX"
     sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
     names = [image.channel for _, _, image in each[: len(each) // times]]
@@ -360,23 +320,32 @@ def restore_each(args: argparse.Namespace) -> str:
         return write_settings(path, lambda: {"images": records}, dtype, pixels)
 
     _kept(save, args.output)
-    interrupted = " (interrupted: partial result)" if broken else ""
-    return f"{args.output}: {args.method}, {len(each)} images of {image.shape}{interrupted}"
+    return _said(args, f"{len(each)} images of {image.shape}", result.settings)
 
 
-def _given(args: argparse.Namespace) -> dict:
-    return {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+def _which(args: argparse.Namespace) -> dict:
+    """Return which of the images in a file is asked for, or all of one kind."""
+    return {name: getattr(args, name) for name in ("channel", "time", "scene")}
+
+
+def _given(args: argparse.Namespace, names: Iterable[str]) -> dict:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _said(args: argparse.Namespace, images: str, settings: dict) -> str:
+    cut = " (interrupted: partial result)" if settings.get("interrupted") else ""
+    return f"{args.output}: {args.method}, {images}{cut}"
 
 
 def make_psf(args: argparse.Namespace) -> str:
     """Write a kernel from beads or optics, as the parsed command line asks; return a line about it."""
     check_writable(args.output, args.overwrite, (".tif", ".tiff"))
-    given = _optics(args)
+    given = _given(args, OPTICS)
     needed = args.image or {"na", "wavelength", "pixel_size"} <= given.keys()
     optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
     expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
     if args.image:
-        beads = _read(args)
+        beads = read_image(args.image, **_which(args))
         measured = psf_from_beads(beads, size=args.bead_size)
         psf, voxels, said = measured.psf, beads.voxel_size, str(measured)
         if {"na", "wavelength"} <= given.keys():
@@ -394,8 +363,8 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = _read(args)
-    asked = args.psf is not None or _optics(args)
+    image = read_image(args.image, **_which(args))
+    asked = args.psf is not None or _given(args, OPTICS)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
 
@@ -403,10 +372,8 @@ def compare_methods(args: argparse.Namespace) -> str:
     """Compare methods as the parsed command line asks; return the table."""
     if args.output:
         check_writable(args.output, args.overwrite, (".png",))
-    image = _read(args)
-    names = ("tier", "seed", "limits", "device", "progress", "center_psf")
-    options = {name: getattr(args, name) for name in (*names, "subtract_psf_background")}
-    found = compare(image, read_psf(args, image), args.methods, **options)
+    image = read_image(args.image, **_which(args))
+    found = compare(image, read_psf(args, image), args.methods, **_given(args, COMMON))
     try:
         if args.output:
             write_image(args.output, found.picture(), overwrite=args.overwrite)
@@ -427,17 +394,14 @@ def grade_folder(args: argparse.Namespace) -> str:
     return grade(args.folder, args.output, grader, args.overwrite)
 
 
-#: The first word of a command line that is none of an image, its parser and its work.
+#: By the first word of a command line, empty where that is an image: its options and its work.
 COMMANDS = {
-    "psf": (psf_parser, make_psf),
-    "inspect": (inspect_parser, look_at),
-    "compare": (compare_parser, compare_methods),
-    "grade": (grade_parser, grade_folder),
+    "": (_restore_options, restore_file),
+    "psf": (_psf_options, make_psf),
+    "inspect": (_inspect_options, look_at),
+    "compare": (_compare_options, compare_methods),
+    "grade": (_grade_options, grade_folder),
 }
-
-
-def _optics(args: argparse.Namespace) -> dict:
-    return {field: value for field in OPTICS if (value := getattr(args, field)) is not None}
 
 
 def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
@@ -453,7 +417,7 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
     >>> read_psf(parser().parse_args(EXAMPLE.split()), Image(np.zeros((64, 64)), "YX")).shape
     (27, 27)
     """
-    given = _optics(args)
+    given = _given(args, OPTICS)
     if args.psf is not None:
         got = Words(f"both ({', '.join(given)})")
         expect(not given, "--psf", "a file or the optics", got)
@@ -469,7 +433,7 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
         raise ValueError(f"{image.path}: its pixels are {y:g} x {x:g} um, and {mend}")
     optics = {"pixel_size": x, "z_step": z, **given}
     required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (image.ndim == 3)
-    if missing := ", ".join(OPTICS[field][0] for field in required if optics.get(field) is None):
+    if missing := ", ".join(f"--{OPTICS[f][0]}" for f in required if optics.get(f) is None):
         raise ValueError(f"expected --psf FILE, or the optics; still missing: {missing}")
     known = {field: value for field, value in optics.items() if value is not None}
     return _computed(args, known, image.shape)

@@ -442,3 +442,6 @@ def _cpu_has_bfloat16() -> bool:
     # which of them exist depends on the version of torch
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+limit_threads()

@@ -182,6 +182,8 @@ class Comparison:
     source : Image
     unit : float
         One unit of the scores in units of the image.
+    interrupted : str
+        The method at which KeyboardInterrupt ended the comparison; empty if it is whole.
     """
 
     held_out: list[HeldOut]
@@ -189,6 +191,7 @@ class Comparison:
     residuals: dict[str, np.ndarray]
     source: Image
     unit: float
+    interrupted: str = ""
 
     @property
     def best(self) -> str:
@@ -205,6 +208,10 @@ class Comparison:
                 behind = f"{more:.2f} +- {error:.2f} %"
             size = self.unit * np.sqrt(one.score)
             lines.append(f"{one.method:16s} {size:15.4g} {behind:>18s} {one.seconds:8.1f}")
+        if self.interrupted:
+            lines.append(
+                f"interrupted at {self.interrupted}: neither it nor what follows is judged"
+            )
         return "\n".join(lines)
 
     def picture(self) -> np.ndarray:
@@ -264,12 +271,15 @@ def compare(
     Returns
     -------
     Comparison
-        `print` it; `picture` shows restorations and residuals.
+        `print` it; `picture` shows restorations and residuals. KeyboardInterrupt ends it early, with the
+        methods that both restorations are there of.
 
     Raises
     ------
     ValueError
         If an input can't be used, or a method is unknown.
+    KeyboardInterrupt
+        If it comes before the first method is judged.
 
     Examples
     --------
@@ -280,16 +290,23 @@ def compare(
     ('richardson_lucy', ['richardson_lucy', 'wiener'])
     """
     problem = Problem.look(image, psf, device=device, **look)
-    held_out, images, residuals = [], {}, {}
+    held_out, images, residuals, interrupted = [], {}, {}, ""
     noise, span = problem.noise_seen(), problem.high - problem.low
     for method in candidates(methods, tier, problem.ndim):
-        held_out.append(judge(problem, method, Watch(progress=progress)))
-        estimate = method.restore(problem, Watch(progress=progress))
+        try:
+            judged = judge(problem, method, Watch(progress=progress))
+            estimate = method.restore(problem, Watch(progress=progress))
+        except KeyboardInterrupt:
+            if not held_out:
+                raise
+            interrupted = method.name
+            break
+        held_out.append(judged)
         images[method.name] = problem.restored_scale(estimate).astype(problem.result_dtype)
         left = residual(estimate, to_array(problem.whole), problem.psf, noise)
         residuals[method.name] = span * left
     held_out.sort(key=lambda one: one.score)
-    return Comparison(held_out, images, residuals, problem.source, span)
+    return Comparison(held_out, images, residuals, problem.source, span, interrupted)
 
 
 def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -1,13 +1,9 @@
 """Scores of an estimate against the ground truth: pixel by pixel and by spatial frequency."""
 
 import numpy as np
+import scipy  # which loads scipy.signal, and scikit-image its metrics, when they are first used
 from scipy.fft import dctn
-from scipy.signal.windows import hann
-from skimage.metrics import (
-    normalized_mutual_information,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
+from skimage import metrics
 
 from siamdecon.expect import Words, expect, expect_unit_range
 from siamdecon.hardware import as_array
@@ -108,10 +104,8 @@ def affine_score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
 
 def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return both images in one dtype, or raise ValueError if they cannot be compared."""
-    clean, estimate = (
-        as_array(image, name).astype(dtype)
-        for name, image in {"clean": clean, "estimate": estimate}.items()
-    )
+    clean = as_array(clean, "clean").astype(dtype)
+    estimate = as_array(estimate, "estimate").astype(dtype)
     same = clean.shape == estimate.shape
     expect(same, "estimate", f"the shape of the clean image {clean.shape}", estimate.shape)
     expected = "(y, x) or (z, y, x) of 7 or more pixels along every axis, as SSIM's window has"
@@ -124,8 +118,8 @@ def _comparable(clean, estimate, dtype) -> tuple[np.ndarray, np.ndarray]:
 def _pixel_scores(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """Return PSNR, SSIM and RMSE for a data range of 1."""
     with np.errstate(divide="ignore"):  # an estimate without error has an infinite PSNR
-        psnr = peak_signal_noise_ratio(clean, estimate, data_range=1)
-    ssim = structural_similarity(clean, estimate, data_range=1)
+        psnr = metrics.peak_signal_noise_ratio(clean, estimate, data_range=1)
+    ssim = metrics.structural_similarity(clean, estimate, data_range=1)
     rmse = np.sqrt(np.mean((clean - estimate) ** 2, dtype=np.float64))
     return {"psnr": float(psnr), "ssim": float(ssim), "rmse": float(rmse)}
 
@@ -159,7 +153,7 @@ def mutual_information(a: np.ndarray, b: np.ndarray, bins: int = 256) -> float:
     1.0
     """
     with np.errstate(invalid="ignore"):  # two flat images have no entropy to divide by
-        information = normalized_mutual_information(a, b, bins=bins) - 1
+        information = metrics.normalized_mutual_information(a, b, bins=bins) - 1
     return float(np.clip(np.nan_to_num(information, nan=1.0), 0, 1))
 
 
@@ -254,7 +248,7 @@ def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarr
 
 def _transform(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image, dtype=np.float64)
-    window = np.outer(hann(image.shape[0]), hann(image.shape[1]))
+    window = np.outer(*map(scipy.signal.windows.hann, image.shape))
     return np.fft.fft2((image - image.mean()) * window)
 
 

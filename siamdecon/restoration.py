@@ -356,9 +356,8 @@ def deconvolve_file(
     check_tile(tile)
     which = {"channel": channel, "time": time, "scene": scene}
     source, output = read_image(path, memmap=True, **which), Path(output)
-    if output.suffix.lower() == ".png":
-        kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
-        raise ValueError(f"{output.name}: expected {kinds}")
+    kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
+    expect(output.suffix.lower() != ".png", "output", kinds, output.name)
     got = Words(f"{output.name}, one file for all workers")
     expect(scheduler is None or is_zarr(output), "output", "an OME-Zarr for a scheduler", got)
     with claimed(output, "output"), unfinished(output) as folder, cluster(scheduler) as client:
@@ -494,9 +493,7 @@ def describe_versions() -> dict[str, str]:
     ['numpy', 'python', 'scipy', 'siamdecon', 'skimage', 'torch']
     """
     own = {"python": platform.python_version(), "siamdecon": __version__}
-    return own | {
-        module.__name__: str(module.__version__) for module in (torch, np, scipy, skimage)
-    }
+    return own | {m.__name__: str(m.__version__) for m in (torch, np, scipy, skimage)}
 
 
 def write_settings(image: Path, settings: Callable, dtype: np.dtype, save: Callable) -> Path:

@@ -23,6 +23,8 @@ from siamdecon.microscope.psf import Microscope, gibson_lanni
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
 OPTICS = ["--na", "0.8", "--wavelength", "0.6", "--pixel", "0.406", "--defocus", "-3.045"]
 OPTICS += ["--psf-size", "17"]
+#: What pip installs as the command `siamdecon`.
+SCRIPT = "import sys; from siamdecon.__main__ import main; sys.exit(main())"
 
 
 @pytest.fixture
@@ -135,6 +137,28 @@ def test_the_module_runs_as_a_command(files):
     )
     assert done.returncode == 0, done.stderr
     assert "out.tif: wiener, (64, 56)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"), [("-m siamdecon", 20), ("-m siamdecon", 900), (f"-c {SCRIPT}", 300)]
+)
+def test_ctrl_c_while_modules_are_loaded_is_one_line(command, lines):
+    """At a moment that the log of imports tells: so many modules after the package itself."""
+    program = subprocess.Popen(
+        [sys.executable, "-X", "importtime", *command.split(maxsplit=1), "in.tif", "-o", "out.tif"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a suite run in the background ignores Ctrl-C, and what it starts does, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with program:
+        while program.stderr.readline().rpartition("|")[2].strip() != "siamdecon":
+            pass
+        loaded = [program.stderr.readline() for _ in range(lines)]
+        program.send_signal(signal.SIGINT)
+        said = [line for line in program.stderr if not line.startswith("import time:")]
+    assert all(line.startswith("import time:") for line in loaded)
+    assert said == ["siamdecon: interrupted\n"] and program.returncode == 130
 
 
 STACK = [
@@ -375,3 +399,12 @@ def test_a_comparison_is_shown_where_its_picture_finds_no_room(files, capsys, mo
     assert main(words.split()) == 2
     said = capsys.readouterr()
     assert "wiener" in said.out and "cannot write a.png" in said.err
+
+
+def test_an_interrupted_comparison_shows_what_is_whole(files, capsys, monkeypatch):
+    monkeypatch.setattr(SiameseTraining, "take_step", lambda _: signal.raise_signal(signal.SIGINT))
+    words = "compare in.tif --psf psf.tif --methods wiener noise2self --quiet -o a.png"
+    assert main(words.split()) == 130
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == ["method", "wiener", "interrupted"]
+    assert read_image("a.png").shape == (2 * 68, 2 * 60)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from siamdecon import inspect
+from siamdecon import compare, deconvolve, inspect
+from siamdecon.methods.siamese import SiameseTraining
 
 
 def grid(shape, mean):
@@ -58,3 +59,32 @@ def test_it_is_not_told_where_it_cannot_be(measure, shape):
 def test_small_images_are_looked_at_too(shape):
     gain = inspect(np.random.default_rng(0).poisson(10, shape)).gain
     assert gain is None
+
+
+@pytest.mark.parametrize("stopped", ["held out", "whole"])
+def test_a_method_whose_training_is_interrupted_is_not_judged(stopped, monkeypatch):
+    step, trainings = SiameseTraining.take_step, []
+
+    def take_step(run):
+        if run not in trainings:
+            trainings.append(run)
+        if len(trainings) == 1 + (stopped == "whole") and run.step == 2:
+            raise KeyboardInterrupt
+        step(run)
+
+    monkeypatch.setattr(SiameseTraining, "take_step", take_step)
+    image = np.random.default_rng(0).poisson(grid((40, 48), 50)).astype(float)
+    psf, how = np.ones((3, 3)) / 9, {"tier": "test", "progress": False}
+    found = compare(image, psf, ("wiener", "noise2self", "richardson_lucy"), **how)
+    assert list(found.images) == list(found.residuals) == ["wiener"] and found.best == "wiener"
+    assert str(found).splitlines()[-1].startswith("interrupted at noise2self: ")
+    whole = compare(image, psf, ("wiener",), **how)
+    assert not whole.interrupted and "interrupted" not in str(whole)
+    np.testing.assert_array_equal(found.images["wiener"], whole.images["wiener"])
+    trainings.clear()
+    with pytest.raises(KeyboardInterrupt):  # there is nothing to show
+        compare(image, psf, ("noise2self",), **how)
+    trainings.clear()
+    if stopped == "held out":  # of the choice nothing is known yet
+        with pytest.raises(KeyboardInterrupt):
+            deconvolve(image, psf, "auto", methods=("noise2self", "wiener"), **how)

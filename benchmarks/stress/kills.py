@@ -31,7 +31,7 @@ TRIED = (
 HOLDS = (
     "no half file under its final name; the next run gives the same bits and sweeps what is left"
 )
-COUNT, SECONDS = 60, 60
+COUNT, SECONDS = 300, 60
 
 _known: dict[str, tuple] = {}
 

@@ -30,7 +30,7 @@ from siamdecon.methods import METHODS
 
 TRIED = "SIGINT and SIGTERM at a random moment of every method, 2D and 3D, and of every command"
 HOLDS = "a partial result or one line, exit codes 130 and 143; the next call gives the same bits as ever"
-COUNT, SECONDS = 100, 60
+COUNT, SECONDS = 200, 60
 
 _known: dict[str, tuple] = {}
 

@@ -7,8 +7,8 @@ same shape and seed give the same image.
 import itertools
 
 import numpy as np
+import scipy  # which loads scipy.spatial when it is first used
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
-from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from siamdecon.expect import expect
@@ -161,7 +161,7 @@ def membranes(shape, seed=0):
     bend = 2.2 * np.stack([_noise(rng, size, 10) for _ in size], axis=-1)
     strength, dim = rng.uniform(0.4, 0.9, len(seeds)), rng.uniform(0.01, 0.06, len(seeds))
     patchy = (1 + 0.2 * _noise(rng, size, 4)).clip(0.5, 1.4)
-    tree, image = cKDTree(seeds), np.empty(size, np.float32)
+    tree, image = scipy.spatial.cKDTree(seeds), np.empty(size, np.float32)
     others = np.moveaxis(np.indices(size[1:]), 0, -1)
     for first in range(size[0]):  # plane by plane, or row by row, to save memory
         points = np.insert(others, 0, first, axis=-1) + bend[first]
@@ -269,7 +269,7 @@ def _scattered(rng, size, spacing, margin=0):
     """Return random points (k, n) in the image and `margin` around it, at least `spacing` apart."""
     extent = (size + 2 * margin) / spacing
     tries = rng.uniform(size=(int(30 * extent.prod()) + 30, size.size)) * extent
-    tree, free, kept = cKDTree(tries), np.ones(len(tries), bool), []
+    tree, free, kept = scipy.spatial.cKDTree(tries), np.ones(len(tries), bool), []
     for i, point in enumerate(tries):
         if free[i]:
             kept.append(point)

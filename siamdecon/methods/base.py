@@ -101,8 +101,10 @@ class Method:
 
     @one_thread_each()
     def restore(self, problem: Problem, watch: Watch) -> np.ndarray:
-        """Restore an image in memory; what the functions over arrays do."""
+        """Restore an image in memory, or raise KeyboardInterrupt if that has ended a training early."""
         estimator = self.fit(problem, watch)
+        if estimator.used.get("interrupted"):
+            raise KeyboardInterrupt  # what is compared with others must be whole
         with torch.inference_mode():
             return to_array(estimator.whole(problem.whole))
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # which loads scipy.optimize when it is first used
 import torch
 from scipy.ndimage import convolve1d, uniform_filter
-from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
@@ -341,7 +341,7 @@ def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[f
     weights = 1 / np.maximum(variances, max(1e-12, least))
     # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
-    constant, slope = nnls(rows, np.append(variances * weights, 0))[0]
+    constant, slope = scipy.optimize.nnls(rows, np.append(variances * weights, 0))[0]
     return float(constant), float(slope)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import scipy  # which loads scipy.optimize when it is first used
 import torch
-from scipy.optimize import curve_fit
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -257,7 +257,7 @@ def fit_contrast(
         return m(scale * torch.from_numpy(x) + offset).numpy()
 
     try:
-        scale, offset = curve_fit(model, blurred.numpy(), measured, p0=(1.0, 0.0))[0]
+        scale, offset = scipy.optimize.curve_fit(model, blurred.numpy(), measured, p0=(1.0, 0.0))[0]
     except (RuntimeError, ValueError) as error:
         warnings.warn(f"the estimate's contrast could not be fitted: {error}", stacklevel=2)
         return 1.0, 0.0
