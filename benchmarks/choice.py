@@ -25,7 +25,7 @@ PEAK = 50
 
 
 def measurements(clean: np.ndarray, psf: np.ndarray) -> dict[str, tuple]:
-    """Return an image and the limits of its camera, by the name of its noise."""
+    """Return a whole measurement and the limits of its camera, by the name of its noise."""
     counts = np.random.default_rng(0).poisson(PEAK * blur(clean, psf).clip(0))
     return {
         "paper's": (degrade(clean, psf, PAPER_2D), (0, 1)),
@@ -44,11 +44,14 @@ def measure(args) -> dict:
 
 
 def regrets(name: str, image: np.ndarray) -> list[dict]:
-    """Return a row for each noise: scores, the choice, and what it costs."""
-    middle = (slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2) for n in image.shape)
-    clean, psf, rows = image[tuple(middle)], paper_psf(2), []
-    for noise, (noisy, limits) in measurements(clean, psf).items():
-        found = compare(noisy, psf, limits=limits, progress=False)
+    """Return a row for each noise: scores, the choice, and what it costs.
+
+    The crop is taken from the measurement: as in a microscope, light comes from beyond the field of view.
+    """
+    middle = tuple(slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2) for n in image.shape)
+    clean, psf, rows = image[middle], paper_psf(2), []
+    for noise, (noisy, limits) in measurements(image, psf).items():
+        found = compare(noisy[middle], psf, limits=limits, progress=False)
         psnr = {method: score(clean, estimate)["psnr"] for method, estimate in found.images.items()}
         held_out = {one.method: one.score for one in found.held_out}
         regret = max(psnr.values()) - psnr[found.best]

@@ -96,8 +96,8 @@ def _restore_options(p: argparse.ArgumentParser) -> None:
     dtype = "of OUT: float32 unless given, source for that of IMAGE, or uint8, int16, ..."
     p.add_argument("--dtype", help=dtype)
     windows = (
-        "leave the image on disk and restore it window by window; from 2^28 pixels on it is anyway; if OUT is "
-        "an OME-Zarr, the same command goes on after an interruption, if it is a TIFF, it begins anew"
+        "leave the image on disk and restore it window by window; from 2^28 pixels on it is anyway; if OUT "
+        "is an OME-Zarr, the same command goes on after an interruption, if it is a TIFF, it begins anew"
     )
     p.add_argument("--on-disk", action="store_true", help=windows)
     workers = "leave the image on disk; the workers of a Dask scheduler restore it, to an OME-Zarr"
