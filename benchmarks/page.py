@@ -132,12 +132,11 @@ def choice() -> list[str]:
     names = ", ".join(results["candidates"])
     return [
         f"## Choosing a method without the truth {machine(results)}",
-        f"`compare` scores {names} by pixels held out of the measurement. Its regret is the best of their "
-        f"PSNRs minus that of its choice, on crops of {results['side']} pixels of the course's samples and "
-        "of benchmark images.",
+        f"`compare` scores {names} by pixels held out of the measurement, away from its border, and takes the "
+        "strongest on the benchmark of those within one standard error of the best. Its regret is the best of "
+        f"their PSNRs minus that of its choice, on fields of {results['side']} pixels of measurements of the "
+        "course's samples and of benchmark images.",
         "\n".join(table),
-        "It judges the image after the blur, and does not see what the PSF does not pass: on cells with fine "
-        "texture total variation predicts the measurement best, by edges that are not in the specimen.",
     ]
 
 
