@@ -290,7 +290,7 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
                 return Noise(gaussian=known.gaussian if known else sigma, clip=clip)
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
-    spread = _spread_of(image)
+    spread = spread_of(image)
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if spread(residual) > _MUCH_LESS * spread(finest) else finest
     constant, slope = variance_line(signal, measured, spread)
@@ -371,7 +371,7 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     free = _far_from_ends(blurred, deviation, noise)
     if free.sum() < 1000:
         return False
-    return _spread_of(image)(((image - blurred) / deviation)[free]) < _MUCH_LESS
+    return spread_of(image)(((image - blurred) / deviation)[free]) < _MUCH_LESS
 
 
 def clipping(image: np.ndarray) -> bool | str:
@@ -408,7 +408,7 @@ def _spread(values: np.ndarray) -> float:
     return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
 
 
-def _spread_of(image: np.ndarray) -> Callable[[np.ndarray], float]:
+def spread_of(image: np.ndarray) -> Callable[[np.ndarray], float]:
     """Return what measures the spread of the noise of an image: its median, where that can.
 
     Where most pixels around a signal take one grey level, their median deviation is nearly 0.
