@@ -10,15 +10,13 @@ from scipy.ndimage import gaussian_filter, median_filter, shift
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import as_array
-from siamdecon.microscope.camera import standing_out
+from siamdecon.microscope.camera import SHARPEST, standing_out
 from siamdecon.microscope.kernel import centered, without_background
 
 #: A peak this many times the noise above the background is a bead.
 _STANDS_OUT = 8.0
 #: So many pixels of a bead with the image's highest value: it is saturated.
 _PLATEAU = 4
-#: A spot one pixel wide; what is sharper is a defect.
-_SHARPEST = np.outer([1, 4, 1], [1, 4, 1]) / 36
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,11 @@ def psf_from_beads(
     voxel_size = getattr(image, "voxel_size", None)
     image = as_array(image)
     step, image = float(image.dtype.kind in "bui"), image.astype(np.float64)
-    expect(
-        image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
-    )
+    shape = Words(f"shape {image.shape}")
+    expect(image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", shape)
     expect(size is None or np.min(size) >= 3, "size", "3 pixels or more", size)
     expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
-    defects, instead = standing_out(image, _SHARPEST, step)
+    defects, instead = standing_out(image, SHARPEST, step)
     image[defects] = instead
     highest = image.max()
     top = image == highest
@@ -122,9 +119,8 @@ def psf_from_beads(
     alone = _alone(places, sides, image.shape)
     got = Words(f"{len(places)}, none alone within {' x '.join(map(str, sides))} pixels")
     mend = "give a smaller size, or an image with fewer beads"
-    expect(
-        alone.any(), "image", "beads that lie apart from each other and from the border", got, mend
-    )
+    apart = "beads that lie apart from each other and from the border"
+    expect(alone.any(), "image", apart, got, mend)
     saturated = np.array([_cut(top, p, (5,) * image.ndim).sum() >= _PLATEAU for p in places])
     if (alone & saturated).any():
         good = alone & ~saturated

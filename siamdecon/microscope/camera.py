@@ -20,6 +20,8 @@ _ENOUGH, _FEW = 100, 15
 _AT_MOST = 100_000  # pixels looked at
 #: A pixel this many times further from its neighbours than they are from each other stands out.
 _STANDS_OUT = 4.0
+#: A spot one pixel wide; what is sharper is a defect.
+SHARPEST = np.outer([1, 4, 1], [1, 4, 1]) / 36
 
 
 def cut_at(image: np.ndarray, level: float) -> bool:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # which loads scipy.optimize when it is first used
@@ -294,19 +294,17 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if spread(residual) > _MUCH_LESS * spread(finest) else finest
     constant, slope = variance_line(signal, measured, spread)
-    if spread is np.std:
-        return Noise(float(slope), float(np.sqrt(constant)), clip=clip)
+    found = Noise(float(slope), float(np.sqrt(constant)), clip=clip)
+    # few photons have long tails, too
+    if spread is np.std or (not clip and slope * signal.mean() > constant):
+        return found
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
-    if not clip and slope * signal.mean() > constant:
-        return Noise(
-            float(slope), float(np.sqrt(constant)), clip=False
-        )  # few photons have long tails, too
     reach = _FAR * deviation
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
     share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
-    return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
+    return replace(found, salt_and_pepper=share)
 
 
 def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[float, float]:

@@ -109,9 +109,9 @@ def estimator_of(
     if stitch == "exact":  # measuring the halo takes its time, and a blend needs none
         halo, stride = halo_of(run.model, problem.ndim)
         core = max(stride, side - 2 * halo)
+
     def contrast(estimate: Tensor) -> tuple[float, float]:
         return fit_contrast(estimate, problem.seen(), problem.psf, m, problem.all_light)
-
 
     result |= {"run": run, "history": run.history}
     return Estimator(f, halo, stride, side, core, stitch, contrast if calibrate else None, **result)
