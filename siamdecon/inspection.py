@@ -11,7 +11,7 @@ from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge
 from siamdecon.microscope.beads import fwhm
 from siamdecon.microscope.degradation import residual
-from siamdecon.microscope.noise import finest_detail, noise_level
+from siamdecon.microscope.noise import finest_detail, noise_level, spread_of
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 
@@ -123,7 +123,8 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
         problem = Problem.look(image, one, device="cpu")
     findings = [str(warning.message) for warning in caught]
     x, span = problem.seen(), problem.high - problem.low
-    level = noise_level(x) * span
+    # a median of few levels is coarse
+    level = span * (finest_detail(x).std() if spread_of(x) is np.std else noise_level(x))
     slope = None if problem.clipping else _slope(x)
     kernel = None if psf is None else problem.psf
     if kernel is not None and min(fwhm(kernel)[-2:]) < 2:

@@ -151,7 +151,7 @@ def look_through(
     places, instead = np.zeros((data.ndim, 0), int), np.zeros(0)
     if odd:
         places, values, instead = (np.concatenate(p, axis=-1) for p in zip(*odd, strict=True))
-        far = far_out(values, low, high, data.size)
+        far = far_out(values, places, low, high, data.size)
         kept = values[~far]
         low, high = min([low, *kept.tolist()]), max([high, *kept.tolist()])
         total += (kept - instead[~far]).sum()

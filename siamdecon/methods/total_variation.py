@@ -50,8 +50,14 @@ class TotalVariation(Method):
         """Return the minimisation; there is nothing to train."""
         noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
         how = (problem.psf, noise, problem.bounded, watch.callback)
-        used = self.record(noise=noise)
-        return Estimator(lambda y: self.restored(y, *how), used=used, noise=noise)
+        light = float(problem.x.mean())  # skewed noise, of few photons, takes some
+
+        def contrast(estimate: Tensor) -> tuple[float, float]:
+            return light / max(float(estimate.mean()), 1e-9), 0.0
+
+        found = {"used": self.record(noise=noise), "noise": noise}
+        contrast = contrast if problem.all_light else None
+        return Estimator(lambda y: self.restored(y, *how), contrast=contrast, **found)
 
     def restored(self, y: Tensor, psf: np.ndarray, noise, bounded: bool, callback=None) -> Tensor:
         """Minimise by Adam, (1, 1, [z,] y, x) to the same shape; the noise is a `Noise` or None."""

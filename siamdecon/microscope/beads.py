@@ -1,20 +1,22 @@
 """A measured point-spread function: the average of isolated beads in an image."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter, shift
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import as_array
-from siamdecon.microscope.camera import standing_out
+from siamdecon.microscope.camera import SHARPEST, standing_out
 from siamdecon.microscope.kernel import centered, without_background
 
 #: A peak this many times the noise above the background is a bead.
 _STANDS_OUT = 8.0
-#: A spot one pixel wide; what is sharper is a defect.
-_SHARPEST = np.outer([1, 4, 1], [1, 4, 1]) / 36
+#: So many pixels of a bead with the image's highest value: it is saturated.
+_PLATEAU = 4
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,16 @@ def psf_from_beads(
     voxel_size = getattr(image, "voxel_size", None)
     image = as_array(image)
     step, image = float(image.dtype.kind in "bui"), image.astype(np.float64)
-    expect(
-        image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", Words(f"shape {image.shape}")
-    )
+    shape = Words(f"shape {image.shape}")
+    expect(image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", shape)
     expect(size is None or np.min(size) >= 3, "size", "3 pixels or more", size)
     expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
-    defects, instead = standing_out(image, _SHARPEST, step)
+    defects, instead = standing_out(image, SHARPEST, step)
     image[defects] = instead
-    places, background = _peaks(image)
+    highest = image.max()
+    top = image == highest
+    image -= _background(image) if np.ptp(image) else image
+    places = _peaks(image)
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
     sides = (
@@ -115,10 +119,18 @@ def psf_from_beads(
     alone = _alone(places, sides, image.shape)
     got = Words(f"{len(places)}, none alone within {' x '.join(map(str, sides))} pixels")
     mend = "give a smaller size, or an image with fewer beads"
-    expect(
-        alone.any(), "image", "beads that lie apart from each other and from the border", got, mend
-    )
-    cuts = [_cut(image, place, sides) - background for place in places[alone]]
+    apart = "beads that lie apart from each other and from the border"
+    expect(alone.any(), "image", apart, got, mend)
+    saturated = np.array([_cut(top, p, (5,) * image.ndim).sum() >= _PLATEAU for p in places])
+    if (alone & saturated).any():
+        good = alone & ~saturated
+        what = "left out" if good.any() else "the kernel is too wide; expose less"
+        found = (
+            f"{saturated.sum()} of {len(places)} beads reach {highest:.6g}, as saturated ones do"
+        )
+        warnings.warn(f"image: {found}: {what}", stacklevel=2)
+        alone = good if good.any() else alone
+    cuts = [_cut(image, place, sides) for place in places[alone]]
     cuts = [cut / cut.max() for cut in cuts]
     average = np.median(cuts, axis=0)
     for _ in range(2):  # the first average is blurred by what has not been aligned yet
@@ -132,46 +144,65 @@ def psf_from_beads(
     return BeadPSF(psf, len(places), len(aligned), spread, fwhm(psf), voxel_size)
 
 
-def _peaks(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the places of peaks, shape (n, n_dim), brightest first, and the background."""
+def _background(image: np.ndarray) -> np.ndarray:
+    """Fit the background by a polynomial of second order, beads left out."""
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
+    terms = [np.ones(()), *axes, *(a * b for a, b in combinations_with_replacement(axes, 2))]
+    every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
+    values = image[every].ravel()
+    rows = np.stack([np.broadcast_to(t, image.shape)[every].ravel() for t in terms], axis=1)
+    rest = values - np.median(values)
+    for _ in range(10):
+        kept = rest <= 2 * np.median(np.abs(rest)) / 0.6745
+        factors = np.linalg.lstsq(rows[kept], values[kept])[0]
+        rest = values - rows @ factors
+    return sum(factor * term for factor, term in zip(factors, terms, strict=True))
+
+
+def _peaks(image: np.ndarray) -> np.ndarray:
+    """Return the places of peaks on a background of 0, shape (n, n_dim), brightest first."""
     from skimage.feature import peak_local_max  # imported here: slow, and few runs need it
 
     # a median first: what is left of a defective pixel is no bead
     plane = (1,) * (image.ndim - 2) + (3, 3)
     smooth = gaussian_filter(median_filter(image, plane), 1.0)
-    background = np.median(smooth)
-    below = smooth[smooth <= background] - background  # beads lie above
+    below = smooth[smooth < 0]  # beads lie above
     noise = np.sqrt(np.mean(below**2)) if below.any() else 1e-6 * np.ptp(smooth)
-    least = max(_STANDS_OUT * noise, 0.1 * (smooth.max() - background))
-    peaks = peak_local_max(
-        smooth, min_distance=2, threshold_abs=background + least, exclude_border=False
-    )
+    least = max(_STANDS_OUT * noise, 0.1 * smooth.max())
+    peaks = peak_local_max(smooth, min_distance=2, threshold_abs=least, exclude_border=False)
     # brightest first; a ring around a bead is no bead
-    return peaks[np.argsort(-smooth[tuple(peaks.T)], kind="stable")], float(background)
+    return peaks[np.argsort(-smooth[tuple(peaks.T)], kind="stable")]
 
 
 def _sides(shape: tuple[int, ...], places: np.ndarray) -> np.ndarray:
-    """Return the largest odd sides up to 65 that leave three quarters of the beads alone, or the most."""
-    counts = {}
+    """Return the largest odd sides up to 65 that leave enough of the beads alone, or the most.
+
+    Three quarters, or half if that is eight or more: a kernel cut short is worse than a noisy one.
+    """
+    counts, enough = {}, min(0.75 * len(places), max(0.5 * len(places), 8))
     for side in range(65, 6, -2):
         sides = np.array([min(side, n - (n + 1) % 2) for n in shape])
         counts[tuple(sides)] = np.count_nonzero(_alone(places, sides, shape))
-        if counts[tuple(sides)] >= 0.75 * len(places):
+        if counts[tuple(sides)] >= enough:
             return sides
     return np.array(max(counts, key=counts.get))
 
 
 def _alone(places: np.ndarray, sides: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Tell which beads have no other within their sides, and lie as far from the border in the plane."""
+    """Tell which beads have no other within their sides, and lie as far from the border in the plane.
+
+    Of a stack, those that lie less than half as deep in it as the deepest are left out.
+    """
     near = (np.abs(places[:, None] - places[None]) <= sides // 2).all(axis=-1)  # (n, n)
     inside = ((places >= sides // 2) & (places < np.array(shape) - sides // 2))[:, -2:].all(axis=-1)
-    return (near.sum(axis=1) == 1) & inside
+    alone = (near.sum(axis=1) == 1) & inside
+    depth = np.minimum(places, np.array(shape) - 1 - places)[:, :-2].min(axis=1, initial=max(shape))
+    return alone & (depth >= depth[alone].max(initial=0) / 2)
 
 
 def _cut(image: np.ndarray, place: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Cut a bead out; along z the border is continued where it lies near."""
-    half = sides // 2
-    padded = np.pad(image, [(h, h) for h in half], mode="edge")
+    """Cut a bead out; where the border lies near, what is beyond is dark."""
+    padded = np.pad(image, [(n // 2, n // 2) for n in sides])
     return padded[tuple(slice(p, p + n) for p, n in zip(place, sides, strict=True))]
 
 

@@ -3,11 +3,12 @@
 import warnings
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter, label, shift
+from scipy.ndimage import binary_dilation, gaussian_filter, label, median_filter, shift
 from torch import Tensor
 
 from siamdecon.expect import Words, expect
 from siamdecon.hardware import as_array
+from siamdecon.microscope.camera import SHARPEST, standing_out
 
 #: Rounding of a transform in float32 leaves values this far below 0, in units of the maximum: log2 of
 #: 2^20 pixels rounded some times each.
@@ -92,7 +93,7 @@ def prepare_psf(
     >>> int(prepare_psf(spot, (64, 64), center=True)[0].argmax()) == 4 * 9 + 4
     True
     """
-    psf = _real(psf, len(shape))
+    psf, findings = _without_defects(_real(psf, len(shape)))
     if subtract_background:
         psf = without_background(psf)
         psf = psf / (psf.sum() or 1)
@@ -113,10 +114,13 @@ def prepare_psf(
         found = Words(f"it {by:+.1f} pixels off along {axis} in shape {psf.shape}")
         expect(abs(by) <= n / 4, "psf", "its light around the middle", found, mend)
     # along z light is often off: a kernel out of focus, or behind a medium of another index
-    off = zip(axes, _off_centre(light), strict=True)
-    far = ", ".join(f"{by:+.1f} pixels off the centre along {a}" for a, by in off if _far(by, a))
+    far = ", ".join(
+        f"{by:+.1f} pixels off the centre along {axis}"
+        for axis, by in zip(axes, _off_centre(light), strict=True)
+        if abs(by) > (0.75 if axis == "z" else 0.4)
+    )
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
-    findings = [shifted] * bool(far) + _border(psf, level)
+    findings += [shifted] * bool(far) + _border(psf, level)
     kept = tuple(min(n, m) for n, m in zip(psf.shape, shape, strict=True))
     if kept != psf.shape:
         first = [n // 2 - k // 2 for n, k in zip(psf.shape, kept, strict=True)]
@@ -196,8 +200,21 @@ def _real(psf, n_dim: int | None) -> np.ndarray:
     return psf
 
 
-def _far(off: float, axis: str) -> bool:
-    return abs(off) > (0.75 if axis == "z" else 0.4)
+def _without_defects(psf: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Replace pixels beside the light that stand out from it, if there is a spot without them."""
+    flat = median_filter(psf, (1,) * (psf.ndim - 2) + (3, 3), mode="constant")
+    noise, peak = np.median(np.abs(psf - flat)), flat.max() - np.median(flat)
+    if peak <= 20 * noise:
+        return psf, []
+    where, instead = standing_out(psf, SHARPEST, step=0.02 * peak)
+    top = np.unravel_index(flat.argmax(), psf.shape)
+    away = np.max([np.abs(w - t) for w, t in zip(where[-2:], top[-2:], strict=True)], axis=0) > 1
+    away &= psf[where] > instead  # a ring may be dark inside
+    places = tuple(w[away] for w in where)
+    psf[places] = instead[away]
+    count, first = np.count_nonzero(away), tuple(int(i[0]) for i in places if i.size)
+    said = f"{count} of {psf.size} pixels stand out as defects do, the first at {first}; the median"
+    return psf, [f"{said} of its neighbours takes the place of each"] * bool(count)
 
 
 def _rim(psf: np.ndarray) -> np.ndarray:

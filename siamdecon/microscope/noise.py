@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # which loads scipy.optimize when it is first used
@@ -290,23 +290,21 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
                 return Noise(gaussian=known.gaussian if known else sigma, clip=clip)
             sigma = _spread(residual[free])
     residual, signal, finest = residual[free], signal[free], finest[free]
-    spread = _spread_of(image)
+    spread = spread_of(image)
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if spread(residual) > _MUCH_LESS * spread(finest) else finest
     constant, slope = variance_line(signal, measured, spread)
-    if spread is np.std:
-        return Noise(float(slope), float(np.sqrt(constant)), clip=clip)
+    found = Noise(float(slope), float(np.sqrt(constant)), clip=clip)
+    # few photons have long tails, too
+    if spread is np.std or (not clip and slope * signal.mean() > constant):
+        return found
     deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
-    if not clip and slope * signal.mean() > constant:
-        return Noise(
-            float(slope), float(np.sqrt(constant)), clip=False
-        )  # few photons have long tails, too
     reach = _FAR * deviation
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
     share = float(np.clip(impulses, 0, 1)) if impulses > 1e-3 else 0.0
-    return Noise(float(slope), float(np.sqrt(constant)), share, clip=clip)
+    return replace(found, salt_and_pepper=share)
 
 
 def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[float, float]:
@@ -371,7 +369,7 @@ def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool
     free = _far_from_ends(blurred, deviation, noise)
     if free.sum() < 1000:
         return False
-    return _spread_of(image)(((image - blurred) / deviation)[free]) < _MUCH_LESS
+    return spread_of(image)(((image - blurred) / deviation)[free]) < _MUCH_LESS
 
 
 def clipping(image: np.ndarray) -> bool | str:
@@ -408,7 +406,7 @@ def _spread(values: np.ndarray) -> float:
     return float(np.median(np.abs(values - np.median(values))) / ndtri(0.75))
 
 
-def _spread_of(image: np.ndarray) -> Callable[[np.ndarray], float]:
+def spread_of(image: np.ndarray) -> Callable[[np.ndarray], float]:
     """Return what measures the spread of the noise of an image: its median, where that can.
 
     Where most pixels around a signal take one grey level, their median deviation is nearly 0.

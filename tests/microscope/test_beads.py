@@ -158,3 +158,53 @@ def test_a_defective_pixel_is_no_bead_and_no_part_of_one(count):
     measured = psf_from_beads(image)
     found, truth = in_common(measured.psf, KERNELS["in focus"])
     assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.99
+
+
+def like(measured, psf):
+    found, truth = in_common(measured.psf, psf)
+    return np.corrcoef(found.ravel(), truth.ravel())[0, 1]
+
+
+@pytest.mark.parametrize("level", [350, 250])
+def test_saturated_beads_are_left_out_and_said(level):
+    """Cut at their peaks, they made the kernel half as wide again."""
+    psf = KERNELS["in focus"]
+    image = beads(psf, 9, snr=12)
+    bright = beads(psf, 9, snr=60, seed=1)
+    image[:58, :58] = bright[:58, :58]  # four of nine
+    with pytest.warns(UserWarning, match="image: 4 of 9 beads reach .* as saturated ones do: left"):
+        measured = psf_from_beads(np.minimum(image, level))
+    assert measured.used <= 5
+    assert like(measured, psf) > 0.99
+    with pytest.warns(UserWarning, match="the kernel is too wide; expose less"):
+        psf_from_beads(np.minimum(bright, level))
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_beads_on_an_uneven_background_are_found(n_dim):
+    """The background's own spread hid them."""
+    psf = KERNELS["in focus" if n_dim == 2 else "stack"]
+    image = beads(psf)
+    measured = psf_from_beads(image + np.linspace(0, 300, image.shape[-1]))
+    assert measured.used >= 6
+    assert like(measured, psf) > 0.99
+
+
+def test_pairs_of_beads_do_not_cut_the_kernel_short():
+    """A few beads have another beside them; the window was made to lie between the two."""
+    psf = KERNELS["in focus"]
+    image = beads(psf, 12)
+    pairs = image + np.roll(image - 105, (4, 3), (0, 1)) * (np.arange(image.shape[1]) > 87)
+    measured = psf_from_beads(pairs)
+    assert min(measured.psf.shape) > 9
+    assert like(measured, psf) > 0.99
+
+
+def test_a_bead_at_the_end_of_a_stack_is_left_out():
+    psf = KERNELS["stack"]
+    image = beads(psf, 4)
+    cut = image.copy()
+    cut[:, :, :22] = np.roll(image, -18, axis=0)[:, :, :22]  # two of four lie two planes deep
+    measured = psf_from_beads(cut)
+    assert measured.used == 2
+    assert like(measured, psf) > 0.99

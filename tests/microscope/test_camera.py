@@ -146,10 +146,10 @@ def test_points_on_nothing_are_no_defects():
 
 
 def test_many_are_noise_unless_far_beyond_all_else():
-    values = np.full(300, 1.9)
-    assert not far_out(values, 0, 1, 10_000).any()
-    assert far_out(values + 2, 0, 1, 10_000).all()
-    assert far_out(values[:20], 0, 1, 10_000).all()
+    values, places = np.full(300, 1.9), np.random.default_rng(0).integers(0, 100, (2, 300))
+    assert not far_out(values, places, 0, 1, 10_000).any()
+    assert far_out(values + 2, places, 0, 1, 10_000).all()
+    assert far_out(values[:20], places[:, :20], 0, 1, 10_000).all()
 
 
 def test_a_stack_is_looked_at_plane_by_plane():
@@ -221,3 +221,31 @@ def test_a_saturated_image_has_its_peaks_free():
     restored = deconvolve(image, PSF, "richardson_lucy", iterations=20)
     assert restored.settings["clipping"] == "white"
     assert restored.image.max() > image.max()
+
+
+@pytest.mark.parametrize("peak", [150, 1000])
+@pytest.mark.parametrize("method", ["richardson_lucy", "total_variation"])
+def test_a_dead_pixel_does_not_make_black(method, peak):
+    """One of 0 on a background of 10 became the unit's 0: Lucy-Richardson changed by 2 % everywhere."""
+    image = np.random.default_rng(1).poisson(peak * CELL[:96, :96] + peak / 15)
+    dead = image.copy()
+    dead[40, 40] = 0
+    assert image[38:43, 38:43].min() > image.min() > 0
+    with pytest.warns(UserWarning, match="1 of 9216 pixels stand out"):
+        found = deconvolve(dead, PSF, method).image
+    far = np.hypot(*(np.mgrid[:96, :96] - 40)) > 40
+    difference = np.abs(found - deconvolve(image, PSF, method).image)[far]
+    assert difference.max() < 0.01 * np.ptp(image)
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+@pytest.mark.parametrize("shape", [(96, 96), (12, 48, 48)])
+def test_a_line_of_defects_is_found_in_a_small_image(shape, value):
+    """More than one pixel in a hundred: the bulk of the values took them in."""
+    image = np.random.default_rng(0).poisson(200 + 100 * CELL[: shape[-2], : shape[-1]], shape)
+    broken = image.copy()
+    broken[..., 20] = value
+    with pytest.warns(UserWarning, match=f"{image[..., 0].size} of {image.size} pixels stand out"):
+        problem = Problem.look(broken, np.ones((3,) * len(shape)) / 3 ** len(shape))
+    others = np.delete(image, 20, axis=-1)
+    assert (problem.low, problem.high) == (others.min(), others.max())

@@ -253,6 +253,22 @@ def test_a_background_of_any_brightness_is_said_with_its_share(kernel, level, ph
         assert left == pytest.approx(1, abs=0.01 + own / peak.mean())
 
 
+@pytest.mark.parametrize("value", [1500, 65535])
+@pytest.mark.parametrize("place", [(5, 7), (16, 20), (0, 0)])
+@pytest.mark.parametrize("level", [0, 100])
+def test_a_hot_pixel_in_a_measured_kernel_is_said_and_left_out(level, place, value):
+    """Taken for light, it moved the kernel's centre by up to 11 pixels."""
+    truth = gibson_lanni(Microscope(pixel_size=0.15, size=33))
+    counts = np.random.default_rng(0).poisson(1000 * truth / truth.max() + level).astype(float)
+    counts[place] = value
+    psf, findings = prepare_psf(counts, (80, 80), subtract_background=bool(level))
+    said = f"1 of 1089 pixels stand out as defects do, the first at {place}"
+    assert any(said in finding for finding in findings)
+    # photons of a peak of 1000 counts, 2 % of them; and 3 % a pixel of the rest
+    assert np.abs(psf - truth).sum() < 0.2
+    assert np.unravel_index(psf.argmax(), psf.shape) == pytest.approx((16, 16), abs=1)
+
+
 def computed():
     """2700 kernels: in focus and out of it, much larger than their light and much smaller."""
     for na, index in ((0.3, 1), (0.5, 1), (0.8, 1), (1.0, 1.33), (1.2, 1.33), (1.45, 1.518)):
