@@ -133,7 +133,7 @@ def choice() -> list[str]:
     return [
         f"## Choosing a method without the truth {machine(results)}",
         f"`compare` scores {names} by pixels held out of the measurement, away from its border, and takes, "
-        "of those within one standard error of the best, the strongest on the benchmark. Its regret is the "
+        "of those within two standard errors of the best, the strongest on the benchmark. Its regret is the "
         f"best of their PSNRs minus that of its choice, on fields of {results['side']} pixels of "
         "measurements of the course's samples and of benchmark images.",
         "\n".join(table),

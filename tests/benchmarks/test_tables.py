@@ -102,7 +102,7 @@ def test_a_line_that_another_run_is_writing_is_not_torn(folder, monkeypatch):
 
     monkeypatch.setattr(FileLock, "acquire", asking)
     results, line = Measurements("r.jsonl"), json.dumps(row("a")) + "\n"
-    with open("r.jsonl", "a") as file, FileLock("r.jsonl.lock"):
+    with FileLock("r.jsonl.lock"), open("r.jsonl", "a") as file:  # closed before it is released
         file.write(line[:40])
         file.flush()
         other = threading.Thread(target=results.add, args=(row("b"),))

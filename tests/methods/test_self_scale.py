@@ -12,6 +12,7 @@ from scipy.signal import convolve
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.phantoms import filaments
+from siamdecon.hardware import to_array
 from siamdecon.methods.self_scale import (
     BALANCES,
     ScalePairs,
@@ -35,7 +36,9 @@ def self_scale(image, psf, *, seed=0, callback=None, clip=True, voxel_size=None,
     problem = Problem.as_it_is(image, psf, device="cpu", limited=clip)
     source = replace(problem.source, voxel_size=voxel_size)
     method = SelfScale.of_tier("lab", problem.ndim, {"clip": clip, **options})
-    return method.restore(replace(problem, seed=seed, source=source), Watch(callback))
+    problem = replace(problem, seed=seed, source=source)
+    estimator = method.fit(problem, Watch(callback))  # `restore` refuses an interrupted training
+    return to_array(estimator.whole(problem.whole))
 
 
 def test_a_coarser_copy_of_a_smooth_scene_is_the_scene_on_a_coarser_grid():
