@@ -152,8 +152,8 @@ class SSI(Method):
         used = self.record(clip=run.clip) | run.used()
         # a network that learns from hidden pixels sees all of them at work, which shifts its brightness;
         # the paper's range is held by the bounds
-        seen = {"image": problem.seen(), "psf": problem.psf, "all_light": problem.all_light}
-        contrast = None if problem.bounded else partial(fit_contrast, **seen)
+        contrast = partial(fit_contrast, image=problem.seen(), psf=problem.psf)
+        contrast = None if problem.bounded else contrast
         restore = partial(run.restore, used=used)
         return Estimator(restore, contrast=contrast, used=used, history=run.history)
 

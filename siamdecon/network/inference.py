@@ -109,12 +109,9 @@ def estimator_of(
     if stitch == "exact":  # measuring the halo takes its time, and a blend needs none
         halo, stride = halo_of(run.model, problem.ndim)
         core = max(stride, side - 2 * halo)
-
-    def contrast(estimate: Tensor) -> tuple[float, float]:
-        return fit_contrast(estimate, problem.seen(), problem.psf, m, problem.all_light)
-
+    contrast = (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None
     result |= {"run": run, "history": run.history}
-    return Estimator(f, halo, stride, side, core, stitch, contrast if calibrate else None, **result)
+    return Estimator(f, halo, stride, side, core, stitch, contrast, **result)
 
 
 def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
@@ -224,7 +221,7 @@ def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
 
 
 def fit_contrast(
-    estimate: Tensor, image: np.ndarray, psf: np.ndarray, m=lambda x: x, all_light: bool = False
+    estimate: Tensor, image: np.ndarray, psf: np.ndarray, m=lambda x: x
 ) -> tuple[float, float]:
     """Return the scale a and the offset b that minimise the squared error of m(g(a f + b)).
 
@@ -237,8 +234,6 @@ def fit_contrast(
     psf : ndarray, shape ([z,] y, x)
     m : callable
         What the noise does to the mean, see `siamdecon.microscope.noise.mean_response`.
-    all_light : bool
-        Give the estimate the light of the whole measurement, border included, by the offset.
 
     Returns
     -------
@@ -266,8 +261,6 @@ def fit_contrast(
     except (RuntimeError, ValueError) as error:
         warnings.warn(f"the estimate's contrast could not be fitted: {error}", stacklevel=2)
         return 1.0, 0.0
-    if all_light:
-        offset = np.mean(image, dtype=np.float64) - scale * estimate.double().mean().item()
     return float(scale), float(offset)
 
 
