@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import signal
 import time
 import traceback
@@ -95,6 +96,8 @@ def checksum(folder: Path) -> dict[str, str]:
     """Return a checksum of each output that there is; raise `Lost` if one is not whole."""
     found = {}
     for path in sorted(folder.glob("out*")):
+        if path.suffix == ".unfinished":  # its name says so
+            continue
         try:
             if path.suffix == ".json":
                 import json
@@ -130,7 +133,7 @@ def undisturbed(name: str, work: Callable[[], int], said: Path) -> float:
 def clear(folder: Path) -> None:
     """Delete what a run has written."""
     for path in [*folder.glob("out*"), *folder.glob("r.jsonl*"), folder / "run"]:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
