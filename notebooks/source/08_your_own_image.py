@@ -315,7 +315,7 @@ assert ranked.held_out[1].behind(ranked.held_out[0])[0] > 0
 
 # %% [markdown]
 # Most of the error is noise, which is the same for all, so the differences are small. Each is given with its
-# standard error: a difference below twice that says nothing. Of the methods that differ from the first by less,
+# standard error: a difference below twice that says nothing. Of the methods within three standard errors of the first,
 # `ranked.best` is the one that restores the benchmark's images best. Pixels near the border are left out: there, an
 # estimate can explain the light of what lies beyond the image by what does not belong to it. Look at the pictures,
 # too.
