@@ -132,10 +132,10 @@ def choice() -> list[str]:
     names = ", ".join(results["candidates"])
     return [
         f"## Choosing a method without the truth {machine(results)}",
-        f"`compare` scores {names} by pixels held out of the measurement, away from its border. Of those within "
-        "three standard errors of the best it takes the strongest on the benchmark. Its regret is the best of "
-        f"their PSNRs minus that of its choice, on fields of {results['side']} pixels of measurements of the "
-        "course's samples and of benchmark images.",
+        f"`compare` scores {names} by pixels held out of the measurement, away from its border. Of those "
+        "within three standard errors of the best it takes the strongest on the benchmark. Its regret is the "
+        f"best of their PSNRs minus that of its choice, on fields of {results['side']} pixels of "
+        "measurements of the course's samples and of benchmark images.",
         "\n".join(table),
     ]
 
