@@ -82,6 +82,8 @@ def read_tiff(path, memmap=False, scene=None):
             mend = "a kernel must lie as the stored pixels"
             warnings.warn(f"{path.name}: {said}; {mend}", stacklevel=4)
         data, axes = _pixels(tif, series, path, memmap)
+        if len(axes) != data.ndim:  # what it says of its planes is damaged
+            raise ValueError(f"it announces axes {axes} for an array of shape {data.shape}")
         return data, axes, *_described(tif, series)
 
 
