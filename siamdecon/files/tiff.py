@@ -95,7 +95,10 @@ def _opened(path, scene):
     each = scene is None and tif.is_shaped and len(tif.series) > len(forms) == 1
     each = each and _planes(tif.series[0]) == 1
     more = tif.is_imagej and len(tif.series[0].pages) > _planes(tif.series[0])
-    return tifffile.TiffFile(path, is_shaped=False, is_imagej=False) if each or more else tif
+    if not (each or more):
+        return tif
+    tif.close()
+    return tifffile.TiffFile(path, is_shaped=False, is_imagej=False)
 
 
 def _planes(series):
