@@ -148,11 +148,6 @@ class Problem:
         """
         return self.clipping is True
 
-    @property
-    def all_light(self) -> bool:
-        """Whether all light of the image is in what is seen of it: nothing is cut, or left out."""
-        return not self.clipping and self.seen().shape == self.shape
-
     def noise_seen(self) -> Noise | None:
         """Return the noise of a measurement that was clipped, read off it; None for any other."""
         return estimate_noise(self.seen(), self.clipping)

@@ -50,13 +50,14 @@ class TotalVariation(Method):
         """Return the minimisation; there is nothing to train."""
         noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
         how = (problem.psf, noise, problem.bounded, watch.callback)
-        light = float(problem.x.mean())  # skewed noise, of few photons, takes some
 
         def contrast(estimate: Tensor) -> tuple[float, float]:
+            light = float(problem.x.mean())  # skewed noise, of few photons, takes some
             return light / max(float(estimate.mean()), 1e-9), 0.0
 
         found = {"used": self.record(noise=noise), "noise": noise}
-        contrast = contrast if problem.all_light else None
+        if problem.clipping or problem.seen().shape != problem.shape:
+            contrast = None  # some light is cut off, or not looked at
         return Estimator(lambda y: self.restored(y, *how), contrast=contrast, **found)
 
     def restored(self, y: Tensor, psf: np.ndarray, noise, bounded: bool, callback=None) -> Tensor:

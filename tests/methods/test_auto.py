@@ -1,6 +1,8 @@
 """Choosing a method by pixels that it has not seen."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -123,6 +125,18 @@ def test_a_comparison_without_an_error_is_shown():
     exact, other = HeldOut("wiener", np.zeros(4), 1.0), HeldOut("ssi", np.ones(4), 1.0)
     table = str(Comparison([exact, other], {}, {}, None, 1.0)).splitlines()
     assert [line.split()[:2] for line in table[1:]] == [["wiener", "0"], ["ssi", "1"]]
+
+
+def test_the_strongest_are_in_the_order_of_their_scores():
+    """The table is held against the measured rows by tests/course/test_documentation.py."""
+    page = (Path(__file__).parents[2] / "docs" / "choose.md").read_text()
+    rows = re.findall(r"^\| (.*?) \| (\d\d\.\d\d) / ", page, re.MULTILINE)
+    named, best = "", {}
+    for cell, psnr in rows:
+        found = re.match(r"`(\w+)`", cell)
+        named = found[1] if found else named  # "the same", with another option
+        best[named] = max(float(psnr), best.get(named, 0))
+    assert sorted(best, key=best.get, reverse=True) == list(STRONGEST)
 
 
 def test_what_the_pixels_can_not_tell_apart_the_benchmark_decides():
