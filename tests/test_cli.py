@@ -357,6 +357,24 @@ def test_a_signal_elsewhere_is_one_line(files, capsys, monkeypatch, number, code
     assert sorted(path.name for path in Path().iterdir()) == before
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("on_disk", [[], ["--on-disk"]])
+def test_a_signal_between_image_and_record_waits(files, capsys, monkeypatch, number, code, on_disk):
+    replace = os.replace
+
+    def stopped(part, target):
+        replace(part, target)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("siamdecon.files.atomic.os.replace", stopped)
+    before = signal.getsignal(number)
+    assert run("--psf", "psf.tif", "--method", "richardson_lucy", *on_disk) == code
+    assert capsys.readouterr().err == "siamdecon: interrupted: out.tif was written\n"
+    assert read_image("out.tif").shape == files.shape
+    assert json.loads(Path("out.json").read_text())["method"] == "richardson_lucy"
+    assert signal.getsignal(number) == before and not list(Path().glob(".siamdecon*"))
+
+
 @pytest.mark.parametrize("all_of_them", [[], ["--channel", "all"]])
 def test_a_result_that_finds_no_room_is_saved_elsewhere(files, capsys, monkeypatch, all_of_them):
     """The folder vanishes during the work."""

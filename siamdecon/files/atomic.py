@@ -3,7 +3,9 @@
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from filelock import FileLock, Timeout
 
 #: What describes a Zarr store, a folder: of version 3, and of version 2.
 ABOUT = ("zarr.json", ".zgroup", ".zarray")
+#: What `replace` calls with each file that it gives its name, while `_undivided` runs.
+_hold = None
 
 
 def check_writable(path, overwrite=False, suffixes=()):
@@ -101,6 +105,9 @@ def check_room(path, n_bytes):
 def write_atomically(path, write):
     """Write a file atomically: an interruption leaves no partial file.
 
+    What `write` writes atomically itself belongs to the file: once the first of them has its name, Ctrl-C
+    and SIGTERM wait for the last one.
+
     Parameters
     ----------
     path : str or path-like
@@ -117,6 +124,8 @@ def write_atomically(path, write):
     ------
     OSError
         If the disk is full, or the folder has vanished; the message names the file.
+    KeyboardInterrupt
+        At Ctrl-C; one that had to wait names what is written.
 
     Examples
     --------
@@ -127,17 +136,48 @@ def write_atomically(path, write):
     """
     target = Path(path).resolve()  # follows links: os.replace would replace the link itself
     temporary = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
-    try:
-        write(temporary)
-        replace(temporary, target)
-    except OSError as error:
-        if str(error).startswith("cannot write"):  # a file beside it
-            raise
-        refused = f"cannot write {target.name} to {target.parent}: {error.strerror or error}"
-        raise type(error)(f"{refused}; free some space or choose another folder") from error
-    finally:
-        remove(temporary)
+    with _undivided():
+        try:
+            write(temporary)
+            replace(temporary, target)
+        except OSError as error:
+            if str(error).startswith("cannot write"):  # a file beside it
+                raise
+            refused = f"cannot write {target.name} to {target.parent}: {error.strerror or error}"
+            raise type(error)(f"{refused}; free some space or choose another folder") from error
+        finally:
+            remove(temporary)
     return Path(path)
+
+
+@contextmanager
+def _undivided():
+    """Let Ctrl-C and SIGTERM wait for the block's end once a file in it has its name."""
+    global _hold
+    # signals arrive in the main thread
+    if _hold or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting, handlers, named = [], {}, []
+
+    def hold(target):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.signal(number, lambda number, _: waiting.append(number))
+            handlers.setdefault(number, handler)
+        named.append(target.name)
+
+    _hold = hold
+    try:
+        yield
+    finally:
+        _hold = None
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        try:
+            for number in waiting:
+                signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{named[0]} was written") from None
 
 
 def replace(source, target):
@@ -152,6 +192,7 @@ def replace(source, target):
     >>> replace(folder / "a", folder / "b"), os.listdir(folder), os.listdir(folder / "b")
     (None, ['b'], [])
     """
+    _hold and _hold(target)
     old = Path(f"{_stem(target)}{secrets.token_hex(8)}.old")
     if target.is_dir() or (source.is_dir() and target.exists()):  # its place must be empty
         os.replace(target, old)  # `claimed` puts it back if the process is killed here

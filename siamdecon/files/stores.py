@@ -308,7 +308,7 @@ def unfinished(output):
     try:
         yield folder if is_zarr(output) else None
     except KeyboardInterrupt as stop:
-        how = f"the same call goes on with {folder.name}" if folder.exists() else ""
+        how = f"the same call goes on with {folder.name}" if folder.exists() else str(stop)
         raise KeyboardInterrupt(how) from stop
     finally:
         with suppress(OSError):
