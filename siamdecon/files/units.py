@@ -50,7 +50,8 @@ def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # the largest float64 that a 64-bit integer holds lies below its own largest value
         top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
         return pixels.clip(info.min, top).astype(dtype)
-    return pixels.clip(float(info.min), float(info.max)).astype(dtype)
+    wider = np.promote_types(pixels.dtype, dtype)  # in which both ends are numbers
+    return pixels.astype(wider).clip(float(info.min), float(info.max)).astype(dtype)
 
 
 def value_limits(dtype: np.dtype) -> np.iinfo | np.finfo:

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from siamdecon.files import tiff
 from siamdecon.files.atomic import check_writable, write_atomically
 from siamdecon.files.images import Image, read_image, write_image
+from siamdecon.files.units import cast
 
 DTYPES = {".tif": [np.uint8, np.uint16, np.float32], ".png": [np.uint8, np.uint16]}
 STACK = np.arange(4 * 9 * 11, dtype=np.uint16).reshape(4, 9, 11)
@@ -369,3 +370,13 @@ def test_a_damaged_png_is_refused(tmp_path, dtype):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(ValueError, match=r"cannot read .*a\.png"):
             read_image(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("target", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("source", ["float32", "float64"])
+def test_a_conversion_to_floats_is_clipped_to_their_range_in_silence(source, target):
+    largest = np.finfo(source).max
+    found = cast(np.array([1.5, largest, -largest], source), np.dtype(target))
+    top = min(float(largest), float(np.finfo(target).max))
+    assert found.dtype == target and found.tolist() == [1.5, top, -top]
