@@ -63,10 +63,14 @@ class Watch:
     @contextmanager
     def bar(self, total: int, name: str | None = None, unit: str = "step") -> Iterator[None]:
         """Show a progress bar, if it is asked for, which `advance` moves."""
+        if (
+            not self.progress
+        ):  # tqdm's lock, which forked processes share, may be held by one that was killed
+            yield
+            return
         from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-        how = {"disable": not self.progress, "mininterval": 0.25}
-        with tqdm(total=total, desc=name, unit=unit, **how) as bar:
+        with tqdm(total=total, desc=name, unit=unit, mininterval=0.25) as bar:
             self._bar = bar
             yield
         self._bar = None

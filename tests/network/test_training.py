@@ -177,3 +177,15 @@ def test_a_training_is_the_same_on_any_number_of_threads(parts):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+def test_without_a_progress_bar_nothing_waits_for_the_bars_of_other_processes(monkeypatch):
+    """Forked processes share tqdm's lock; one that was killed as it held it stopped all others for good."""
+    monkeypatch.setattr(
+        "tqdm.std.TqdmDefaultWriteLock.acquire", lambda *_, **__: pytest.fail("waits")
+    )
+    watch = Watch()
+    with watch.bar(2):
+        watch.advance()
+    with pytest.raises(pytest.fail.Exception), Watch(progress=True).bar(2):
+        pass
