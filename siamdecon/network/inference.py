@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from siamdecon.expect import expect, expect_one_of
 from siamdecon.hardware import one_thread_each, side_by_side, to_array, to_tensor
-from siamdecon.microscope.convolution import PSFConvolution
+from siamdecon.microscope.convolution import Continued, PSFConvolution
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.patches import symmetries
 from siamdecon.network.training import Training
@@ -21,6 +21,8 @@ from siamdecon.network.unet import compute, cropped, receptive_field, whole_stri
 from siamdecon.problem import Problem
 from siamdecon.tiles import STITCHES, Estimator
 
+#: Pixels by which an image is continued, mirrored, for a network that knows no border; 32 do no more.
+MARGIN = 16
 #: Features that one pass holds at a time, in units of the first layer's, measured on the U-Net.
 _LAYERS_ALIVE = 8
 
@@ -39,7 +41,8 @@ def predict(
     """Return f(x) for a whole image (Section 2, "Inference").
 
     With both options False and `stitch` "blend" this is the paper's inference; each is an improvement
-    of its own.
+    of its own. After a training with `padding="valid"`, whose loss leaves out what zeros beyond a patch's
+    border do to the network, the image is continued, mirrored, by 16 pixels.
 
     Parameters
     ----------
@@ -131,14 +134,19 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
     # a copy, since a training may go on
     network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
+    # with "valid" no loss has seen what the network makes of the zeros beyond a patch: none are shown to it
+    margin = -(-MARGIN // stride) * stride if run.config.padding == "valid" else 0
     # not the run itself, since what restores may go to another process
     mean, std, device, f = run.mean, run.std, run.device, partial(compute, network, dtype=run.dtype)
 
     def restore(image: Tensor) -> Tensor:
+        x = (image.to(device) - mean) / std  # (1, 1, [z,] y, x)
+        if margin:
+            x = Continued.apply(x, "symmetric", [(margin, margin)] * (x.ndim - 2))
         # whole strides, so that the network halves an image at the same places whichever way it is turned
-        x = whole_strides((image.to(device) - mean) / std, stride)  # (1, 1, [z,] y, x)
+        x = whole_strides(x, stride)
         y = average_turns(f, x, turns) if turns else f(x)
-        return check_not_diverged(cropped(y, image.shape[2:]) * std + mean)
+        return check_not_diverged(cropped(y, image.shape[2:], margin) * std + mean)
 
     return restore
 

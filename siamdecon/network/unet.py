@@ -198,9 +198,9 @@ def whole_strides(x: Tensor, stride: int) -> Tensor:
     return nn.functional.pad(x, fill, mode="replicate") if any(fill) else x
 
 
-def cropped(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Cut (n, c, [z,] y, x) at its ends to a size."""
-    return x[(..., *(slice(m) for m in size))]
+def cropped(x: Tensor, size: tuple[int, ...], first: int = 0) -> Tensor:
+    """Cut a part of some size out of (n, c, [z,] y, x), which begins at the same index along each axis."""
+    return x[(..., *(slice(first, first + m) for m in size))]
 
 
 def compute(network: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
