@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+#: What takes the place of pixels that are none.
+NO_ZEROS = (
+    "put numpy.nanmedian(image) or a median of their neighbours there; zeros would make an edge"
+)
+
 
 def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
     """Raise ValueError unless `ok`; the message names the argument.

@@ -153,6 +153,8 @@ def _slope(x: np.ndarray) -> float | None:
     groups = [g for g in np.array_split(np.argsort(level), 10) if len(g) and np.median(variance[g])]
     if len(groups) < 5 or level.var() < 5 * variance.mean() / np.prod(side):
         return None  # the means differ by no more than noise
+    if not np.median(variance):
+        return None
     for axis in range(x.ndim):
         # second differences of independent noise: -4/6 of one is in the next
         shared = np.median(means(detail * np.roll(detail, 1, axis))) / np.median(variance)

@@ -208,3 +208,20 @@ def test_a_bead_at_the_end_of_a_stack_is_left_out():
     measured = psf_from_beads(cut)
     assert measured.used == 2
     assert like(measured, psf) > 0.99
+
+
+@pytest.mark.parametrize("border", [10, 60])
+def test_beads_in_an_image_that_was_filled_up(border):
+    """stitching-spark#22: the noise of the rest was taken for 253 beads, of half the width."""
+    psf = KERNELS["in focus"]
+    image = beads(psf)
+    measured = psf_from_beads(np.pad(image, border))
+    assert measured.found == psf_from_beads(image).found
+    assert like(measured, psf) > 0.99
+
+
+def test_pixels_that_are_none_are_no_beads():
+    image = beads(KERNELS["in focus"])
+    image[:3] = np.nan
+    with pytest.raises(ValueError, match=r"^image: expected finite values, .*nanmedian"):
+        psf_from_beads(image)
