@@ -122,6 +122,7 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
         one = np.ones((3,) * np.ndim(image)) / 3 ** np.ndim(image) if psf is None else psf
         problem = Problem.look(image, one, device="cpu")
     findings = [str(warning.message) for warning in caught]
+    findings = [said for said in findings if psf is not None or not said.startswith("psf: ")]
     x, span = problem.seen(), problem.high - problem.low
     # a median of few levels is coarse
     level = span * (finest_detail(x).std() if spread_of(x) is np.std else noise_level(x))

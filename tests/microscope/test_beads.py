@@ -225,3 +225,12 @@ def test_pixels_that_are_none_are_no_beads():
     image[:3] = np.nan
     with pytest.raises(ValueError, match=r"^image: expected finite values, .*nanmedian"):
         psf_from_beads(image)
+
+
+def test_beads_that_are_cut_too_small_are_said():
+    """MetroloJ_QC#14: what lies at the border of a cut is no background; it took 15 % off the width."""
+    image = beads(KERNELS["gaussian"])
+    whole = psf_from_beads(image)
+    with pytest.warns(UserWarning, match="image: beads are cut out where they have .* too narrow"):
+        cut = psf_from_beads(image, size=5)
+    assert cut.fwhm[0] < 0.9 * whole.fwhm[0]
