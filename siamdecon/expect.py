@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+#: What takes the place of pixels that are none.
+NO_ZEROS = (
+    "put numpy.nanmedian(image) or a median of their neighbours there; zeros would make an edge"
+)
+
 
 def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
     """Raise ValueError unless `ok`; the message names the argument.
@@ -82,7 +87,7 @@ def expect_counts(**numbers) -> None:
         expect(good, name, "a whole number of 1 or more", n)
 
 
-def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
+def expect_index(name: str, index: Any, size: int, owner: str, names=(), mend: str = "") -> int:
     """Return the index, from 0, of a part of a file, by it or by name; None if there is one only.
 
     Examples
@@ -99,7 +104,7 @@ def expect_index(name: str, index: Any, size: int, owner: str, names=()) -> int:
     known = f" ({', '.join(map(str, names))})" if len(names) else ""
     if index is None:
         got = Words(f"{size} of them{known}")
-        expect(size == 1, name, f"one to take of {owner}", got, f"{name}=0 takes the first")
+        expect(size == 1, name, f"one to take of {owner}", got, f"{name}=0 takes the first{mend}")
         return 0
     if isinstance(index, str) and index in names:
         return list(names).index(index)

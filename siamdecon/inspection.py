@@ -122,6 +122,7 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
         one = np.ones((3,) * np.ndim(image)) / 3 ** np.ndim(image) if psf is None else psf
         problem = Problem.look(image, one, device="cpu")
     findings = [str(warning.message) for warning in caught]
+    findings = [said for said in findings if psf is not None or not said.startswith("psf: ")]
     x, span = problem.seen(), problem.high - problem.low
     # a median of few levels is coarse
     level = span * (finest_detail(x).std() if spread_of(x) is np.std else noise_level(x))
@@ -153,6 +154,8 @@ def _slope(x: np.ndarray) -> float | None:
     groups = [g for g in np.array_split(np.argsort(level), 10) if len(g) and np.median(variance[g])]
     if len(groups) < 5 or level.var() < 5 * variance.mean() / np.prod(side):
         return None  # the means differ by no more than noise
+    if not np.median(variance):
+        return None
     for axis in range(x.ndim):
         # second differences of independent noise: -4/6 of one is in the next
         shared = np.median(means(detail * np.roll(detail, 1, axis))) / np.median(variance)

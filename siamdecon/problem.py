@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import Words, expect, expect_unit_range
+from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
-from siamdecon.microscope.camera import far_out, standing_out
+from siamdecon.microscope.camera import far_out, standing_out, unmeasured
 from siamdecon.microscope.convolution import PSFConvolution
 from siamdecon.microscope.kernel import prepare_psf
 from siamdecon.microscope.noise import Noise, both_or_one, clipping, estimate_noise
@@ -131,7 +131,10 @@ class Problem:
 
     def _in_memory(self) -> Self:
         """Read the whole measurement."""
-        return replace(self, x=self.x.whole().to(self.device), sample=(slice(None),))
+        x = self.x.whole()
+        for finding in unmeasured(x.numpy()):
+            warnings.warn(f"image: {finding}", stacklevel=4)
+        return replace(self, x=x.to(self.device), sample=(slice(None),))
 
     @cached_property
     def clipping(self) -> bool | str:
@@ -212,8 +215,7 @@ def check_image(image: np.ndarray, name: str = "image") -> np.ndarray:
     image = np.ascontiguousarray(check_grey(image, name), dtype=np.float32)
     bad = image.size - np.count_nonzero(np.isfinite(image))
     found = Words(f"{bad} NaN or infinite pixels of {image.size}")
-    mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
-    expect(not bad, name, "finite values", found, mend)
+    expect(not bad, name, "finite values", found, NO_ZEROS)
     if image.min() == image.max():
         raise ValueError(f"{name}: every pixel is {image.flat[0]:.6g}; there is nothing to restore")
     return image

@@ -18,6 +18,7 @@ from siamdecon.cli import main, parser, read_psf
 from siamdecon.files import Image
 from siamdecon.files.stores import Stored
 from siamdecon.methods.siamese import SiameseTraining
+from siamdecon.microscope.degradation import blur
 from siamdecon.microscope.psf import Microscope, gibson_lanni
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=np.float32) / 6
@@ -31,7 +32,8 @@ SCRIPT = "import sys; from siamdecon.__main__ import main; sys.exit(main())"
 def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIAMDECON_TIER", "test")
-    image = np.rint(load_sample("nuclei")[:64, :56] * 60000).astype(np.uint16)
+    seen = blur(load_sample("nuclei"), paper_psf(2))[:64, :56]
+    image = np.rint(seen * 60000).astype(np.uint16)
     write_image("in.tif", image, voxel_size=(0.2, 0.2))
     write_image("psf.tif", PSF)
     return image

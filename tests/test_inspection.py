@@ -99,3 +99,16 @@ def test_the_noise_of_few_whole_numbers_is_found(sigma):
     truth = np.sqrt(several.var(axis=0).mean())
     # lines 5 pixels wide have hardly any detail
     assert inspect(several[0]).noise == pytest.approx(truth, rel=0.05)
+
+
+def test_nothing_is_said_of_a_kernel_that_is_not_there():
+    seen = inspect(np.random.default_rng(0).poisson(10, (2, 64, 64)))
+    assert seen.psf is None and not [said for said in seen.findings if "psf" in said]
+
+
+def test_a_large_part_without_noise_is_looked_at_in_silence(recwarn):
+    """A median of 0 was divided by."""
+    image = np.random.default_rng(0).poisson(grid((128, 128), 100))
+    image[:, :70] = image.min()
+    inspect(image)
+    assert not [w for w in recwarn if w.category is RuntimeWarning]

@@ -67,7 +67,7 @@ def test_an_image_is_restorable_or_refused_by_name(image):
         (RAMP * 1j, "expected real numbers, got dtype complex128"),
         (np.array([["a", "b"]]), "expected real numbers, got dtype <U1"),
         (np.array([[None, 1]]), "expected real numbers, got dtype object"),
-        (np.array([[np.nan, 1], [np.inf, 2]]), "got 2 NaN or infinite pixels of 4; .*nan_to_num"),
+        (np.array([[np.nan, 1], [np.inf, 2]]), "got 2 NaN or infinite pixels of 4; .*nanmedian"),
         (np.array([[-np.inf, 1]]), "got 1 NaN or infinite pixels of 2"),
         (np.full((3, 3), 7), "every pixel is 7; there is nothing to restore"),
     ],

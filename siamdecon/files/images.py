@@ -185,8 +185,10 @@ def _one(path, read, memmap, channel, time, scene):
         axes = axes.replace("S", "C")  # colours are channels, too
     sides = dict(zip(axes, data.shape, strict=True))
     names = names if len(names) == sides.get("C", 1) else ()
+    stack = "; if they are planes along z, say so in Fiji, Image > Properties"
+    mend = stack if axes in ("CYX", "TYX") else ""
     for axis, name, index, known in (("T", "time", time, ()), ("C", "channel", channel, names)):
-        place = expect_index(name, index, sides.get(axis, 1), path.name, known)
+        place = expect_index(name, index, sides.get(axis, 1), path.name, known, mend)
         if axis in axes:
             data, axes = _taken(data, axes, axes.index(axis), place)
     data = data if hasattr(data, "at") else np.asarray(data)  # a Dask array is read here

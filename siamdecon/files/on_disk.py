@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import NO_ZEROS, Words, expect
 from siamdecon.files.images import Image
 from siamdecon.files.tiff import scratch
 from siamdecon.files.units import cast
@@ -134,8 +134,7 @@ def look_through(
         if bad := slab.size - np.count_nonzero(np.isfinite(slab)):
             place = first + int(np.argwhere(~np.isfinite(slab))[0, 0])
             got = f"{bad} NaN or infinite pixels of {slab.size}, the first at index {place} of its first axis"
-            mend = "replace them, for example with numpy.nan_to_num or a median of their neighbours"
-            expect(False, "image", "finite values", Words(got), mend)
+            expect(False, "image", "finite values", Words(got), NO_ZEROS)
         if max(-slab.min(), slab.max()) > _LARGEST:
             got, most = Words(f"{slab.min():g} to {slab.max():g}"), f"values within +-{_LARGEST:g}"
             expect(False, "image", most, got, "results are float32; scale it")

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from siamdecon.expect import expect_index
+from siamdecon.expect import Words, expect, expect_index
 from siamdecon.files.stores import Stored
 from siamdecon.files.units import UM, to_um
 
@@ -77,6 +77,9 @@ def read_tiff(path, memmap=False, scene=None):
         kinds = [" x ".join(map(str, series.shape)) for series in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
         _check_planes(tif, series, path)
+        mosaic = series.keyframe.photometric == tifffile.PHOTOMETRIC.CFA
+        got = Words("pixels behind filters of several colours (CFA)")
+        expect(not mosaic, str(path), "grey values", got, "interpolate each colour first")
         if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
             said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
             mend = "a kernel must lie as the stored pixels"
@@ -119,6 +122,17 @@ def _check_planes(tif, series, path):
     announced = max(announced, (tif.imagej_metadata or {}).get("images", 1))
     if announced > stored:
         raise ValueError(f"it announces {announced} planes and holds {stored}")
+    named = sum(len(each.pages) for each in tif.series)
+    if tif.is_ome and len(tif.pages) > named:  # reduced copies may go unnamed
+        pages = [tif.pages.get(i, aspage=True) for i in range(len(tif.pages))]
+        whole = sum(not p.subfiletype & _ASIDE and p.shape == pages[0].shape for p in pages)
+        if whole > named:
+            lost = f"its metadata name {named} of its {whole} planes; the others are not read"
+            warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+    text = tif.pages[0].description
+    if "<OME" in text and "</" in text and not tif.is_ome:
+        lost = "its metadata are cut short; its pages are taken for one stack of unknown voxel size"
+        warnings.warn(f"{path.name}: {lost}", stacklevel=5)
 
 
 def _pixels(tif, series, path, memmap):
@@ -197,6 +211,9 @@ def _lengths(tif, series):
     shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
     about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
     unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
+    if any(key.startswith("PhysicalSize") for key in shaped):  # in OME's words
+        sizes = {axis: shaped.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
+        return sizes, {axis: shaped.get(f"PhysicalSize{axis}Unit", "um") for axis in sizes}
     for axis in "YX":
         pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
         lengths[axis] = length / pixels if pixels else 0
@@ -214,9 +231,15 @@ def _lengths(tif, series):
 def _as_seen(data, axes, page, memmap):
     """Return what a page's photometric interpretation says of the stored values, and its axes."""
     colours, top = page.colormap, 2 ** min(page.bitspersample, 8 * data.dtype.itemsize) - 1
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and data.dtype.kind in "bu":
-        return _mapped(data, data.dtype, lambda part: top - part, memmap), axes
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE or colours is None:
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        if data.dtype.kind in "bui":
+            top = -1 if data.dtype.kind == "i" else top  # the sum of lowest and highest
+            return _mapped(data, data.dtype, lambda part: top - part, memmap), axes
+        said = "white is its lowest value, which has no meaning for floats"
+        mend = "values are taken as stored: see that it is no negative"
+        warnings.warn(f"{page.parent.filename}: {said}; {mend}", stacklevel=5)
+        return data, axes
+    if colours is None:
         return data, axes
     # 16 bits, made of 8 by most as 257 times, by Pillow as 256 times
     step = next((step for step in (257, 256) if (colours % step == 0).all()), 1)

@@ -8,10 +8,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter, shift
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import NO_ZEROS, Words, expect
 from siamdecon.hardware import as_array
-from siamdecon.microscope.camera import SHARPEST, standing_out
-from siamdecon.microscope.kernel import centered, without_background
+from siamdecon.microscope.camera import SHARPEST, filled, standing_out
+from siamdecon.microscope.kernel import BRIGHT_BORDER, centered, rim, without_background
 
 #: A peak this many times the noise above the background is a bead.
 _STANDS_OUT = 8.0
@@ -103,6 +103,9 @@ def psf_from_beads(
     expect(image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", shape)
     expect(size is None or np.min(size) >= 3, "size", "3 pixels or more", size)
     expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
+    expect(np.isfinite(image).all(), "image", "finite values", Words("NaN or infinity"), NO_ZEROS)
+    if (none := filled(image)) is not None:
+        image[none] = np.median(image[~none])
     defects, instead = standing_out(image, SHARPEST, step)
     image[defects] = instead
     highest = image.max()
@@ -140,6 +143,12 @@ def psf_from_beads(
         aligned = aligned[away <= 3 * np.median(away)]
         average = np.mean(aligned, axis=0)
     spread = float(np.sqrt(np.mean((aligned - average) ** 2)) / average.max())
+    if (end := np.median(rim(average)) / average.max()) > BRIGHT_BORDER:
+        lost = (
+            f"beads are cut out where they have {end:.0%} of their peak: the kernel is too narrow"
+        )
+        mend = "give a larger size, or beads further from each other and the border"
+        warnings.warn(f"image: {lost}; {mend}", stacklevel=2)
     psf = _cropped(centered(without_background(average)), share)
     return BeadPSF(psf, len(places), len(aligned), spread, fwhm(psf), voxel_size)
 

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import maximum_filter, median_filter, minimum_filter
 
 #: Neighbours in the plane, eight or 24: a defect of the camera lies at the same place in every plane.
 _NEAR, _AROUND = (
@@ -156,6 +156,63 @@ def far_out(
     lines = min(len(np.unique(along)) for along in places[-2:, far])
     rare = far.sum() <= size / 500 or lines <= 2
     return far if rare else np.maximum(above, below) > 2
+
+
+def filled(image: np.ndarray) -> np.ndarray | None:
+    """Find where an image was filled up with its lowest value, as stitching, turning and deskewing do.
+
+    Such an area is wide, and a few pixels beside it all is far brighter, in units of the noise. Light fades
+    into darkness more slowly, and beside counts of no photon there are others.
+
+    Returns
+    -------
+    ndarray of bool or None
+        None if nothing was filled.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).poisson(100, (64, 64)); image[:, 40:] = 0
+    >>> int(filled(image).sum(axis=1).max()), filled(image[:, :40])
+    (24, None)
+    """
+    lowest, flat = image == image.min(), (1,) * (image.ndim - 2)
+    if np.mean(lowest) < 0.01:
+        return None
+    where = maximum_filter(minimum_filter(lowest, (*flat, 7, 7)), (*flat, 7, 7))
+    near = maximum_filter(where, (*flat, 5, 5))  # interpolation blurs its edge
+    beside = maximum_filter(where, (3,) * len(flat) + (11, 11)) & ~near
+    if np.count_nonzero(beside) < _ENOUGH:
+        return None
+    rough = np.abs(image - median_filter(image, (*flat, 3, 3)).astype(np.float64))
+    noise = np.median(rough[~near]) / 0.6745
+    step = np.quantile(image[beside], 0.1) - image.min()
+    return where if 0 < _STANDS_OUT * noise < step else None
+
+
+def unmeasured(image: np.ndarray) -> list[str]:
+    """Say what is part of an image and was not measured: filled areas, what was drawn, numbers that wrap.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).normal(100, 1, (64, 64)); image[60:62, 9:20] = 65535
+    >>> unmeasured(image)
+    ['more than half of its range is empty, and 22 pixels lie beyond, as a bar that was drawn does, ...']
+    """
+    if (where := filled(image)) is not None:
+        mend = "cut it off, or put the median of the rest there"
+        share = f"{np.mean(where):.0%} of its pixels have its lowest value, far below what lies beside them"
+        return [f"{share}, as where a stack was filled up: the edge rings; {mend}"]
+    counts = np.histogram(image, 64)[0]
+    bins = np.flatnonzero(counts)
+    gaps = np.diff(bins)
+    if gaps.max(initial=0) > 32:
+        beyond = counts[bins[gaps.argmax()] + 1 :].sum()
+        few = min(beyond, image.size - beyond)
+        if few >= 10 and len(np.unique(image)) >= 16:  # fewer are a mask, or photons
+            found = f"more than half of its range is empty, and {few} pixels lie beyond"
+            like = "as a bar that was drawn does, or what is below 0 in unsigned numbers"
+            return [f"{found}, {like}: mend that first"]
+    return []
 
 
 def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...], ring=_NEAR) -> np.ndarray:

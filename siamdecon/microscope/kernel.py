@@ -14,7 +14,7 @@ from siamdecon.microscope.camera import SHARPEST, standing_out
 #: 2^20 pixels rounded some times each.
 _ROUNDING = 64 * float(np.finfo(np.float32).eps)
 #: Border of a kernel, in units of its peak, from which it is said to be cut; the paper's has 4 %.
-_BRIGHT_BORDER = 0.05
+BRIGHT_BORDER = 0.05
 
 
 def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
@@ -153,9 +153,9 @@ def without_background(psf: np.ndarray) -> np.ndarray:
     [0.0, 0.0, 90.0, 0.0, 0.0]
     """
     above = np.asarray(psf, np.float64)
-    above = above - np.median(above[_rim(psf)])
+    above = above - np.median(rim(above))
     smooth = gaussian_filter(above, 1.0, mode="nearest")
-    noise = np.median(np.abs(smooth[_rim(psf)])) / 0.6745  # the median of |N(0, 1)|
+    noise = np.median(np.abs(rim(smooth))) / 0.6745  # the median of |N(0, 1)|
     pieces, _ = label(binary_dilation(smooth > 3 * noise, iterations=2))
     return np.where(pieces == pieces.flat[above.argmax()], above.clip(0), 0)
 
@@ -217,11 +217,17 @@ def _without_defects(psf: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return psf, [f"{said} of its neighbours takes the place of each"] * bool(count)
 
 
-def _rim(psf: np.ndarray) -> np.ndarray:
-    """Return where a kernel ends in its planes."""
-    rim = np.ones(psf.shape, bool)
-    rim[..., 1:-1, 1:-1] = False
-    return rim
+def rim(psf: np.ndarray) -> np.ndarray:
+    """Return the pixels at which a kernel ends in its planes.
+
+    Examples
+    --------
+    >>> rim(np.arange(9).reshape(3, 3)).tolist()
+    [0, 1, 2, 3, 5, 6, 7, 8]
+    """
+    ends = np.ones(psf.shape, bool)
+    ends[..., 1:-1, 1:-1] = False
+    return psf[ends]
 
 
 def _corners(psf: np.ndarray) -> np.ndarray:
@@ -253,13 +259,13 @@ def _background(psf: np.ndarray) -> float:
 
 def _border(psf: np.ndarray, level: float) -> list[str]:
     """Say what a bright border means: the background of a camera, or light cut off."""
-    rim, peak = np.median(psf[_rim(psf)]), psf.max()
+    end, peak = np.median(rim(psf)), psf.max()
     if level:
         share = f"a background with {level / psf.mean():.0%} of all light"
         mend = "if that is the camera's, subtract_psf_background=True takes it off"
         return [f"its border is at {level / peak:.2g} of its peak, {share}; {mend}"]
-    cut = f"its border is at {rim / peak:.0%} of its peak: it is too small for its light"
-    small = min(psf.shape[-2:]) >= 5 and _BRIGHT_BORDER * peak <= rim <= 0.999 * peak
+    cut = f"its border is at {end / peak:.0%} of its peak: it is too small for its light"
+    small = min(psf.shape[-2:]) >= 5 and BRIGHT_BORDER * peak <= end <= 0.999 * peak
     return [f"{cut}; compute or cut it larger"] * bool(small)
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy  # which loads scipy.optimize when it is first used
 import torch
-from scipy.ndimage import convolve1d, uniform_filter
+from scipy.ndimage import convolve1d, maximum_filter, uniform_filter
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from siamdecon.expect import expect, is_number
-from siamdecon.microscope.camera import cut_at
+from siamdecon.microscope.camera import cut_at, filled
 
 #: Residuals beyond this many standard deviations count as impulses.
 _FAR = 4.0
@@ -428,7 +428,7 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     ----------
     image : ndarray, shape ([z,] y, x)
     where : ndarray of bool, shape as `image`, optional
-        The pixels to use; all unless given.
+        The pixels to use; unless given, all but those that were filled up (`siamdecon.microscope.camera`).
 
     Returns
     -------
@@ -447,6 +447,8 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     """
     inside = tuple(slice(1, -1) if n > 2 else slice(None) for n in np.shape(image))
     detail = finest_detail(image)[inside]
+    if where is None and (none := filled(np.asarray(image))) is not None:
+        where = ~maximum_filter(none, 3)
     seen = detail if where is None else detail[where[inside]]
     # the median of |N(0, 1)|; it is 0 where most pixels hold no photon
     return float(np.median(np.abs(seen)) / 0.6745) or float(seen.std())

@@ -41,6 +41,27 @@ def test_white_may_be_zero(dtype, top, memmap):
 
 
 @pytest.mark.parametrize("memmap", [False, True])
+def test_white_may_be_the_lowest_of_signed_numbers(memmap):
+    """xarray-spatial#2278, ITK#6636: they were taken as stored; the inverse of x is min + max - x."""
+    seen = GREY.astype(np.int16) * 100 - 9000
+    tifffile.imwrite("a.tif", -1 - seen, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image("a.tif", memmap=memmap).data, seen)
+
+
+def test_white_as_the_lowest_of_floats_is_said():
+    tifffile.imwrite("a.tif", GREY.astype(np.float32), photometric="miniswhite")
+    with pytest.warns(UserWarning, match="no meaning for floats"):
+        np.testing.assert_array_equal(read_image("a.tif").data, GREY)
+
+
+def test_a_mosaic_of_colours_is_not_grey():
+    """plantcv#624: raw pixels of a colour camera were restored as if they were of one colour."""
+    tifffile.imwrite("a.tif", GREY, photometric=32803, extratags=[(33421, 3, 2, (2, 2))])
+    with pytest.raises(ValueError, match=r"^a.tif: expected grey values, got .*CFA.*; interpolate"):
+        read_image("a.tif")
+
+
+@pytest.mark.parametrize("memmap", [False, True])
 @pytest.mark.parametrize("step", [256, 257])
 def test_a_grey_palette_is_looked_up(step, memmap):
     """DALI#4089: indices were taken for grey values. Pillow writes 256 times the value."""
@@ -225,6 +246,25 @@ def test_spacings_as_some_write_them(spacing):
     assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
 
 
+def test_planes_that_the_metadata_do_not_name_are_spoken_of(recwarn):
+    """scifio#212: a stack came back with fewer planes than it has. A reduced copy needs no name."""
+    xml = OME.format(me="0", name="a", n=3, planes='<TiffData PlaneCount="3"/>')
+    write_ome("a.ome.tif", [*STACK[:3], STACK[0, ::2, ::2]], xml)
+    np.testing.assert_array_equal(read_image("a.ome.tif").data, STACK[:3])
+    assert not recwarn
+    write_ome("a.ome.tif", STACK[:5], xml)
+    with pytest.warns(UserWarning, match="its metadata name 3 of its 5 planes"):
+        np.testing.assert_array_equal(read_image("a.ome.tif").data, STACK[:3])
+
+
+def test_metadata_that_are_cut_short_are_spoken_of():
+    """bioformats#2937: OME-XML longer than its writer had room for; two channels became planes along z."""
+    xml = OME.format(me="0", name="a", n=4, planes="<TiffData/>").replace("</Image></OME>", "")
+    write_ome("a.ome.tif", STACK[:4], xml)
+    with pytest.warns(UserWarning, match="its metadata are cut short"):
+        np.testing.assert_array_equal(read_image("a.ome.tif").data, STACK[:4])
+
+
 @pytest.mark.parametrize("bad", [b" & ", b"\xb5m", b"\x01", b"&micro;"])
 def test_a_fault_of_the_metadata_costs_the_metadata(bad, recwarn):
     """aicsimageio#328: OME-XML that is not well-formed."""
@@ -242,6 +282,21 @@ def test_tifffiles_own_metadata_are_read():
     metadata = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
     tifffile.imwrite("a.tif", STACK, resolution=(5, 5), metadata=metadata, photometric="minisblack")
     assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
+
+
+def test_words_of_ome_in_tifffiles_own_metadata_are_read():
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 200, "PhysicalSizeXUnit": "nm"}
+    metadata |= {"PhysicalSizeY": 0.2, "PhysicalSizeZ": 0.3}
+    tifffile.imwrite("a.tif", STACK, metadata=metadata, photometric="minisblack")
+    assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
+
+
+@pytest.mark.parametrize("axes", ["CYX", "TYX"])
+def test_planes_that_are_called_channels_or_times_are_told_how_to_be_planes(axes):
+    """tifffile#50, scifio#316: a stack along z is written as one of channels, or of times."""
+    tifffile.imwrite("a.tif", STACK, imagej=True, metadata={"axes": axes})
+    with pytest.raises(ValueError, match="if they are planes along z, say so"):
+        read_image("a.tif")
 
 
 @pytest.mark.parametrize(("per_cm", "um"), [(50000, 0.2), (28.35, None)])

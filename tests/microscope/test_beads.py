@@ -208,3 +208,29 @@ def test_a_bead_at_the_end_of_a_stack_is_left_out():
     measured = psf_from_beads(cut)
     assert measured.used == 2
     assert like(measured, psf) > 0.99
+
+
+@pytest.mark.parametrize("border", [10, 60])
+def test_beads_in_an_image_that_was_filled_up(border):
+    """stitching-spark#22: the noise of the rest was taken for 253 beads, of half the width."""
+    psf = KERNELS["in focus"]
+    image = beads(psf)
+    measured = psf_from_beads(np.pad(image, border))
+    assert measured.found == psf_from_beads(image).found
+    assert like(measured, psf) > 0.99
+
+
+def test_pixels_that_are_none_are_no_beads():
+    image = beads(KERNELS["in focus"])
+    image[:3] = np.nan
+    with pytest.raises(ValueError, match=r"^image: expected finite values, .*nanmedian"):
+        psf_from_beads(image)
+
+
+def test_beads_that_are_cut_too_small_are_said():
+    """MetroloJ_QC#14: what lies at the border of a cut is no background; it took 15 % off the width."""
+    image = beads(KERNELS["gaussian"])
+    whole = psf_from_beads(image)
+    with pytest.warns(UserWarning, match="image: beads are cut out where they have .* too narrow"):
+        cut = psf_from_beads(image, size=5)
+    assert cut.fwhm[0] < 0.9 * whole.fwhm[0]

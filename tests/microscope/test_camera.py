@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, rotate
 
-from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf
+from siamdecon import PAPER_2D, Noise, deconvolve, degrade, inspect, load_sample, paper_psf
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import look_through
-from siamdecon.microscope.camera import cut_at, far_out, standing_out
+from siamdecon.microscope.camera import cut_at, far_out, filled, standing_out, unmeasured
 from siamdecon.microscope.degradation import blur
-from siamdecon.microscope.noise import clipping
+from siamdecon.microscope.noise import clipping, noise_level
 from siamdecon.problem import Problem
 
 PSF = paper_psf(2)
@@ -249,3 +250,71 @@ def test_a_line_of_defects_is_found_in_a_small_image(shape, value):
         problem = Problem.look(broken, np.ones((3,) * len(shape)) / 3 ** len(shape))
     others = np.delete(image, 20, axis=-1)
     assert (problem.low, problem.high) == (others.min(), others.max())
+
+
+def photons(shape=(96, 96), bright=400):
+    """Points on a background of 100 counts."""
+    light = np.random.default_rng(1).random(shape) ** 60
+    return np.random.default_rng(2).poisson(100 + bright * gaussian_filter(light, 2.0)).astype("u2")
+
+
+@pytest.mark.parametrize("border", [20, 60, 150])
+def test_the_noise_is_not_that_of_what_was_filled_up(border):
+    """stitching-spark#22, AstroPack#1199: 75 % of zeros took two fifths off the noise of the rest."""
+    image = photons()
+    padded = np.pad(image, border)
+    assert filled(padded).mean() == pytest.approx(1 - image.size / padded.size, abs=0.01)
+    assert noise_level(padded) == pytest.approx(noise_level(image), rel=1e-3)
+    assert inspect(padded).noise == pytest.approx(inspect(image).noise, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda stack: np.concatenate([stack, 0 * stack[:3]]),
+        lambda stack: np.array(
+            [np.pad(p, ((0, 0), (2 * z, 40 - 2 * z))) for z, p in enumerate(stack)]
+        ),
+        lambda stack: rotate(stack, 20, (1, 2), order=1),
+    ],
+    ids=["blank planes", "deskewed", "turned"],
+)
+def test_what_was_filled_up_is_said(fill):
+    """LLSpy#10, biahub#118: the edge of such an area rings."""
+    stack = fill(photons((9, 64, 64)))
+    with pytest.warns(UserWarning, match="image: .* as where a stack was filled up") as said:
+        Problem.look(stack, np.ones((3, 3, 3)) / 27)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        photons(bright=6000),
+        np.random.default_rng(0).poisson(0.01 + gaussian_filter(np.eye(96), 2.0)),
+        np.random.default_rng(0).normal(photons() - 110.0, 9).clip(0),
+        gaussian_filter(np.eye(96)[:, ::3] * 900, 1.5),
+        np.random.default_rng(0).random((96, 96)) < 0.01,
+    ],
+    ids=["bright points", "few photons", "clipped", "no noise", "one photon or none"],
+)
+def test_darkness_is_not_taken_for_what_was_filled_up(image, recwarn):
+    assert filled(image) is None
+    assert not unmeasured(image)
+
+
+@pytest.mark.parametrize("subtracted", [110, 100])
+def test_numbers_that_wrap_around_are_said(subtracted):
+    """numpy#21237, scikit-image#4365: a background taken off unsigned numbers leaves 65535 in place of -1."""
+    image = photons()
+    with pytest.warns(
+        UserWarning, match="image: more than half of its range is empty, and .* below 0"
+    ):
+        Problem.look(image - np.uint16(subtracted), np.ones((3, 3)) / 9)
+
+
+def test_a_scale_bar_is_said():
+    image = photons()
+    image[80:83, 50:90] = 65535
+    with pytest.warns(UserWarning, match="and 120 pixels lie beyond, as a bar that was drawn does"):
+        Problem.look(image, np.ones((3, 3)) / 9)
