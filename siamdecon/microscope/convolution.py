@@ -247,8 +247,9 @@ class Continued(torch.autograd.Function):
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
         # each axis copies whole margins, with corners that are still empty; the last axis fills them
         for axis, size, width in zip(range(2, x.ndim), sizes, widths, strict=True):
-            for margin, source in _margins(mode, size, *width):
-                out.narrow(axis, *margin).copy_(_gathered(out, axis, source))
+            for first, source in _margins(mode, size, *width):
+                copied = out.index_select(axis, torch.as_tensor(source, device=x.device))
+                out.narrow(axis, first, len(source)).copy_(copied)
         return out
 
     @staticmethod
@@ -268,41 +269,19 @@ def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
     sizes = [n - sum(width) for n, width in zip(x.shape[2:], widths, strict=True)]
     x = x.clone()
     for axis, size, width in list(zip(range(2, x.ndim), sizes, widths, strict=True))[::-1]:
-        for margin, source in _margins(mode, size, *width):
-            part = x.narrow(axis, *margin)
-            if isinstance(source, Tensor):
-                x.index_add_(axis, source.to(x.device, non_blocking=True), part.clone())
-            else:
-                first, length, step = source
-                x.narrow(axis, first, length).add_(part.flip(axis) if step < 0 else part)
+        for first, source in _margins(mode, size, *width):
+            margin = x.narrow(axis, first, len(source)).clone()
+            x.index_add_(axis, torch.as_tensor(source, device=x.device), margin)
         x = x.narrow(axis, width[0], size)
     return x
 
 
-def _gathered(x: Tensor, axis: int, source: Tensor | tuple[int, int, int]) -> Tensor:
-    """Return what a margin is a copy of."""
-    if isinstance(source, Tensor):
-        return x.index_select(axis, source.to(x.device, non_blocking=True))
-    first, length, step = source
-    run = x.narrow(axis, first, length)
-    return run.flip(axis) if step < 0 else run
-
-
 @lru_cache(maxsize=64)
-def _margins(mode: str, size: int, before: int, after: int) -> list:
-    """Return first index and length of the margins of an axis, and from where each is copied.
-
-    A source is a run of pixels, as its first index, length and step, or else all its indices.
-    """
+def _margins(mode: str, size: int, before: int, after: int) -> tuple:
+    """Return the first index of each margin of an axis, and from where its pixels are copied."""
     source = before + np.pad(np.arange(size), (before, after), mode=mode)
-    found = []
-    for first, length in ((0, before), (before + size, after)):
-        index = source[first : first + length]
-        steps = set(np.diff(index))
-        run = length and (steps <= {1} or steps == {-1})
-        run = (int(index.min()), length, -1 if steps == {-1} else 1) if run else None
-        found += [((first, length), run or torch.from_numpy(index))] if length else []
-    return found
+    # as arrays: a tensor made in inference mode could not serve a gradient later
+    return (0, source[:before]), (before + size, source[before + size :])
 
 
 class SpectralFilter(torch.autograd.Function):
