@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from siamdecon._version import __version__
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, expect_module
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE
@@ -79,13 +79,8 @@ def _restore_options(p: argparse.ArgumentParser) -> None:
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
     others = "siamdecon psf, inspect, compare and grade have a --help of their own."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
-    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    _add_image(p, more="; or all, one after the other")
     _add_output(p, "TIFF, PNG, OME-Zarr")
-    for name in ("channel", "time"):
-        which = f"which {name} of a file with several, from 0"
-        which += ", or its name" * (name == "channel") + "; or all, one after the other"
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
-    p.add_argument("--scene", metavar="N", type=int, help="which image of a file with several")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
     _add_common(p)
     p.add_argument("--steps", type=int, help="training steps, in place of the tier's")
@@ -142,11 +137,13 @@ def _grade_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=1, help="of the data that the checks draw")
 
 
-def _add_image(p: argparse.ArgumentParser, metavar: str = "IMAGE", nargs=None) -> None:
+def _add_image(p: argparse.ArgumentParser, metavar="IMAGE", nargs=None, more: str = "") -> None:
     """Add a file, and which of the images in it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
-    for name in ("channel", "time", "scene"):
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=f"which {name}, from 0")
+    which = {"channel": f"its name, or from 0{more}", "time": f"from 0{more}", "scene": "from 0"}
+    for name, of_several in which.items():
+        text = f"which {name} of a file with several: {of_several}"
+        p.add_argument(f"--{name}", metavar="N", type=_index, help=text)
 
 
 def _add_output(p: argparse.ArgumentParser, kinds: str, required: bool = True) -> None:
@@ -385,13 +382,10 @@ def compare_methods(args: argparse.Namespace) -> str:
 
 def grade_folder(args: argparse.Namespace) -> str:
     """Grade learners' notebooks as the parsed command line asks; return a line about it."""
-    try:
-        from siamdecon.lab.grading import Grader, grade  # what restores does without the lab
-    except ImportError as error:
-        mend = 'pip install "siamdecon[lab]"'
-        raise ValueError(f"siamdecon grade: {error.name} is missing; {mend}") from error
-    grader = Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
-    return grade(args.folder, args.output, grader, args.overwrite)
+    # what restores does without the lab
+    grading = expect_module("siamdecon.lab.grading", "siamdecon grade", "lab")
+    grader = grading.Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
+    return grading.grade(args.folder, args.output, grader, args.overwrite)
 
 
 #: By the first word of a command line, empty where that is an image: its options and its work.

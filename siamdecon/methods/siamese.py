@@ -258,10 +258,8 @@ class SiameseTraining(Training):
         except Exception as error:
             raise ValueError(f"{name} can't be read; delete it to start anew") from error
         if not same:
-            raise ValueError(
-                f"{name} belongs to a run with another image, kernel, network or settings; name another "
-                "file, or delete it to start anew"
-            )
+            other = f"{name} belongs to a run with another image, kernel, network or settings"
+            raise ValueError(f"{other}; name another file, or delete it to start anew")
 
 
 @one_thread_each()

@@ -10,7 +10,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from siamdecon.expect import Words, expect, expect_one_of
+from siamdecon.expect import expect, expect_one_of
 from siamdecon.hardware import to_tensor
 from siamdecon.microscope.kernel import check_psf
 
@@ -97,7 +97,6 @@ class PSFConvolution(nn.Module):
         super().__init__()
         expect_one_of(PADDINGS, padding=padding)
         psf = check_psf(psf, n_dim)
-        expect(psf.ndim in (2, 3), "psf", "2 or 3 axes", Words(f"shape {psf.shape}"))
         self.padding, self.n_dim, self.workspace = padding, psf.ndim, workspace
         # not a registered buffer: .half() must not round it, and it does not belong in checkpoints
         self.psf = torch.from_numpy(psf)
