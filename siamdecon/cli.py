@@ -47,6 +47,8 @@ OPTICS = {
     "size": ("psf-size", "odd number of pixels along y and x; as many as hold 99 %% of the light"),
     "planes": ("psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
 }
+#: Which of the images in a file; or all of one kind.
+WHICH = ("channel", "time", "scene")
 #: Arguments that `compare` and `deconvolve` take by the same name, and those of `deconvolve` alone.
 COMMON = "tier seed limits device progress center_psf subtract_psf_background".split()
 OPTIONS = [*COMMON, "steps", "iterations", "prefilter", "checkpoint"]
@@ -245,7 +247,7 @@ def restore_file(args: argparse.Namespace) -> str:
 
 def restore_one(args: argparse.Namespace) -> str:
     """Restore one image."""
-    which = _which(args)
+    which = _given(args, WHICH)
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or args.scheduler or image.data.size >= LARGE
     if not on_disk:
@@ -281,7 +283,7 @@ def restore_each(args: argparse.Namespace) -> str:
     expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
     tiff = args.output.suffix.lower() not in (".png", ".zarr")
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
-    each = read_each(args.image, memmap=True, **_which(args))
+    each = read_each(args.image, memmap=True, **_given(args, WHICH))
     psf, options = read_psf(args, each[0][2]), _given(args, OPTIONS)
     restored, records = [], []
     for channel, time, image in each:  # to fail before the first training, not after it
@@ -320,11 +322,6 @@ def restore_each(args: argparse.Namespace) -> str:
     return _said(args, f"{len(each)} images of {image.shape}", result.settings)
 
 
-def _which(args: argparse.Namespace) -> dict:
-    """Return which of the images in a file is asked for, or all of one kind."""
-    return {name: getattr(args, name) for name in ("channel", "time", "scene")}
-
-
 def _given(args: argparse.Namespace, names: Iterable[str]) -> dict:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
@@ -342,7 +339,7 @@ def make_psf(args: argparse.Namespace) -> str:
     optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
     expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
     if args.image:
-        beads = read_image(args.image, **_which(args))
+        beads = read_image(args.image, **_given(args, WHICH))
         measured = psf_from_beads(beads, size=args.bead_size)
         psf, voxels, said = measured.psf, beads.voxel_size, str(measured)
         if {"na", "wavelength"} <= given.keys():
@@ -360,7 +357,7 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, **_which(args))
+    image = read_image(args.image, **_given(args, WHICH))
     asked = args.psf is not None or _given(args, OPTICS)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
@@ -369,7 +366,7 @@ def compare_methods(args: argparse.Namespace) -> str:
     """Compare methods as the parsed command line asks; return the table."""
     if args.output:
         check_writable(args.output, args.overwrite, (".png",))
-    image = read_image(args.image, **_which(args))
+    image = read_image(args.image, **_given(args, WHICH))
     found = compare(image, read_psf(args, image), args.methods, **_given(args, COMMON))
     try:
         if args.output:

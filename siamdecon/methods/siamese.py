@@ -405,8 +405,7 @@ class Siamese(Method):
     def __post_init__(self):
         self.check_noise()
         check_tile(self.tile)
-        one = f"one of {', '.join(STITCHES)}, or None"
-        expect(self.stitch in STITCHES, "stitch", one, self.stitch)
+        expect_one_of(STITCHES, stitch=self.stitch)
 
     @classmethod
     def option_names(cls) -> set[str]:

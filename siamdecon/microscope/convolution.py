@@ -202,10 +202,9 @@ class PSFConvolution(nn.Module):
     def _filter(self, x: Tensor, sizes, place, first, out, conjugate: bool) -> Tensor:
         """Multiply by the transfer function on a periodic grid of `sizes` or slightly larger."""
         shape = tuple(next_fast_len(m, real=True) for m in sizes)
-        with torch.autocast(x.device.type, enabled=False):
-            transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
-            transfer = transfer.conj() if conjugate else transfer
-            return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
+        transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
+        transfer = transfer.conj() if conjugate else transfer
+        return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
 
 
 def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
