@@ -70,6 +70,7 @@ class Estimator:
     history: Any = None
     run: Any = None
 
+    @torch.inference_mode()
     def whole(self, x: Tensor) -> Tensor:
         """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles if it is large."""
         estimate = self._tiled(x, self.tile)
@@ -78,6 +79,7 @@ class Estimator:
         scale, offset = self.contrast(estimate)
         return scale * estimate + offset
 
+    @torch.inference_mode()
     def calibrated(self, x: Tensor) -> Restore:
         """Return the function that restores a window, its contrast fitted on `x`, (1, 1, [z,] y, x)."""
         if self.contrast is None:
