@@ -84,7 +84,8 @@ class Problem:
         """
         pixels = check_grey(image)
         source = image if isinstance(image, Image) else _without_metadata(pixels)
-        return cls.on_disk(source, psf, **how)._in_memory()
+        found = cls.on_disk(source, psf, **how)
+        return replace(found, x=found.x.whole().to(found.device), sample=(slice(None),))
 
     @classmethod
     def as_it_is(cls, image, psf, *, device=None, limited: bool = True, mend: str = "") -> Self:
@@ -115,7 +116,11 @@ class Problem:
         )
         expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
         device = pick_device(device)
-        kernel = _kernel(psf, source, center_psf, subtract_psf_background)
+        how = {"center": center_psf, "subtract_background": subtract_psf_background}
+        kernel, findings = prepare_psf(psf, source.shape, **how)
+        check_sampling(psf, source)
+        for finding in findings:
+            warnings.warn(f"psf: {finding}", stacklevel=4)
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
         found = look_through(source, _checked(limits), find, far_out)
@@ -128,10 +133,6 @@ class Problem:
             )
         rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, limits)
         return cls(found, kernel, source, device, *rest)
-
-    def _in_memory(self) -> Self:
-        """Read the whole measurement."""
-        return replace(self, x=self.x.whole().to(self.device), sample=(slice(None),))
 
     @cached_property
     def clipping(self) -> bool | str:
@@ -287,13 +288,3 @@ def _without_metadata(pixels: np.ndarray) -> Image:
 
 def _sha256(values: np.ndarray, dtype: np.dtype | str) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype)).hexdigest()
-
-
-def _kernel(psf, source: Image, center: bool, subtract_background: bool) -> np.ndarray:
-    """Return the kernel as methods use it, looked at beside the image that it belongs to."""
-    how = {"center": center, "subtract_background": subtract_background}
-    kernel, findings = prepare_psf(psf, source.shape, **how)
-    check_sampling(psf, source)
-    for finding in findings:
-        warnings.warn(f"psf: {finding}", stacklevel=5)
-    return kernel

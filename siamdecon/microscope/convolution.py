@@ -245,9 +245,8 @@ class Continued(torch.autograd.Function):
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
         # each axis copies whole margins, with corners that are still empty; the last axis fills them
         for axis, size, width in zip(range(2, x.ndim), sizes, widths, strict=True):
-            for first, source in _margins(mode, size, *width):
-                copied = out.index_select(axis, torch.as_tensor(source, device=x.device))
-                out.narrow(axis, first, len(source)).copy_(copied)
+            for first, source in _margins(mode, size, *width, x.device):
+                out.narrow(axis, first, len(source)).copy_(out.index_select(axis, source))
         return out
 
     @staticmethod
@@ -267,18 +266,18 @@ def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
     sizes = [n - sum(width) for n, width in zip(x.shape[2:], widths, strict=True)]
     x = x.clone()
     for axis, size, width in list(zip(range(2, x.ndim), sizes, widths, strict=True))[::-1]:
-        for first, source in _margins(mode, size, *width):
-            margin = x.narrow(axis, first, len(source)).clone()
-            x.index_add_(axis, torch.as_tensor(source, device=x.device), margin)
+        for first, source in _margins(mode, size, *width, x.device):
+            x.index_add_(axis, source, x.narrow(axis, first, len(source)).clone())
         x = x.narrow(axis, width[0], size)
     return x
 
 
 @lru_cache(maxsize=64)
-def _margins(mode: str, size: int, before: int, after: int) -> tuple:
+@torch.inference_mode(False)  # else it could not serve a gradient later
+def _margins(mode: str, size: int, before: int, after: int, device: torch.device) -> tuple:
     """Return the first index of each margin of an axis, and from where its pixels are copied."""
-    source = before + np.pad(np.arange(size), (before, after), mode=mode)
-    # as arrays: a tensor made in inference mode could not serve a gradient later
+    source = torch.from_numpy(before + np.pad(np.arange(size), (before, after), mode=mode))
+    source = source.to(device)
     return (0, source[:before]), (before + size, source[before + size :])
 
 
