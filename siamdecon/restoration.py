@@ -252,7 +252,8 @@ def deconvolve(
     problem = Problem.look(image, psf, device=device, seed=seed, limits=limits, **kernel)
     watch = Watch(callback, progress, checkpoint)
     estimator = kind.of_tier(tier, problem.ndim, options).fit(problem, watch)
-    estimate = to_array(estimator.whole(problem.whole))
+    with torch.inference_mode():
+        estimate = to_array(estimator.whole(problem.whole))
     restored = problem.restored_scale(estimate).astype(problem.result_dtype)
     kept = (problem.source, problem.psf, estimator.run, estimator.noise, estimator.history)
     return Restoration(restored, method, _settings(kind, problem, estimator), *kept)
@@ -383,9 +384,10 @@ def deconvolve_file(
 
         def write(part: Path) -> None:
             create = partial(_create, part, output, source, pixels, estimator, settings)
-            f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
-            restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
-            out = with_room(restore, tile, stride, stride)
+            with torch.inference_mode():
+                f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
+                restore = partial(_restore_windows, f, problem, create, estimator, watch, client)
+                out = with_room(restore, tile, stride, stride)
             for work, chunks in coarser(out.path) if folder else ():
                 with watch.bar(len(chunks), "coarser resolutions", unit="chunk"):
                     for _ in over_workers(work, chunks, client):

@@ -70,7 +70,6 @@ class Estimator:
     history: Any = None
     run: Any = None
 
-    @torch.inference_mode()
     def whole(self, x: Tensor) -> Tensor:
         """Restore an image in memory, shape (1, 1, [z,] y, x), in tiles if it is large."""
         estimate = self._tiled(x, self.tile)
@@ -79,7 +78,6 @@ class Estimator:
         scale, offset = self.contrast(estimate)
         return scale * estimate + offset
 
-    @torch.inference_mode()
     def calibrated(self, x: Tensor) -> Restore:
         """Return the function that restores a window, its contrast fitted on `x`, (1, 1, [z,] y, x)."""
         if self.contrast is None:

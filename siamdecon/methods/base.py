@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from siamdecon.expect import expect
 from siamdecon.hardware import one_thread_each, to_array
@@ -101,7 +102,8 @@ class Method:
         estimator = self.fit(problem, watch)
         if estimator.used.get("interrupted"):
             raise KeyboardInterrupt  # what is compared with others must be whole
-        return to_array(estimator.whole(problem.whole))
+        with torch.inference_mode():
+            return to_array(estimator.whole(problem.whole))
 
 
 def tier_name(name: str | None = None) -> str:

@@ -299,8 +299,9 @@ class ScalePairs(Training):
         def f(seen: Tensor) -> Tensor:
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
-        estimate = check_not_diverged(blended(f, self.channels(x), self.tiles))
-        return to_array(estimate.clamp(0, self.top))
+        with torch.inference_mode():
+            estimate = check_not_diverged(blended(f, self.channels(x), self.tiles))
+            return to_array(estimate.clamp(0, self.top))
 
 
 def downsample(image: np.ndarray, scale: float, corner: Sequence[float]) -> np.ndarray:

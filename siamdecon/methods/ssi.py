@@ -214,8 +214,9 @@ class SSITraining(Training):
 
     def restore(self, image: Tensor, used: dict) -> Tensor:
         """Restore (1, 1, [z,] y, x); the side of its tiles, if it is large, goes into the record."""
-        y = check_not_diverged(blended(partial(self.f, self.model), image, used))
-        return y.clamp(0, 1) if self.clip else y
+        with torch.inference_mode():
+            y = check_not_diverged(blended(partial(self.f, self.model), image, used))
+            return y.clamp(0, 1) if self.clip else y
 
     def f(self, model: nn.Module, x: Tensor) -> Tensor:
         """Return f(x) in float32, (n, 1, [z,] y, x)."""

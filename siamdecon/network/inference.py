@@ -88,7 +88,8 @@ def predict(
     psf = np.ones((1,) * np.ndim(image)) if psf is None else psf
     problem = Problem.as_it_is(image, psf, device=run.device, limited=False)
     estimator = estimator_of(run, problem, average_flips, calibrate, tile, stitch)
-    return to_array(estimator.whole(problem.whole))
+    with torch.inference_mode():
+        return to_array(estimator.whole(problem.whole))
 
 
 def estimator_of(
