@@ -30,7 +30,7 @@ class Problem:
     ----------
     x : Tensor or LargeImage, shape ([z,] y, x)
         The measurement, scaled to [0, 1]: in memory, or read from a file window by window. The two have
-        in common `shape`, `dtype`, indexing by a window, `mean` and `std`.
+        in common `shape`, indexing by a window, `mean` and `std`.
     psf : ndarray, shape ([z,] y, x)
         The kernel, with sum 1.
     source : Image
