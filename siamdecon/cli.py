@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from siamdecon._version import __version__
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, expect_module
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE
@@ -47,6 +47,8 @@ OPTICS = {
     "size": ("psf-size", "odd number of pixels along y and x; as many as hold 99 %% of the light"),
     "planes": ("psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
 }
+#: Which of the images in a file; or all of one kind.
+WHICH = ("channel", "time", "scene")
 #: Arguments that `compare` and `deconvolve` take by the same name, and those of `deconvolve` alone.
 COMMON = "tier seed limits device progress center_psf subtract_psf_background".split()
 OPTIONS = [*COMMON, "steps", "iterations", "prefilter", "checkpoint"]
@@ -79,13 +81,8 @@ def _restore_options(p: argparse.ArgumentParser) -> None:
     p.description = f"Restore a blurred, noisy microscope image with {inputs}."
     others = "siamdecon psf, inspect, compare and grade have a --help of their own."
     p.epilog = f"Lengths are in micrometres. Example: siamdecon {EXAMPLE}. {others}"
-    p.add_argument("image", metavar="IMAGE", type=Path, help=IMAGE)
+    _add_image(p, more="; or all, one after the other")
     _add_output(p, "TIFF, PNG, OME-Zarr")
-    for name in ("channel", "time"):
-        which = f"which {name} of a file with several, from 0"
-        which += ", or its name" * (name == "channel") + "; or all, one after the other"
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=which)
-    p.add_argument("--scene", metavar="N", type=int, help="which image of a file with several")
     p.add_argument("--method", choices=METHODS, default="noise2same_d")
     _add_common(p)
     p.add_argument("--steps", type=int, help="training steps, in place of the tier's")
@@ -142,11 +139,13 @@ def _grade_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=1, help="of the data that the checks draw")
 
 
-def _add_image(p: argparse.ArgumentParser, metavar: str = "IMAGE", nargs=None) -> None:
+def _add_image(p: argparse.ArgumentParser, metavar="IMAGE", nargs=None, more: str = "") -> None:
     """Add a file, and which of the images in it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
-    for name in ("channel", "time", "scene"):
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=f"which {name}, from 0")
+    which = {"channel": f"its name, or from 0{more}", "time": f"from 0{more}", "scene": "from 0"}
+    for name, of_several in which.items():
+        text = f"which {name} of a file with several: {of_several}"
+        p.add_argument(f"--{name}", metavar="N", type=_index, help=text)
 
 
 def _add_output(p: argparse.ArgumentParser, kinds: str, required: bool = True) -> None:
@@ -248,7 +247,7 @@ def restore_file(args: argparse.Namespace) -> str:
 
 def restore_one(args: argparse.Namespace) -> str:
     """Restore one image."""
-    which = _which(args)
+    which = _given(args, WHICH)
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
     on_disk = args.on_disk or args.scheduler or image.data.size >= LARGE
     if not on_disk:
@@ -284,7 +283,7 @@ def restore_each(args: argparse.Namespace) -> str:
     expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
     tiff = args.output.suffix.lower() not in (".png", ".zarr")
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
-    each = read_each(args.image, memmap=True, **_which(args))
+    each = read_each(args.image, memmap=True, **_given(args, WHICH))
     psf, options = read_psf(args, each[0][2]), _given(args, OPTIONS)
     restored, records = [], []
     for channel, time, image in each:  # to fail before the first training, not after it
@@ -323,11 +322,6 @@ def restore_each(args: argparse.Namespace) -> str:
     return _said(args, f"{len(each)} images of {image.shape}", result.settings)
 
 
-def _which(args: argparse.Namespace) -> dict:
-    """Return which of the images in a file is asked for, or all of one kind."""
-    return {name: getattr(args, name) for name in ("channel", "time", "scene")}
-
-
 def _given(args: argparse.Namespace, names: Iterable[str]) -> dict:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
@@ -345,7 +339,7 @@ def make_psf(args: argparse.Namespace) -> str:
     optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
     expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
     if args.image:
-        beads = read_image(args.image, **_which(args))
+        beads = read_image(args.image, **_given(args, WHICH))
         measured = psf_from_beads(beads, size=args.bead_size)
         psf, voxels, said = measured.psf, beads.voxel_size, str(measured)
         if {"na", "wavelength"} <= given.keys():
@@ -363,7 +357,7 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, **_which(args))
+    image = read_image(args.image, **_given(args, WHICH))
     asked = args.psf is not None or _given(args, OPTICS)
     return str(inspect(image, read_psf(args, image) if asked else None))
 
@@ -372,7 +366,7 @@ def compare_methods(args: argparse.Namespace) -> str:
     """Compare methods as the parsed command line asks; return the table."""
     if args.output:
         check_writable(args.output, args.overwrite, (".png",))
-    image = read_image(args.image, **_which(args))
+    image = read_image(args.image, **_given(args, WHICH))
     found = compare(image, read_psf(args, image), args.methods, **_given(args, COMMON))
     try:
         if args.output:
@@ -385,13 +379,10 @@ def compare_methods(args: argparse.Namespace) -> str:
 
 def grade_folder(args: argparse.Namespace) -> str:
     """Grade learners' notebooks as the parsed command line asks; return a line about it."""
-    try:
-        from siamdecon.lab.grading import Grader, grade  # what restores does without the lab
-    except ImportError as error:
-        mend = 'pip install "siamdecon[lab]"'
-        raise ValueError(f"siamdecon grade: {error.name} is missing; {mend}") from error
-    grader = Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
-    return grade(args.folder, args.output, grader, args.overwrite)
+    # what restores does without the lab
+    grading = expect_module("siamdecon.lab.grading", "siamdecon grade", "lab")
+    grader = grading.Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
+    return grading.grade(args.folder, args.output, grader, args.overwrite)
 
 
 #: By the first word of a command line, empty where that is an image: its options and its work.

@@ -126,7 +126,7 @@ def expect_module(name: str, user: str, extra: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        missing = f"{user}: it needs the package {name}, which is not here"
+        missing = f"{user}: it needs the package {error.name or name}, which is not here"
         raise ValueError(f'{missing}; pip install "siamdecon[{extra}]"') from error
 
 

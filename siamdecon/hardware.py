@@ -299,7 +299,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         device = torch.device("cuda" if name is None else name)
         if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"{device.type} is not supported")
-        _try(device)
+        # a build of torch has code for some GPUs only, which the first computation tells
+        (torch.ones(1, device=device) + 1).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         why = str(error).split("\n")[0]
         if name is None:
@@ -310,18 +311,6 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     if device.type == "mps":
         warnings.warn("device: mps is untested; compare a result with the CPU's", stacklevel=4)
     return device
-
-
-def _try(device: torch.device) -> None:
-    """Compute on a device, or raise RuntimeError: a build of torch has code for some GPUs only."""
-    if device.type == "cuda" and (built := torch.cuda.get_arch_list()):
-        major, minor = torch.cuda.get_device_capability(device)
-        codes = [(kind, int(n)) for kind, n in re.findall(r"(\w+)_(\d+)", " ".join(built))]
-        # machine code runs on later GPUs of its generation; that called "compute", on all later ones
-        older = [(kind, n) for kind, n in codes if n <= 10 * major + minor]
-        if codes and not any(kind == "compute" or n // 10 == major for kind, n in older):
-            raise RuntimeError(f"it has no code for compute capability {major}.{minor}")
-    (torch.ones(1, device=device) + 1).item()
 
 
 def as_array(image, name: str = "image") -> np.ndarray:

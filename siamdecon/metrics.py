@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy  # which loads scipy.signal, and scikit-image its metrics, when they are first used
+from scipy import ndimage
 from scipy.fft import dctn
 from skimage import metrics
 
@@ -194,7 +195,7 @@ def radial_power(image: np.ndarray, bins: int = 32) -> tuple[np.ndarray, np.ndar
     0.2578125
     """
     ring, frequency = _rings(np.shape(image), bins)
-    return frequency, _mean(np.abs(_transform(image)) ** 2, ring, bins)
+    return frequency, ndimage.mean(np.abs(_transform(image)) ** 2, ring, range(bins))
 
 
 def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -241,8 +242,9 @@ def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarr
     expect(np.shape(a) == np.shape(b), "b", f"the shape of the other, {np.shape(a)}", np.shape(b))
     ring, frequency = _rings(np.shape(a), bins)
     u, v = _transform(a), _transform(b)
-    cross = _mean((u * v.conj()).real, ring, bins)
-    power = np.sqrt(_mean(np.abs(u) ** 2, ring, bins) * _mean(np.abs(v) ** 2, ring, bins))
+    parts = ((u * v.conj()).real, np.abs(u) ** 2, np.abs(v) ** 2)
+    cross, first, second = (ndimage.mean(part, ring, range(bins)) for part in parts)
+    power = np.sqrt(first * second)
     return frequency, np.divide(cross, power, out=np.zeros(bins), where=power > 0)
 
 
@@ -260,8 +262,3 @@ def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:
     radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
     ring = np.minimum((radius * 2 * bins).astype(int), bins)
     return ring, (np.arange(bins) + 0.5) / (2 * bins)
-
-
-def _mean(values: np.ndarray, ring: np.ndarray, bins: int) -> np.ndarray:
-    count = np.bincount(ring.ravel(), minlength=bins + 1)
-    return (np.bincount(ring.ravel(), values.ravel(), bins + 1) / count.clip(min=1))[:bins]

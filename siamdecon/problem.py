@@ -30,7 +30,7 @@ class Problem:
     ----------
     x : Tensor or LargeImage, shape ([z,] y, x)
         The measurement, scaled to [0, 1]: in memory, or read from a file window by window. The two have
-        in common `shape`, `dtype`, indexing by a window, `mean` and `std`.
+        in common `shape`, indexing by a window, `mean` and `std`.
     psf : ndarray, shape ([z,] y, x)
         The kernel, with sum 1.
     source : Image
@@ -84,7 +84,11 @@ class Problem:
         """
         pixels = check_grey(image)
         source = image if isinstance(image, Image) else _without_metadata(pixels)
-        return cls.on_disk(source, psf, **how)._in_memory()
+        found = cls.on_disk(source, psf, **how)
+        x = found.x.whole()
+        for finding in unmeasured(x.numpy()):
+            warnings.warn(f"image: {finding}", stacklevel=3)
+        return replace(found, x=x.to(found.device), sample=(slice(None),))
 
     @classmethod
     def as_it_is(cls, image, psf, *, device=None, limited: bool = True, mend: str = "") -> Self:
@@ -115,7 +119,11 @@ class Problem:
         )
         expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
         device = pick_device(device)
-        kernel = _kernel(psf, source, center_psf, subtract_psf_background)
+        how = {"center": center_psf, "subtract_background": subtract_psf_background}
+        kernel, findings = prepare_psf(psf, source.shape, **how)
+        check_sampling(psf, source)
+        for finding in findings:
+            warnings.warn(f"psf: {finding}", stacklevel=4)
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
         found = look_through(source, _checked(limits), find, far_out)
@@ -128,13 +136,6 @@ class Problem:
             )
         rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, limits)
         return cls(found, kernel, source, device, *rest)
-
-    def _in_memory(self) -> Self:
-        """Read the whole measurement."""
-        x = self.x.whole()
-        for finding in unmeasured(x.numpy()):
-            warnings.warn(f"image: {finding}", stacklevel=4)
-        return replace(self, x=x.to(self.device), sample=(slice(None),))
 
     @cached_property
     def clipping(self) -> bool | str:
@@ -289,13 +290,3 @@ def _without_metadata(pixels: np.ndarray) -> Image:
 
 def _sha256(values: np.ndarray, dtype: np.dtype | str) -> str:
     return hashlib.sha256(np.ascontiguousarray(values, dtype)).hexdigest()
-
-
-def _kernel(psf, source: Image, center: bool, subtract_background: bool) -> np.ndarray:
-    """Return the kernel as methods use it, looked at beside the image that it belongs to."""
-    how = {"center": center, "subtract_background": subtract_background}
-    kernel, findings = prepare_psf(psf, source.shape, **how)
-    check_sampling(psf, source)
-    for finding in findings:
-        warnings.warn(f"psf: {finding}", stacklevel=5)
-    return kernel

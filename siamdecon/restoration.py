@@ -28,7 +28,7 @@ from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import Noise
 from siamdecon.network.training import History, Training, Watch
 from siamdecon.problem import Problem
-from siamdecon.tiles import Estimator, check_tile, windows, with_room, within
+from siamdecon.tiles import Estimator, check_tile, exact, windows, with_room, within
 
 
 @dataclass
@@ -427,19 +427,16 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
     estimator.used["tile"] = tile  # for the record
     out, side = create(tile)
     paths = (problem.source.path.resolve(), out.path) if client else ()
-    how = (problem.shape, tile, estimator.halo, estimator.stride)
+    halo, stride = estimator.halo, estimator.stride
 
     @torch.inference_mode()
     def work(block: Window) -> None:  # which begins and ends at borders of tiles
         _check_seen(paths)  # a worker may have come later
-        whole = np.empty([part.stop - part.start for part in block], np.float32)
-        _, around = next(windows(problem.shape, side, *how[2:], block))
-        x = problem.x[around]  # ([z,] y, x): chunks that its windows share are read once
-        for core, window in windows(*how, block):
-            seen = x[within(window, around)]
-            estimate = f(seen[None, None].to(problem.device))  # (1, 1, [z,] y, x) of a window
-            whole[within(core, block)] = estimate[0, 0][within(core, window)].cpu().numpy()
-        write_window(out, block, problem.restored_scale(whole))
+        _, around = next(windows(problem.shape, side, halo, stride, block))
+        # (1, 1, [z,] y, x): chunks that its windows share are read once
+        x, inside = problem.x[around][None, None], within(block, around)
+        y = exact(lambda seen: f(seen.to(problem.device)).cpu(), x, tile, halo, stride, inside)
+        write_window(out, block, problem.restored_scale(to_array(y)[inside]))
 
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
     left = blocks

@@ -248,7 +248,9 @@ def blend(f: Restore, x: Tensor, tile: int, overlap: int = 32) -> Tensor:
     return total / weight
 
 
-def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tensor:
+def exact(
+    f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1, inside: Window | None = None
+) -> Tensor:
     """Apply `f` to tiles with a halo and keep the part of each that equals f(x).
 
     An improvement on the paper's blend: no pixel depends on where the tiles lie, and none is averaged.
@@ -267,6 +269,8 @@ def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tenso
     stride : int
         Tiles are read from multiples of this many pixels, so that a network that downsamples does so at
         the same places in each tile.
+    inside : tuple of slice, optional
+        The part to restore, see `windows`; beyond it, the result means nothing.
 
     Returns
     -------
@@ -287,7 +291,7 @@ def exact(f: Restore, x: Tensor, tile: int, halo: int, stride: int = 1) -> Tenso
     good, got = tile >= 1 and halo >= 0 and stride >= 1, (tile, halo, stride)
     expect(good, "tile, halo, stride", "1 or more, 0 or more, 1 or more", got)
     out = None
-    for core, window in windows(x.shape[2:], tile, halo, stride):
+    for core, window in windows(x.shape[2:], tile, halo, stride, inside):
         part = f(x[(..., *window)])  # (n, c, [z,] y, x) of a window
         if out is None:
             out = torch.empty(x.shape, dtype=part.dtype, device=part.device)

@@ -270,7 +270,6 @@ class PretendCuda:
             "torch.cuda.is_available": lambda: kind == "cuda",
             "torch.cuda.device_count": lambda: 1,
             "torch.cuda.get_device_capability": lambda device=None: self.capability,
-            "torch.cuda.get_arch_list": lambda: ["sm_70", "sm_80", "sm_90", "compute_90"],
             "torch.cuda.empty_cache": lambda: None,
             "torch.cuda.set_sync_debug_mode": lambda mode: None,
             "torch.cuda.is_current_stream_capturing": lambda: False,

@@ -476,32 +476,6 @@ def test_a_full_memory_is_one_line_on_the_command_line(method, where, tmp_path, 
 # Devices
 
 
-@pytest.mark.parametrize(
-    ("capability", "built", "good"),
-    [
-        ((3, 5), ["sm_50", "sm_90"], False),  # older than all
-        ((8, 9), ["sm_80", "sm_90"], True),  # code for 8.0 runs on 8.9
-        ((8, 0), ["sm_86", "sm_90"], False),  # not the other way round
-        ((12, 0), ["sm_80", "sm_90"], False),  # a later generation
-        ((12, 0), ["sm_80", "sm_90", "compute_90"], True),  # is compiled for it when it is loaded
-        ((10, 3), ["sm_100", "sm_120"], True),
-        ((9, 0), ["gfx90a", "gfx942"], True),  # AMD's, which have no such numbers
-        ((9, 0), [], True),
-    ],
-)
-def test_a_gpu_that_this_torch_has_no_code_for_is_not_taken(capability, built, good, monkeypatch):
-    with PretendCuda(capability):
-        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
-        if good:
-            assert pick_device() == pick_device("cuda") == torch.device("cuda")
-            return
-        said = f"no code for compute capability {capability[0]}.{capability[1]}"
-        with pytest.warns(UserWarning, match=said):
-            assert pick_device() == CPU
-        with pytest.raises(ValueError, match=f"device: expected 'cpu'.*{said}"):
-            pick_device("cuda")
-
-
 def test_a_gpu_that_computes_nothing_is_not_taken():
     with PretendCuda(full_at=1, lasting=True):
         with pytest.warns(UserWarning, match=r"the CPU, as torch can't use the GPU here .CUDA out"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from siamdecon.expect import Words, expect, expect_index
+from siamdecon.expect import Words, expect, expect_index, expect_module
 from siamdecon.files.atomic import check_suffix, check_writable, claimed, is_zarr, write_atomically
 from siamdecon.files.stores import read_zarr, write_zarr
 from siamdecon.files.tiff import holds, read_tiff, write_tiff
@@ -235,15 +235,11 @@ def _read(path, memmap, scene):
 def _read_format(path, scene):
     """Read what bioio reads; the pixels come as a Dask array, which reads what is taken of it."""
     plugin = FORMATS[path.suffix.lower()]
-    mend = f'pip install "siamdecon[formats]" (bioio and {plugin}), or save it as TIFF'
+    bioio = expect_module("bioio", path.name, "formats")
     try:
-        import bioio
-
         image = bioio.BioImage(path)
-    except ImportError as error:
-        said = f"{path.name}: {path.suffix} is read by bioio, which is not here"
-        raise ValueError(f"{said}; {mend}") from error
     except Exception as error:  # of a missing plug-in, or each plug-in's own
+        mend = f'pip install "siamdecon[formats]" (bioio and {plugin}), or save it as TIFF'
         raise ValueError(f"cannot read {path} by bioio: {error}. {mend}") from error
     image.set_scene(expect_index("scene", scene, len(image.scenes), path.name, image.scenes))
     # the plug-in's own axes, but for tiles of a mosaic, which bioio puts together

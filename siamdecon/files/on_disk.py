@@ -60,7 +60,6 @@ class LargeImage:
     instead: np.ndarray
 
     shape = property(lambda self: self.image.shape)
-    dtype = torch.float32
 
     def mean(self) -> float:
         """Return the mean, as an array would."""

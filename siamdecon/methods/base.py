@@ -68,11 +68,8 @@ class Method:
     def size(cls, tier: str | None, n_dim: int) -> dict:
         """Return the options of a tier."""
         name = tier_name(tier)
-        if name not in TIERS:
-            raise ValueError(
-                f"tier: expected one of {', '.join(TIERS)}, got {name!r} (an argument or the environment "
-                "variable SIAMDECON_TIER)"
-            )
+        mend = "an argument or the environment variable SIAMDECON_TIER says it"
+        expect(name in TIERS, "tier", f"one of {', '.join(TIERS)}", name, mend)
         return cls.sizes[name][n_dim]
 
     @classmethod

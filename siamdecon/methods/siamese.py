@@ -258,10 +258,8 @@ class SiameseTraining(Training):
         except Exception as error:
             raise ValueError(f"{name} can't be read; delete it to start anew") from error
         if not same:
-            raise ValueError(
-                f"{name} belongs to a run with another image, kernel, network or settings; name another "
-                "file, or delete it to start anew"
-            )
+            other = f"{name} belongs to a run with another image, kernel, network or settings"
+            raise ValueError(f"{other}; name another file, or delete it to start anew")
 
 
 @one_thread_each()
@@ -407,8 +405,7 @@ class Siamese(Method):
     def __post_init__(self):
         self.check_noise()
         check_tile(self.tile)
-        one = f"one of {', '.join(STITCHES)}, or None"
-        expect(self.stitch in STITCHES, "stitch", one, self.stitch)
+        expect_one_of(STITCHES, stitch=self.stitch)
 
     @classmethod
     def option_names(cls) -> set[str]:

@@ -10,7 +10,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
-from siamdecon.expect import Words, expect, expect_one_of
+from siamdecon.expect import expect, expect_one_of
 from siamdecon.hardware import to_tensor
 from siamdecon.microscope.kernel import check_psf
 
@@ -97,7 +97,6 @@ class PSFConvolution(nn.Module):
         super().__init__()
         expect_one_of(PADDINGS, padding=padding)
         psf = check_psf(psf, n_dim)
-        expect(psf.ndim in (2, 3), "psf", "2 or 3 axes", Words(f"shape {psf.shape}"))
         self.padding, self.n_dim, self.workspace = padding, psf.ndim, workspace
         # not a registered buffer: .half() must not round it, and it does not belong in checkpoints
         self.psf = torch.from_numpy(psf)
@@ -203,10 +202,9 @@ class PSFConvolution(nn.Module):
     def _filter(self, x: Tensor, sizes, place, first, out, conjugate: bool) -> Tensor:
         """Multiply by the transfer function on a periodic grid of `sizes` or slightly larger."""
         shape = tuple(next_fast_len(m, real=True) for m in sizes)
-        with torch.autocast(x.device.type, enabled=False):
-            transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
-            transfer = transfer.conj() if conjugate else transfer
-            return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
+        transfer = self.transfer_function(shape, x)  # ([z,] y, x // 2 + 1)
+        transfer = transfer.conj() if conjugate else transfer
+        return SpectralFilter.apply(x, transfer, shape, place, first, out, self.workspace)
 
 
 def reconvolve(estimate: np.ndarray, psf: np.ndarray, device="cpu") -> Tensor:
@@ -247,8 +245,8 @@ class Continued(torch.autograd.Function):
         out[(..., *(slice(w[0], w[0] + m) for m, w in zip(sizes, widths, strict=True)))] = x
         # each axis copies whole margins, with corners that are still empty; the last axis fills them
         for axis, size, width in zip(range(2, x.ndim), sizes, widths, strict=True):
-            for margin, source in _margins(mode, size, *width):
-                out.narrow(axis, *margin).copy_(_gathered(out, axis, source))
+            for first, source in _margins(mode, size, *width, x.device):
+                out.narrow(axis, first, len(source)).copy_(out.index_select(axis, source))
         return out
 
     @staticmethod
@@ -268,41 +266,19 @@ def folded(x: Tensor, mode: str, widths: list[tuple[int, int]]) -> Tensor:
     sizes = [n - sum(width) for n, width in zip(x.shape[2:], widths, strict=True)]
     x = x.clone()
     for axis, size, width in list(zip(range(2, x.ndim), sizes, widths, strict=True))[::-1]:
-        for margin, source in _margins(mode, size, *width):
-            part = x.narrow(axis, *margin)
-            if isinstance(source, Tensor):
-                x.index_add_(axis, source.to(x.device, non_blocking=True), part.clone())
-            else:
-                first, length, step = source
-                x.narrow(axis, first, length).add_(part.flip(axis) if step < 0 else part)
+        for first, source in _margins(mode, size, *width, x.device):
+            x.index_add_(axis, source, x.narrow(axis, first, len(source)).clone())
         x = x.narrow(axis, width[0], size)
     return x
 
 
-def _gathered(x: Tensor, axis: int, source: Tensor | tuple[int, int, int]) -> Tensor:
-    """Return what a margin is a copy of."""
-    if isinstance(source, Tensor):
-        return x.index_select(axis, source.to(x.device, non_blocking=True))
-    first, length, step = source
-    run = x.narrow(axis, first, length)
-    return run.flip(axis) if step < 0 else run
-
-
 @lru_cache(maxsize=64)
-def _margins(mode: str, size: int, before: int, after: int) -> list:
-    """Return first index and length of the margins of an axis, and from where each is copied.
-
-    A source is a run of pixels, as its first index, length and step, or else all its indices.
-    """
-    source = before + np.pad(np.arange(size), (before, after), mode=mode)
-    found = []
-    for first, length in ((0, before), (before + size, after)):
-        index = source[first : first + length]
-        steps = set(np.diff(index))
-        run = length and (steps <= {1} or steps == {-1})
-        run = (int(index.min()), length, -1 if steps == {-1} else 1) if run else None
-        found += [((first, length), run or torch.from_numpy(index))] if length else []
-    return found
+@torch.inference_mode(False)  # else it could not serve a gradient later
+def _margins(mode: str, size: int, before: int, after: int, device: torch.device) -> tuple:
+    """Return the first index of each margin of an axis, and from where its pixels are copied."""
+    source = torch.from_numpy(before + np.pad(np.arange(size), (before, after), mode=mode))
+    source = source.to(device)
+    return (0, source[:before]), (before + size, source[before + size :])
 
 
 class SpectralFilter(torch.autograd.Function):

@@ -192,7 +192,7 @@ def _real(psf, n_dim: int | None) -> np.ndarray:
     shape = Words(f"shape {psf.shape}")
     axes = f"{n_dim or '2 or 3'} axes" + ", as the image has" * (n_dim is not None)
     mend = "a 3D image needs a 3D kernel, and a 2D image one plane of it"
-    good = psf.ndim in (2, 3) if n_dim is None else psf.ndim == n_dim
+    good = psf.ndim in (2, 3) and n_dim in (None, psf.ndim)
     expect(good, "psf", axes, shape, mend if n_dim else "")
     psf = psf.astype(np.float64)
     finite = psf.size > 0 and bool(np.isfinite(psf).all())

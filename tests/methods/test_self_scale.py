@@ -231,7 +231,7 @@ def test_an_estimate_that_explains_nothing_is_not_returned(monkeypatch):
         ({"scales": (2, 3)}, "a sequence of them for each round, such as"),
         ({"steps": 0}, "steps: expected a whole number"),
         ({"copies": 1.5}, "copies: expected a whole number"),
-        ({"start": "guess"}, "start: expected 'auto', 'total_variation' or 'wiener'"),
+        ({"start": "guess"}, "start: expected one of auto, total_variation, wiener"),
         ({"noise": None}, "noise: expected 'auto' or a Noise"),
         ({"coarse": -1}, "coarse: expected 0 to 1000 pixels"),
         ({"scales": ((2,), (4, 5))}, "expected 96 or more pixels"),
