@@ -42,7 +42,7 @@ def predict(
 
     With both options False and `stitch` "blend" this is the paper's inference; each is an improvement
     of its own. After a training with `padding="valid"`, whose loss leaves out what zeros beyond a patch's
-    border do to the network, the image is continued, mirrored, by 16 pixels.
+    border do to the network, an image (no volume) is continued, mirrored, by 16 pixels.
 
     Parameters
     ----------
@@ -135,14 +135,15 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
     network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
     # with "valid" no loss has seen what the network makes of the zeros beyond a patch: none are shown to it
-    margin = -(-MARGIN // stride) * stride if run.config.padding == "valid" else 0
+    beyond = -(-MARGIN // stride) * stride if run.config.padding == "valid" else 0
     # not the run itself, since what restores may go to another process
     mean, std, device, f = run.mean, run.std, run.device, partial(compute, network, dtype=run.dtype)
 
     def restore(image: Tensor) -> Tensor:
         x = (image.to(device) - mean) / std  # (1, 1, [z,] y, x)
+        margin = beyond if x.ndim == 4 else 0  # a stack of few planes would become one of many
         if margin:
-            x = Continued.apply(x, "symmetric", [(margin, margin)] * (x.ndim - 2))
+            x = Continued.apply(x, "symmetric", [(margin, margin)] * 2)
         # whole strides, so that the network halves an image at the same places whichever way it is turned
         x = whole_strides(x, stride)
         y = average_turns(f, x, turns) if turns else f(x)

@@ -20,8 +20,12 @@ LAMBDAS = "06_deconvolved_invariance"
 #: Beside 06, the notebooks with controls that run in a minute or less.
 OTHERS = ["01_degradation", "03_lucy_richardson", "10_beyond_the_paper"]
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-#: A notebook that has no kernel yet shows idle, too: told to run, it asks for a kernel or loses the cells.
-KERNEL = ".jp-Toolbar-kernelName:not(:text('No Kernel'))"
+#: A notebook without a kernel, or with one that is not connected yet, shows idle, too: told to run, it asks
+#: for a kernel or forgets the cells.
+CONNECTED = """() => {
+    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+    return kernel?.connectionStatus == "connected" && kernel.status == "idle";
+}"""
 FOLDER = ROOT / "build" / "browser"
 #: A cell is running or waits for its turn, or all have run.
 BEGUN = r"""() => {
@@ -45,7 +49,7 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     env = {k: v for k, v in os.environ.items() if not k.startswith("SIAMDECON_")}
     env["JUPYTERLAB_SETTINGS_DIR"] = str(settings.parents[1])
-    options = f"--no-browser --port={port} --ServerApp.port_retries=0"
+    options = f"--no-browser --port={port} --ServerApp.port_retries=0 --expose-app-in-browser"
     command = ["make", "lab", f"OPEN=build/browser/{LAMBDAS}.ipynb", f"ARGS={options}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
     server = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **pipes)
@@ -138,8 +142,7 @@ def opened(watched, address: str):
     # a workspace of its own: the other tests' notebooks would be opened again beside it
     view.page.goto(address.replace("/lab/", f"/lab/workspaces/{uuid.uuid4().hex}/", 1))
     view.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    view.page.wait_for_selector(KERNEL)
-    view.page.wait_for_selector(IDLE)
+    view.page.wait_for_function(CONNECTED)
     run_all(view.page)
     assert view.outside == []
     return view.page
