@@ -154,16 +154,15 @@ def write_atomically(path, write):
 def _undivided():
     """Let Ctrl-C and SIGTERM wait for the block's end once a file in it has its name."""
     global _hold
-    # signals arrive in the main thread
-    if _hold or threading.current_thread() is not threading.main_thread():
+    if _hold or not _in_main_thread():
         yield
         return
     waiting, handlers, named = [], {}, []
 
     def hold(target):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.signal(number, lambda number, _: waiting.append(number))
-            handlers.setdefault(number, handler)
+        for number in {signal.SIGINT, signal.SIGTERM} - handlers.keys():
+            if signal.getsignal(number) is not None:  # a program around Python has its own
+                handlers[number] = signal.signal(number, lambda n, _: waiting.append(n))
         named.append(target.name)
 
     _hold = hold
@@ -180,6 +179,11 @@ def _undivided():
             raise KeyboardInterrupt(f"{named[0]} was written") from None
 
 
+def _in_main_thread():
+    """Tell whether this is the thread that signals arrive in."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def replace(source, target):
     """Give a file, or a folder that is a Zarr store, the name of another, which it replaces.
 
@@ -192,7 +196,8 @@ def replace(source, target):
     >>> replace(folder / "a", folder / "b"), os.listdir(folder), os.listdir(folder / "b")
     (None, ['b'], [])
     """
-    _hold and _hold(target)
+    if _hold and _in_main_thread():
+        _hold(target)
     old = Path(f"{_stem(target)}{secrets.token_hex(8)}.old")
     if target.is_dir() or (source.is_dir() and target.exists()):  # its place must be empty
         os.replace(target, old)  # `claimed` puts it back if the process is killed here

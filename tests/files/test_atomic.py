@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,3 +97,15 @@ def test_an_image_and_its_record_are_written_both_or_neither(tmp_path, monkeypat
             result.save(tmp_path / "a.tif")
         monkeypatch.undo()
         assert not list(tmp_path.iterdir())
+
+
+def test_a_thread_may_write_while_another_does(tmp_path):
+    """Signals are put off by the main thread alone: Python lets no other one."""
+
+    def slow(part):
+        part.write_text("a")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(write_atomically, tmp_path / "b", lambda p: p.write_text("b")).result()
+
+    write_atomically(tmp_path / "a", slow)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["a", "b"]
