@@ -151,7 +151,7 @@ def other(rng, image, psf, folder) -> None:
         kernel = model(microscope, int(rng.choice([2, 3])))
         if not np.isfinite(kernel).all() or abs(kernel.sum() - 1) > 1e-3:
             raise Lost(f"{microscope}: sum {kernel.sum()}")
-    else:
+    elif np.asarray(image).dtype.kind in "buif":  # torch has no tensor of others
         padding = pick(rng, "padding")
         x = torch.from_numpy(np.array(_in_unit_range(image), np.float32))[None, None]
         if (
