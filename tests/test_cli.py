@@ -377,6 +377,22 @@ def test_a_signal_between_image_and_record_waits(files, capsys, monkeypatch, num
     assert signal.getsignal(number) == before and not list(Path().glob(".siamdecon*"))
 
 
+def test_a_signal_does_not_wait_for_the_pixels_of_a_store(files, capsys, monkeypatch):
+    """The store is begun with a name of its own; until the last pixel no signal was heard."""
+    late = []
+
+    def stopped(*_):
+        signal.raise_signal(signal.SIGINT)
+        late.append(1)
+
+    monkeypatch.setattr("siamdecon.restoration.write_window", stopped)
+    words = ("--psf", "psf.tif", "--method", "richardson_lucy", "--on-disk")
+    assert main(["in.tif", *words, "-o", "a.zarr", "--quiet"]) == 130
+    said = "siamdecon: interrupted: the same call goes on with a.zarr.unfinished\n"
+    assert capsys.readouterr().err == said and not late
+    assert not Path("a.zarr").exists() and not Path("a.json").exists()
+
+
 @pytest.mark.parametrize("all_of_them", [[], ["--channel", "all"]])
 def test_a_result_that_finds_no_room_is_saved_elsewhere(files, capsys, monkeypatch, all_of_them):
     """The folder vanishes during the work."""

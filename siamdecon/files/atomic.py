@@ -105,8 +105,8 @@ def check_room(path, n_bytes):
 def write_atomically(path, write):
     """Write a file atomically: an interruption leaves no partial file.
 
-    What `write` writes atomically itself belongs to the file: once the first of them has its name, Ctrl-C
-    and SIGTERM wait for the last one.
+    What `write` writes atomically itself to the same folder belongs to the file: once the first of them has
+    its name, Ctrl-C and SIGTERM wait for the last one.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def write_atomically(path, write):
     """
     target = Path(path).resolve()  # follows links: os.replace would replace the link itself
     temporary = Path(f"{_stem(target)}{secrets.token_hex(8)}.part")
-    with _undivided():
+    with _undivided(target.parent):
         try:
             write(temporary)
             replace(temporary, target)
@@ -151,8 +151,8 @@ def write_atomically(path, write):
 
 
 @contextmanager
-def _undivided():
-    """Let Ctrl-C and SIGTERM wait for the block's end once a file in it has its name."""
+def _undivided(folder):
+    """Let Ctrl-C and SIGTERM wait for the block's end once a file in this folder has its name."""
     global _hold
     if _hold or not _in_main_thread():
         yield
@@ -160,6 +160,8 @@ def _undivided():
     waiting, handlers, named = [], {}, []
 
     def hold(target):
+        if target.parent != folder:  # a store that is begun: its pixels may take hours
+            return
         for number in {signal.SIGINT, signal.SIGTERM} - handlers.keys():
             if signal.getsignal(number) is not None:  # a program around Python has its own
                 handlers[number] = signal.signal(number, lambda n, _: waiting.append(n))

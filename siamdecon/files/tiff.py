@@ -211,9 +211,6 @@ def _lengths(tif, series):
     shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
     about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
     unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
-    if any(key.startswith("PhysicalSize") for key in shaped):  # in OME's words
-        sizes = {axis: shaped.get(f"PhysicalSize{axis}", 0) for axis in "ZYX"}
-        return sizes, {axis: shaped.get(f"PhysicalSize{axis}Unit", "um") for axis in sizes}
     for axis in "YX":
         pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
         lengths[axis] = length / pixels if pixels else 0
@@ -225,7 +222,11 @@ def _lengths(tif, series):
         said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
         mend = "unless that is right, give the voxel size in um"
         warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
-    return lengths, {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
+    units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
+    for axis in lengths:
+        if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
+            lengths[axis], units[axis] = length, shaped.get(f"PhysicalSize{axis}Unit") or "um"
+    return lengths, units
 
 
 def _as_seen(data, axes, page, memmap):

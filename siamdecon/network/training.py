@@ -63,9 +63,8 @@ class Watch:
     @contextmanager
     def bar(self, total: int, name: str | None = None, unit: str = "step") -> Iterator[None]:
         """Show a progress bar, if it is asked for, which `advance` moves."""
-        if (
-            not self.progress
-        ):  # tqdm's lock, which forked processes share, may be held by one that was killed
+        # tqdm's lock, which forked processes share, may be held by one that was killed
+        if not self.progress:
             yield
             return
         from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets

@@ -284,10 +284,23 @@ def test_tifffiles_own_metadata_are_read():
     assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
 
 
-def test_words_of_ome_in_tifffiles_own_metadata_are_read():
-    metadata = {"axes": "ZYX", "PhysicalSizeX": 200, "PhysicalSizeXUnit": "nm"}
-    metadata |= {"PhysicalSizeY": 0.2, "PhysicalSizeZ": 0.3}
-    tifffile.imwrite("a.tif", STACK, metadata=metadata, photometric="minisblack")
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {
+            "PhysicalSizeX": 200,
+            "PhysicalSizeXUnit": "nm",
+            "PhysicalSizeY": 0.2,
+            "PhysicalSizeZ": 0.3,
+        },
+        {"PhysicalSizeX": 0.2, "PhysicalSizeXUnit": None, "spacing": 0.3, "unit": "um"},
+        {"PhysicalSizeXUnit": "nm", "spacing": 0.3, "unit": "um"},
+    ],
+)
+def test_words_of_ome_in_tifffiles_own_metadata_are_read(rest):
+    """Along an axis for which there are none, those of ImageJ count."""
+    metadata = {"axes": "ZYX"} | rest
+    tifffile.imwrite("a.tif", STACK, metadata=metadata, photometric="minisblack", resolution=(5, 5))
     assert read_image("a.tif").voxel_size == pytest.approx((0.3, 0.2, 0.2))
 
 

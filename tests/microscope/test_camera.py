@@ -258,6 +258,12 @@ def photons(shape=(96, 96), bright=400):
     return np.random.default_rng(2).poisson(100 + bright * gaussian_filter(light, 2.0)).astype("u2")
 
 
+def cells(sigma, bright):
+    """Cells with edges as sharp as light has them, on black."""
+    inside = gaussian_filter(np.random.default_rng(2).normal(size=(128, 128)), 9.0) > 0.03
+    return bright * gaussian_filter(inside.astype(float), sigma)
+
+
 @pytest.mark.parametrize("border", [20, 60, 150])
 def test_the_noise_is_not_that_of_what_was_filled_up(border):
     """stitching-spark#22, AstroPack#1199: 75 % of zeros took two fifths off the noise of the rest."""
@@ -295,8 +301,10 @@ def test_what_was_filled_up_is_said(fill):
         np.random.default_rng(0).normal(photons() - 110.0, 9).clip(0),
         gaussian_filter(np.eye(96)[:, ::3] * 900, 1.5),
         np.random.default_rng(0).random((96, 96)) < 0.01,
+        np.random.default_rng(0).poisson(cells(1.0, 200)),
+        (np.random.default_rng(0).poisson(cells(2.0, 2000) + 10) - 18).clip(0),
     ],
-    ids=["bright points", "few photons", "clipped", "no noise", "one photon or none"],
+    ids="bright_points few_photons clipped no_noise one_photon_or_none cells cells_clipped".split(),
 )
 def test_darkness_is_not_taken_for_what_was_filled_up(image, recwarn):
     assert filled(image) is None
