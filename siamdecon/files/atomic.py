@@ -174,11 +174,11 @@ def _undivided(folder):
         _hold = None
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        try:
-            for number in waiting:
-                signal.raise_signal(number)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{named[0]} was written") from None
+    try:
+        for number in waiting:
+            signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{named[0]} was written") from None
 
 
 def _in_main_thread():

@@ -210,7 +210,7 @@ def unmeasured(image: np.ndarray) -> list[str]:
     --------
     >>> image = np.random.default_rng(0).normal(100, 1, (64, 64)); image[60:62, 9:20] = 65535
     >>> unmeasured(image)
-    ['more than half of its range is empty, and 22 pixels lie beyond, as a bar that was drawn does, ...']
+    ['more than half of its range is empty, and 22 pixels lie beyond, as a drawn bar does, or what is ...']
     """
     if (where := filled(image)) is not None:
         mend = "cut it off, or put the median of the rest there"
@@ -224,8 +224,8 @@ def unmeasured(image: np.ndarray) -> list[str]:
         few = min(beyond, image.size - beyond)
         if few >= 10 and len(np.unique(image)) >= 16:  # fewer are a mask, or photons
             found = f"more than half of its range is empty, and {few} pixels lie beyond"
-            like = "as a bar that was drawn does, or what is below 0 in unsigned numbers"
-            return [f"{found}, {like}: mend that first"]
+            like = "as a drawn bar does, or what is below 0 in unsigned numbers"
+            return [f"{found}, {like}: if it is one, mend that first"]
     return []
 
 

@@ -324,5 +324,5 @@ def test_numbers_that_wrap_around_are_said(subtracted):
 def test_a_scale_bar_is_said():
     image = photons()
     image[80:83, 50:90] = 65535
-    with pytest.warns(UserWarning, match="and 120 pixels lie beyond, as a bar that was drawn does"):
+    with pytest.warns(UserWarning, match="and 120 pixels lie beyond, as a drawn bar does"):
         Problem.look(image, np.ones((3, 3)) / 9)
