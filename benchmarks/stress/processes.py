@@ -105,6 +105,9 @@ def checksum(folder: Path) -> dict[str, str]:
                 text = json.loads(path.read_text())
                 found[path.name] = str(text.get("seed"))
                 continue
+            if not path.suffix:  # a checkpoint
+                found[path.name] = str(sorted(torch.load(path, weights_only=True)))
+                continue
             pixels = np.asarray(sd.read_image(path, channel=0 if path.name == "out.tif" else None))
         except Exception as error:
             raise Lost(f"{path.name} is not whole: {error}") from error
