@@ -58,6 +58,9 @@ class Stored:
         try:
             if self.complete and (gone := next(self.missing(window), None)):
                 raise OSError(f"{gone[1]} was there, and is gone")
+            codecs = {type(codec).__name__ for codec in self.array.compressors}
+            if self.array.shards is None and codecs & {"Blosc", "BloscCodec"}:  # of Zarr 2 and 3
+                self._check_blosc(window)
             return np.asarray(self.array[self._in_array(window)])
         except MemoryError:
             raise
@@ -93,16 +96,30 @@ class Stored:
 
     def missing(self, window=()):
         """Yield place in the array, and file, of those chunks of a window that are not there."""
+        return (each for each in self._files(window) if not each[1].exists())
+
+    def _check_blosc(self, window):
+        """Raise OSError if a chunk is cut short: Blosc would read on in what lies behind it in memory."""
+        for _, file in self._files(window):
+            with (
+                suppress(FileNotFoundError),
+                file.open("rb") as chunk,
+            ):  # one that is not there is fill value
+                size = int.from_bytes(chunk.read(16)[12:], "little")
+                if file.stat().st_size < max(16, size):
+                    raise OSError(f"{file} is cut short")
+
+    def _files(self, window):
+        """Yield place in the array, and file, of the chunks of a window."""
         shape, grid, sides = self.array.shape, self._grid, []
         for n, side, p in zip(shape, grid, self._in_array(window), strict=True):
             first, stop, _ = p.indices(n) if isinstance(p, slice) else (p, p + 1, 1)
             sides.append(range(first // side, -(-stop // side)))
         folder = Path(self.array.store.root, self.array.path)
         for chunk in itertools.product(*sides):
-            file = folder / self.array.metadata.encode_chunk_key(chunk)
-            if not file.exists():
-                places = zip(chunk, grid, shape, strict=True)
-                yield tuple(slice(i * side, min(n, (i + 1) * side)) for i, side, n in places), file
+            places = zip(chunk, grid, shape, strict=True)
+            place = tuple(slice(i * side, min(n, (i + 1) * side)) for i, side, n in places)
+            yield place, folder / self.array.metadata.encode_chunk_key(chunk)
 
     def _in_array(self, window):
         """Return the place in the array of a window of what is shown."""
