@@ -87,6 +87,20 @@ def expect_counts(**numbers) -> None:
         expect(good, name, "a whole number of 1 or more", n)
 
 
+def expect_positive(**numbers) -> None:
+    """Raise ValueError unless each is a number above 0.
+
+    Examples
+    --------
+    >>> expect_positive(learning_rate=-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: learning_rate: expected a positive number, got -1
+    """
+    for name, n in numbers.items():
+        expect(is_number(n) and n > 0, name, "a positive number", n)
+
+
 def expect_index(name: str, index: Any, size: int, owner: str, names=(), mend: str = "") -> int:
     """Return the index, from 0, of a part of a file, by it or by name; None if there is one only.
 

@@ -179,7 +179,7 @@ def _in_unit_range(image):
 
 def a_shape(rng, n_dim: int, odd: bool) -> tuple[int, ...]:
     if odd and rng.random() < 0.1:
-        return tuple(int(n) for n in rng.choice([0, 1, 2, 5, 300], int(rng.integers(0, 5))))
+        return tuple(int(n) for n in rng.choice([0, 1, 2, 5, 60], int(rng.integers(0, 5))))
     sides = SIDES if rng.random() < 0.25 else SIDES[8:]
     shape = [int(n) for n in rng.choice(sides, n_dim)]
     if n_dim == 3:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -215,7 +215,8 @@ def candidates(methods: Sequence[str], tier: str | None, n_dim: int) -> list[Met
     ['wiener']
     """
     single = [name for name in METHODS if name != Auto.name]
-    names = [methods] if isinstance(methods, str) else list(methods)
+    several = isinstance(methods, Iterable) and not isinstance(methods, str)
+    names = list(methods) if several else [methods]
     unknown = [name for name in names if name not in single]
     one = f"one or more of {', '.join(single)}"
     expect(names and not unknown, "methods", one, Words(", ".join(map(str, unknown)) or "none"))

@@ -43,8 +43,13 @@ class RichardsonLucy(Method):
     clip: bool | None = None
 
     def __post_init__(self):
-        known = callable(self.prefilter) or self.prefilter in _PREFILTERS
-        expect(known, "prefilter", "'median', a function or None", self.prefilter)
+        word = isinstance(self.prefilter, str | None) and self.prefilter in _PREFILTERS
+        expect(
+            word or callable(self.prefilter),
+            "prefilter",
+            "'median', a function or None",
+            self.prefilter,
+        )
         named = not isinstance(self.start, str) or self.start in _STARTS
         expect(named, "start", "'mean', 'image' or an array", self.start)
         check_iterations(self.iterations, self.padding)

@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
 
-from siamdecon.expect import expect, expect_counts, expect_one_of, is_number
+from siamdecon.expect import expect, expect_counts, expect_one_of, expect_positive, is_number
 from siamdecon.hardware import side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
@@ -139,6 +139,7 @@ class SelfScale(Method):
         expect(known, "noise", "'auto' or a Noise", self.noise)
         counts = ("steps", "features", "copies", "batch_size", "patch_size")
         expect_counts(**{name: getattr(self, name) for name in counts})
+        expect_positive(learning_rate=self.learning_rate)
         expect_one_of(("auto", "total_variation", "wiener"), start=self.start)
         try:
             rounds = [list(factors) for factors in self.scales]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from siamdecon.expect import expect, expect_counts, expect_one_of, is_number
+from siamdecon.expect import expect, expect_counts, expect_one_of, expect_positive, is_number
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
 from siamdecon.methods.base import Method, plain, tier_name
@@ -113,8 +113,7 @@ class TrainingConfig:
         expect_counts(**{name: getattr(self, name) for name in counts})
         deep = "8 or more pixels, of which the network's lowest level sees two"
         expect(self.patch_size >= 8, "patch_size", deep, self.patch_size)
-        rate = self.learning_rate
-        expect(is_number(rate) and rate > 0, "learning_rate", "a positive number", rate)
+        expect_positive(learning_rate=self.learning_rate)
         expect_one_of(("step", "cosine"), schedule=self.schedule)
         for name in ("ema_decay", "beta2"):
             value = getattr(self, name)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from siamdecon.expect import expect_counts
+from siamdecon.expect import expect_counts, expect_positive
 from siamdecon.hardware import to_array
 from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution
@@ -143,6 +143,7 @@ class SSI(Method):
     def __post_init__(self):
         counts = ("steps", "features", "batch_size", "patch_size")
         expect_counts(**{name: getattr(self, name) for name in counts})
+        expect_positive(learning_rate=self.learning_rate)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network."""

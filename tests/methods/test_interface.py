@@ -358,6 +358,10 @@ print(hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest())
         ("wiener", "balance", {}),
         ("self_scale", "coarse", 1e6),  # no answer in 20 s
         ("self_scale", "scales", (("2",),)),
+        ("self_scale", "learning_rate", float("nan")),
+        ("ssi", "learning_rate", -1),
+        ("richardson_lucy", "prefilter", {}),
+        ("auto", "methods", 5),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_its_option(method, option, value):

@@ -73,6 +73,10 @@ def test_a_kernel_with_other_axes_than_the_image_is_refused(bad):
         ([[-0.25, 1.25]], "a minimum of -0.25; take the background of a measured kernel off"),
         (np.zeros((3, 3)), "expected a positive sum, got a kernel that is 0 everywhere"),
         (np.full((2, 2), 0.25 + 1j), "real"),
+        (
+            np.full((3, 3), 1e308),
+            "values that can be summed, got 1e[+]308; divide it by its maximum",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Casting complex")
