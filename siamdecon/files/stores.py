@@ -101,10 +101,8 @@ class Stored:
     def _check_blosc(self, window):
         """Raise OSError if a chunk is cut short: Blosc would read on in what lies behind it in memory."""
         for _, file in self._files(window):
-            with (
-                suppress(FileNotFoundError),
-                file.open("rb") as chunk,
-            ):  # one that is not there is fill value
+            # a chunk that is not there is fill value
+            with suppress(FileNotFoundError), file.open("rb") as chunk:
                 size = int.from_bytes(chunk.read(16)[12:], "little")
                 if file.stat().st_size < max(16, size):
                     raise OSError(f"{file} is cut short")

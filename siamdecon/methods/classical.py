@@ -43,13 +43,9 @@ class RichardsonLucy(Method):
     clip: bool | None = None
 
     def __post_init__(self):
-        word = isinstance(self.prefilter, str | None) and self.prefilter in _PREFILTERS
-        expect(
-            word or callable(self.prefilter),
-            "prefilter",
-            "'median', a function or None",
-            self.prefilter,
-        )
+        known = self.prefilter is None or callable(self.prefilter)
+        known |= isinstance(self.prefilter, str) and self.prefilter in _PREFILTERS
+        expect(known, "prefilter", "'median', a function or None", self.prefilter)
         named = not isinstance(self.start, str) or self.start in _STARTS
         expect(named, "start", "'mean', 'image' or an array", self.start)
         check_iterations(self.iterations, self.padding)

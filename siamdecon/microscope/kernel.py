@@ -48,10 +48,8 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     mend = "take the background of a measured kernel off: subtract_psf_background=True, in one call"
     expect(psf.min() >= -_ROUNDING * psf.max(), "psf", "values of 0 or more", least, mend)
     psf = psf.clip(0)
-    largest = Words(f"{psf.max():g}")
-    expect(
-        psf.max() < 1e290, "psf", "values that can be summed", largest, "divide it by its maximum"
-    )
+    largest, mend = Words(f"{psf.max():g}"), "divide it by its maximum"
+    expect(psf.max() < 1e290, "psf", "values that can be summed", largest, mend)
     total = psf.sum()
     expect(total > 0, "psf", "a positive sum", Words("a kernel that is 0 everywhere"))
     if abs(total - 1) > 1e-3:
