@@ -186,8 +186,9 @@ def filled(image: np.ndarray) -> np.ndarray | None:
     beside = maximum_filter(where, (3,) * len(flat) + (11, 11)) & ~near
     if np.count_nonzero(beside) < _ENOUGH or _rises(image, where, near):
         return None
-    rough = np.abs(image - median_filter(image, (*flat, 3, 3)).astype(np.float64))
-    noise = np.median(rough[~near]) / 0.6745
+    some = _some(~near)
+    value, around = image[some].astype(np.float64), _neighbours(image, some)  # (n,), (8, n)
+    noise = np.median(np.abs(value - np.median([*around, value], axis=0))) / 0.6745
     step = np.quantile(image[beside], 0.1) - image.min()
     return where if 0 < _STANDS_OUT * noise < step else None
 
