@@ -145,7 +145,7 @@ def _add_image(p: argparse.ArgumentParser, metavar="IMAGE", nargs=None, more: st
     which = {"channel": f"its name, or from 0{more}", "time": f"from 0{more}", "scene": "from 0"}
     for name, of_several in which.items():
         text = f"which {name} of a file with several: {of_several}"
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=text)
+        p.add_argument(f"--{name}", metavar="N", help=text)
 
 
 def _add_output(p: argparse.ArgumentParser, kinds: str, required: bool = True) -> None:
@@ -229,10 +229,6 @@ def _show(message, *_) -> None:
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
     line = re.sub(r"\b(channel|time|scene|device)='?(\w+)'?", r"--\1 \2", line)
     print(f"siamdecon: {line}", file=sys.stderr)
-
-
-def _index(word: str) -> int | str:
-    return int(word) if word.lstrip("-").isdecimal() else word
 
 
 def _level(word: str) -> float | None:

@@ -273,7 +273,7 @@ def test_reading_says_what_is_wrong_with_the_path(tmp_path):
     with pytest.raises(FileNotFoundError, match="is a folder"):
         read_image(tmp_path)
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(ValueError, match=r"'\.jpg'.*\.tif, \.tiff, \.png"):
+    with pytest.raises(ValueError, match=r"'\.jpg'.*\.tif, \.tiff, \.png.*; open it in Fiji"):
         read_image(tmp_path / "a.jpg")
 
 
