@@ -353,7 +353,9 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, **_given(args, WHICH))
+    image = read_image(args.image, memmap=True, **_given(args, WHICH))
+    if image.data.size < LARGE:
+        image = replace(image, data=np.asarray(image))  # unpacked once
     asked = args.psf is not None or _given(args, OPTICS)
     return str(inspect(image, read_psf(args, image) if asked else None))
 

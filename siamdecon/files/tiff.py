@@ -19,6 +19,7 @@ from siamdecon.files.stores import Stored
 from siamdecon.files.units import UM, to_um
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
+_FINEST = 1e-3  # um; no microscope of light has
 _SHOWN_OTHERWISE = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE)
 _ASIDE = 0b101  # bits of NewSubfileType: a reduced copy of another page, a mask of it
 _PRINTED = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
@@ -246,6 +247,12 @@ def _lengths(tif, series):
         lengths = {axis: about.get(f"{axis}Calibration", 0) for axis in "YX"}
         lengths["Z"] = next(iter(about.get("ZDistance", ())), 0)
         return lengths, dict.fromkeys(lengths, about.get("CalibrationUnits", ""))
+    with suppress(ElementTree.ParseError):
+        about = (tif.metaseries_metadata or {}).get("PlaneInfo", {})  # MetaMorph, too
+        lengths = {axis: about.get(f"spatial-calibration-{axis.lower()}", 0) for axis in "YX"}
+        if lengths["X"]:
+            unit = about.get("spatial-calibration-units", "")
+            return {"Z": 0, **lengths}, dict.fromkeys("ZYX", unit)
     shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
     about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
     unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
@@ -261,6 +268,8 @@ def _lengths(tif, series):
         mend = "unless that is right, give the voxel size in um"
         warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
     units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
+    if 0 < width < _FINEST < lengths["X"] * UM.get(printed, 0) < _FINEST_PRINT:
+        units |= {"Y": printed, "X": printed}  # the tags have a unit of their own
     for axis in lengths:
         if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
             lengths[axis], units[axis] = length, shaped.get(f"PhysicalSize{axis}Unit") or "um"

@@ -410,6 +410,40 @@ def test_units_of_resolution_tags(unit, per_unit):
     assert_reads("b.tif", PLANE, (0.2, 0.2))
 
 
+@pytest.mark.parametrize("how", [{"imagej": True}, BLACK])
+@pytest.mark.parametrize(("unit", "per_unit"), [(2, 127_000), (3, 50_000)])
+def test_resolution_tags_may_have_a_unit_of_their_own(how, unit, per_unit):
+    """Pixels per centimetre, in a file that is said to be in um: pixels were 0.00002 um wide."""
+    about = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+    resolution = {"resolution": (per_unit, per_unit), "resolutionunit": unit}
+    tifffile.imwrite("a.tif", STACK, metadata=about, **resolution, **how)
+    assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
+
+
+def test_the_calibration_of_metamorph():
+    """Its TIFFs are for print, as to their tags."""
+    values = {
+        "state": ("bool", "on"),
+        "x": ("float", 0.3),
+        "y": ("float", 0.2),
+        "units": ("string", "um"),
+    }
+    props = "".join(
+        f'<prop id="spatial-calibration-{name}" type="{kind}" value="{value}"/>'
+        for name, (kind, value) in values.items()
+    )
+    text = f"<MetaData><PlaneInfo>{props}</PlaneInfo></MetaData>"
+    how = {"description": text, "metadata": None, "resolution": (72, 72), "resolutionunit": 2}
+    tifffile.imwrite("a.tif", PLANE, software="MetaSeries", **how, **BLACK)
+    assert_reads("a.tif", PLANE, (0.2, 0.3))
+    how |= {
+        "description": text.replace("<PlaneInfo>", "<PlaneInfo>&"),
+        "resolution": (50_000, 50_000),
+    }
+    tifffile.imwrite("b.tif", PLANE, software="MetaSeries", **how | {"resolutionunit": 3}, **BLACK)
+    assert_reads("b.tif", PLANE, (0.2, 0.2))  # of its tags
+
+
 def test_pixels_in_inches_are_said_if_they_are_those_of_a_print(capsys):
     """Fiji gives a picture of 72 dots per inch a voxel size."""
     how = {"imagej": True, "metadata": {"unit": "inch"}}
