@@ -142,7 +142,8 @@ def _grade_options(p: argparse.ArgumentParser) -> None:
 def _add_image(p: argparse.ArgumentParser, metavar="IMAGE", nargs=None, more: str = "") -> None:
     """Add a file, and which of the images in it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
-    which = {"channel": f"its name, or from 0{more}", "time": f"from 0{more}", "scene": "from 0"}
+    named = "its name, or from 0"
+    which = {"channel": f"{named}{more}", "time": f"from 0{more}", "scene": named}
     for name, of_several in which.items():
         text = f"which {name} of a file with several: {of_several}"
         p.add_argument(f"--{name}", metavar="N", help=text)

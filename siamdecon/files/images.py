@@ -120,7 +120,7 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
         Which channel or colour, and which time point, of a file with several; from 0. A channel may be
         given by its name.
     scene : int, optional
-        Which image, of a file with several of different shape or kind; from 0.
+        Which image, of a file with several of different shape, kind or place; from 0, or its name.
 
     Returns
     -------

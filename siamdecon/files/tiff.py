@@ -82,7 +82,7 @@ def read_tiff(path, memmap=False, scene=None):
     """
     with _raising_logged_errors(path), _opened(path, scene) as tif:
         found = [s for s in tif.series if not s.keyframe.subfiletype & _ASIDE] or tif.series
-        kinds = [" x ".join(map(str, series.shape)) for series in found]
+        kinds = [(s.kind == "ome" and s.name) or " x ".join(map(str, s.shape)) for s in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
         _check_planes(tif, series, path)
         mosaic = series.keyframe.photometric == tifffile.PHOTOMETRIC.CFA

@@ -189,6 +189,19 @@ def test_each_of_several_images_has_its_own_voxel_size(metadata):
     assert_reads("a.tif", GREY, (0.25, 0.25), scene=1)
 
 
+def test_a_position_by_its_name():
+    """Of several images in an OME-TIFF only the shape was told, the same for all."""
+    with tifffile.TiffWriter("a.ome.tif") as tif:
+        for name, pixels in (("B3", STACK), ("B4", STACK + 1), ("B4", STACK + 2)):
+            tif.write(pixels, metadata={"axes": "ZYX", "Name": name}, **BLACK)
+    with pytest.raises(ValueError, match=r"scene: .* got 3 of them \(B3, B4, B4\); scene=0 takes"):
+        read_image("a.ome.tif")
+    assert_reads("a.ome.tif", STACK, scene="B3")
+    assert_reads("a.ome.tif", STACK + 2, scene="2")
+    with pytest.raises(ValueError, match="scene: expected one by its number, as several have this"):
+        read_image("a.ome.tif", scene="B4")
+
+
 OME = (
     '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
     'UUID="urn:uuid:00000001-0000-0000-0000-000000000000">{}</OME>'
