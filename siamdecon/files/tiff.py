@@ -160,6 +160,9 @@ def _check_planes(tif, series, path):
         if whole > named:
             lost = f"its metadata name {named} of its {whole} planes; the others are not read"
             warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+    if (tif.micromanager_metadata or {}).get("MajorVersion", 0) > 1 and not tif.is_ndtiff:
+        lost = "its axes are in NDTiff.index, which is not there; its pages are taken for one stack"
+        warnings.warn(f"{path.name}: {lost}", stacklevel=5)
     text = tif.pages[0].description
     if "<OME" in text and "</" in text and not tif.is_ome:
         lost = "its metadata are cut short; its pages are taken for one stack of unknown voxel size"

@@ -285,29 +285,30 @@ def test_metadata_of_an_image_of_another_size_cost_the_metadata():
 # Planes
 
 
-def write_micro_manager(name, planes, places):
+def write_micro_manager(name, planes, places=()):
     """Write an acquisition of two channels and three planes along z as Micro-Manager does, without OME-XML.
 
-    An index of channel, z, time, position and offset follows; pixels lie 162 bytes behind each offset.
+    An index of channel, z, time, position and offset follows, or is in another file (NDTiff); pixels lie 162
+    bytes behind each offset.
     """
     about = {"MicroManagerVersion": "2", "Frames": 1, "Slices": 3, "Channels": 2, "Positions": 1}
     text = json.dumps(about | {"SlicesFirst": True, "TimeFirst": False}).encode()
     first, size = 40 + len(text), 162 + PLANE.nbytes
     offsets = [first + size * i for i in range(len(planes))]
-    ends = (first, 54773648, first + size * len(planes), 0, 0, 0, 0, 2355492, len(text))
+    kind = (54773648, first + size * len(planes), 0, 0) if places else (483729, 3, 0, 2355492)
+    ends = (first, *kind, *((0, 0, 2355492) if places else (len(text), 0, 0)), len(text))
     with open(name, "wb") as file:
         file.write(b"II*\0" + struct.pack("<9I", *ends) + text)
         for plane, offset, after in zip(planes, offsets, [*offsets[1:], 0], strict=True):
-            tags = [
-                (254, 0),
-                (256, 18),
-                (257, 16),
-                (258, 16),
-                (259, 1),
-                (262, 1),
+            tags = [(254, 0), (256, 18), (257, 16), (258, 16), (259, 1), (262, 1)]
+            tags += [
                 (273, offset + 162),
+                (277, 1),
+                (278, 16),
+                (279, PLANE.nbytes),
+                (284, 1),
+                (339, 1),
             ]
-            tags += [(277, 1), (278, 16), (279, PLANE.nbytes), (284, 1), (339, 1)]
             file.write(struct.pack("<H", 13))
             file.write(b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags))
             file.write(struct.pack("<HHIII", 51123, 2, len(text), 40, after) + plane.tobytes())
@@ -332,6 +333,13 @@ def test_an_acquisition_that_was_broken_off(recwarn):
         Path("a_MMStack.ome.tif").write_bytes(content)
         with pytest.raises(ValueError, match=f"1 of its {n + n % 2} planes are missing"):
             read_image("a_MMStack.ome.tif", channel=0)
+
+
+def test_an_index_that_is_gone():
+    """Two channels became planes, in silence."""
+    write_micro_manager("a_NDTiffStack.tif", SIX)
+    with pytest.warns(UserWarning, match=r"its axes are in NDTiff\.index, which is not there"):
+        assert_reads("a_NDTiffStack.tif", SIX)
 
 
 def test_tiles_that_are_not_there_are_said():
