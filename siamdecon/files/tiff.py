@@ -124,6 +124,8 @@ def _told_elsewhere(xml, path):
         if companion.suffix.lower() in (".tif", ".tiff"):
             return companion, None
         return path, companion.read_text("utf-8", "replace")
+    if "TiffData" not in xml and xml.count("Pixels>") == 1:  # all pages in their order
+        return path, re.sub(r"</(\w+:|)Pixels>", r"<\1TiffData/>\g<0>", xml)
     # all planes are in one file: this one, which was renamed or written anew
     files = set(_UUID.findall(xml))
     if len(files) == 1 and f'UUID="{files.pop()}"' not in xml:

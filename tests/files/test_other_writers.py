@@ -259,6 +259,20 @@ def test_an_ome_tiff_may_be_renamed(root):
     assert_reads("new.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
 
 
+@pytest.mark.parametrize("planes", ["", "<MetadataOnly/>"])
+@pytest.mark.parametrize("prefix", ["", "OME:"])
+def test_metadata_that_say_nothing_of_pages_mean_all_in_their_order(planes, prefix):
+    """viv#714: two channels became planes of one stack, in silence."""
+    xml = (
+        ome(planes).replace("<Pixels", f"<{prefix}Pixels").replace("</Pixels", f"</{prefix}Pixels")
+    )
+    space = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    write_pages(
+        "a.ome.tif", xml.replace(space, f"{space} {space.replace('xmlns', 'xmlns:OME')}"), SIX
+    )
+    assert_reads("a.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
+
+
 @pytest.mark.parametrize("about", ["a.companion.ome", "0.ome.tif"])
 def test_planes_that_another_file_tells_of(about):
     """iohub#97: of six files each was taken for the whole image."""
