@@ -214,7 +214,9 @@ def _one(path, read, memmap, channel, time, scene):
 def _read(path, memmap, scene):
     """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
     if not path.exists() or (path.is_dir() and not is_zarr(path)):
-        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
+        mend = "make a stack of its planes, in Fiji by File > Import > Image Sequence"
+        folder = f" (it is a folder; {mend})" * path.is_dir()
+        raise FileNotFoundError(f"there is no file {path}{folder}")
     if path.suffix and not is_zarr(path):
         check_suffix(path, (*SUFFIXES, *TIFFS, *FORMATS), "open it in Fiji and save it as TIFF")
     with _readable(path):
