@@ -51,6 +51,8 @@ def read_tiff(path, memmap=False, scene=None):
 
     What the file calls a reduced copy of another image, such as a thumbnail, or a mask of one, is left out.
 
+    An OME-TIFF is read with the other files that it names beside it; one alone may have been renamed.
+
     Parameters
     ----------
     path : pathlib.Path
