@@ -142,10 +142,11 @@ def _grade_options(p: argparse.ArgumentParser) -> None:
 def _add_image(p: argparse.ArgumentParser, metavar="IMAGE", nargs=None, more: str = "") -> None:
     """Add a file, and which of the images in it."""
     p.add_argument("image", metavar=metavar, nargs=nargs, type=Path, help=IMAGE)
-    which = {"channel": f"its name, or from 0{more}", "time": f"from 0{more}", "scene": "from 0"}
+    named = "its name, or from 0"
+    which = {"channel": f"{named}{more}", "time": f"from 0{more}", "scene": named}
     for name, of_several in which.items():
         text = f"which {name} of a file with several: {of_several}"
-        p.add_argument(f"--{name}", metavar="N", type=_index, help=text)
+        p.add_argument(f"--{name}", metavar="N", help=text)
 
 
 def _add_output(p: argparse.ArgumentParser, kinds: str, required: bool = True) -> None:
@@ -229,10 +230,6 @@ def _show(message, *_) -> None:
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
     line = re.sub(r"\b(channel|time|scene|device)='?(\w+)'?", r"--\1 \2", line)
     print(f"siamdecon: {line}", file=sys.stderr)
-
-
-def _index(word: str) -> int | str:
-    return int(word) if word.lstrip("-").isdecimal() else word
 
 
 def _level(word: str) -> float | None:
@@ -357,7 +354,9 @@ def make_psf(args: argparse.Namespace) -> str:
 
 def look_at(args: argparse.Namespace) -> str:
     """Say what the package sees in the files of the parsed command line."""
-    image = read_image(args.image, **_given(args, WHICH))
+    image = read_image(args.image, memmap=True, **_given(args, WHICH))
+    if image.data.size < LARGE:
+        image = replace(image, data=np.asarray(image))  # unpacked once
     asked = args.psf is not None or _given(args, OPTICS)
     return str(inspect(image, read_psf(args, image) if asked else None))
 

@@ -120,8 +120,12 @@ def expect_index(name: str, index: Any, size: int, owner: str, names=(), mend: s
         got = Words(f"{size} of them{known}")
         expect(size == 1, name, f"one to take of {owner}", got, f"{name}=0 takes the first{mend}")
         return 0
-    if isinstance(index, str) and index in names:
-        return list(names).index(index)
+    if isinstance(index, str):
+        several = list(names).count(index) > 1
+        expect(not several, name, "one by its number, as several have this name", index)
+        if index in names:
+            return list(names).index(index)
+        index = int(index) if index.isdecimal() else index  # a command line has only words
     good = isinstance(index, Integral) and not isinstance(index, bool) and 0 <= index < size
     expect(good, name, f"0 to {size - 1}, as {owner} has {size}{known}", index)
     return int(index)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siamdecon.files.images import Image
+from siamdecon.files.on_disk import LARGE
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge
 from siamdecon.microscope.beads import fwhm
@@ -120,7 +121,8 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         one = np.ones((3,) * np.ndim(image)) / 3 ** np.ndim(image) if psf is None else psf
-        problem = Problem.look(image, one, device="cpu")
+        large = isinstance(image, Image) and image.data.size >= LARGE  # on disk
+        problem = (Problem.on_disk if large else Problem.look)(image, one, device="cpu")
     findings = [str(warning.message) for warning in caught]
     findings = [said for said in findings if psf is not None or not said.startswith("psf: ")]
     x, span = problem.seen(), problem.high - problem.low

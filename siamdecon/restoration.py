@@ -413,7 +413,8 @@ def _create(part: Path, output: Path, source: Image, dtype, estimator, settings,
     """Create a file or a store, or go on with one; return its pixels, and the side of what they take."""
     form = (source.shape, dtype, source.axes, source.voxel_size)
     if not is_zarr(output):
-        return create_tiff(part, *form, is_ome(output)), tile
+        names = [source.channel] if source.channel else ()
+        return create_tiff(part, *form, is_ome(output), names), tile
     side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
     same = settings()
     same |= {"image": same["image"] | {"path": None}, "dtype": dtype}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from siamdecon import compare, deconvolve, inspect
+from siamdecon import compare, deconvolve, inspect, read_image, write_image
+from siamdecon.cli import main
 from siamdecon.methods.siamese import SiameseTraining
 
 
@@ -112,3 +113,17 @@ def test_a_large_part_without_noise_is_looked_at_in_silence(recwarn):
     image[:, :70] = image.min()
     inspect(image)
     assert not [w for w in recwarn if w.category is RuntimeWarning]
+
+
+def test_an_image_that_memory_may_not_hold_is_looked_at_on_disk(tmp_path, monkeypatch, capsys):
+    """All of it was read; of one on disk, what is estimated is so in its liveliest window."""
+    image = np.random.default_rng(1).normal(100 + grid((256, 256), 20), 3).astype(np.float32)
+    path = write_image(tmp_path / "a.tif", image)
+    for module in ("inspection", "cli"):
+        monkeypatch.setattr(f"siamdecon.{module}.LARGE", image.size)
+    monkeypatch.setattr("siamdecon.files.on_disk.LargeImage.whole", None)
+    seen = inspect(read_image(path, memmap=True))
+    assert (seen.low, seen.high, seen.defects) == (image.min(), image.max(), 0)
+    assert seen.noise == pytest.approx(3, rel=0.1)
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().out == f"{seen}\n"

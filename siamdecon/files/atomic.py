@@ -277,7 +277,7 @@ def _stem(target):
     return target.parent / f".siamdecon-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
-def check_suffix(path, suffixes):
+def check_suffix(path, suffixes, mend=""):
     """Raise ValueError unless a path has one of the extensions `suffixes`; if there are none, any will do.
 
     Examples
@@ -288,7 +288,8 @@ def check_suffix(path, suffixes):
     ValueError: cells.czi ends in '.czi', supported: .tif, .tiff
     """
     if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path.name} ends in {path.suffix!r}, supported: {', '.join(suffixes)}")
+        supported = f"supported: {', '.join(suffixes)}{mend and '; '}{mend}"
+        raise ValueError(f"{path.name} ends in {path.suffix!r}, {supported}")
 
 
 def check_sha256(path, expected, mend):

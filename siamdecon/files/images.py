@@ -1,6 +1,7 @@
 """Reading and writing TIFF and PNG files, preserving pixels, dtype, axes and voxel size."""
 
 import errno
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ SUFFIXES = (".tif", ".tiff", ".png", ".zarr")
 #: Other names of TIFFs: BigTIFF, Zeiss LSM, MetaMorph.
 TIFFS = (".btf", ".tf2", ".tf8", ".lsm", ".stk")
 #: What bioio reads, and the package that each format needs.
-FORMATS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif", ".dv": "bioio-dv"}
+FORMATS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif"}
+FORMATS |= dict.fromkeys([".dv", ".r3d"], "bioio-dv")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,7 +110,7 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
     ----------
     path : str or path-like
         A TIFF (also .lsm, .stk, .btf, .tf2, .tf8) or a PNG, which its content tells apart; with the extra
-        `zarr` an OME-Zarr, with `formats` also .czi, .nd2, .lif, .dv.
+        `zarr` an OME-Zarr, with `formats` also .czi, .nd2, .lif, .dv, .r3d.
     memmap : bool
         Leave the pixels on disk, read-only and in the file's byte order: a TIFF is memory-mapped, an OME-Zarr
         read as windows of it are taken (`siamdecon.files.stores.Stored`), and so is a compressed TIFF if the
@@ -118,7 +120,7 @@ def read_image(path, *, memmap=False, channel=None, time=None, scene=None):
         Which channel or colour, and which time point, of a file with several; from 0. A channel may be
         given by its name.
     scene : int, optional
-        Which image, of a file with several of different shape or kind; from 0.
+        Which image, of a file with several of different shape, kind or place; from 0, or its name.
 
     Returns
     -------
@@ -170,7 +172,10 @@ def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
     path = Path(path)
     read = _read(path, memmap, scene)
     sides = dict(zip(read[1], read[0].shape, strict=True))
-    sizes = {"C": sides.get("C", sides.get("S", 1)), "T": sides.get("T", 1)}
+    n = sides.get("S", 1)
+    if n in (2, 4) and not np.ptp(read[0].take(-1, read[1].index("S"))):
+        n -= 1  # opacity
+    sizes = {"C": sides.get("C", n), "T": sides.get("T", 1)}
     channels, times = (
         range(sizes[axis]) if index == "all" else [index]
         for axis, index in (("C", channel), ("T", time))
@@ -191,7 +196,8 @@ def _one(path, read, memmap, channel, time, scene):
         place = expect_index(name, index, sides.get(axis, 1), path.name, known, mend)
         if axis in axes:
             data, axes = _taken(data, axes, axes.index(axis), place)
-    data = data if hasattr(data, "at") else np.asarray(data)  # a Dask array is read here
+    with _readable(path):  # of a Dask array only now
+        data = data if hasattr(data, "at") else np.asarray(data)
     data, axes = _spatial(path, data, axes)
     if is_zarr(path):
         data.check()
@@ -208,20 +214,29 @@ def _one(path, read, memmap, channel, time, scene):
 def _read(path, memmap, scene):
     """Return all pixels of a file, a letter for each axis, um by axis, and names of channels."""
     if not path.exists() or (path.is_dir() and not is_zarr(path)):
-        raise FileNotFoundError(f"there is no file {path}" + " (it is a folder)" * path.is_dir())
+        mend = "make a stack of its planes, in Fiji by File > Import > Image Sequence"
+        folder = f" (it is a folder; {mend})" * path.is_dir()
+        raise FileNotFoundError(f"there is no file {path}{folder}")
     if path.suffix and not is_zarr(path):
-        check_suffix(path, (*SUFFIXES, *TIFFS, *FORMATS))
-    if path.suffix.lower() in FORMATS:
-        return _read_format(path, scene)
-    try:
+        check_suffix(path, (*SUFFIXES, *TIFFS, *FORMATS), "open it in Fiji and save it as TIFF")
+    with _readable(path):
+        if path.suffix.lower() in FORMATS:
+            return _read_format(path, scene)
         if is_zarr(path):
             return read_zarr(path, scene)
         with open(path, "rb") as file:
             png = file.read(4) == b"\x89PNG"
         return _read_png(path) if png else read_tiff(path, memmap, scene)
-    except Exception as error:  # the decoders raise exceptions of almost any type
-        said = str(error).startswith(("scene: ", f"{path}: "))  # in words of our own
-        if said or isinstance(error, (MemoryError, PermissionError)):
+
+
+@contextmanager
+def _readable(path):
+    """Raise ValueError for what the decoders raise, which is almost of any type."""
+    try:
+        yield
+    except Exception as error:
+        ours = ("scene: ", f"{path}: ", f"{path.name}: ", "cannot read ")  # in words of our own
+        if str(error).startswith(ours) or isinstance(error, (MemoryError, PermissionError)):
             raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             full = f"cannot unpack {path.name}: {error.strerror}"
@@ -304,6 +319,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         data = data.astype(data.dtype.newbyteorder("="), copy=False)
         axes, like = axes or getattr(image, "axes", "ZYX"[-data.ndim :]), getattr(image, "path", 0)
         voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
+        names = [name] if (name := getattr(image, "channel", None)) else ()
         image = Image(data, axes, voxel_size)  # refuses a mask
         data = np.asarray(data)  # a matrix keeps its two dimensions whatever is done to it
         check_storable(path, data.dtype, data.shape)
@@ -312,7 +328,7 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         if is_zarr(path):
             form = (data, axes, image.voxel_size, None, like)
             return write_atomically(path, lambda part: write_zarr(part, *form))
-        how = (data, axes, image.voxel_size, is_ome(path))
+        how = (data, axes, image.voxel_size, is_ome(path), names)
         return write_atomically(path, lambda part: write_tiff(part, *how))
 
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import math
 import os
+import re
 import tempfile
 import warnings
 from contextlib import contextmanager, suppress
@@ -18,11 +19,18 @@ from siamdecon.files.stores import Stored
 from siamdecon.files.units import UM, to_um
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
+_FINEST = 1e-3  # um; no microscope of light has
 _SHOWN_OTHERWISE = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE)
 _ASIDE = 0b101  # bits of NewSubfileType: a reduced copy of another page, a mask of it
 _PRINTED = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 #: What tifffile says of metadata, not of pixels.
 _FAULTS = ("ParseError", "series failed", "axes do not match shape", "does not match page shape")
+#: What it warns of and goes on, with fewer planes or other axes.
+_LOST = ("missing files", "incompletely", "invalid or corrupted", "unknown order", "ScanImage ser")
+#: Tags that pixels do without.
+_TAG = re.compile(r"TiffTag (269|27[0-2]|28[235]|296|30[56]|31[56]|3[3-9]\d{3}|[4-6]\d{4}) ")
+_UUID = re.compile(r"<(?:\w+:)?UUID\b[^>]*>([^<]*)</(?:\w+:)?UUID>")
+_COMPANION = re.compile(r"""<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile=["']([^"']+)""")
 #: Times a window's pixels that may be unpacked to read it; beyond, all of the file is unpacked once.
 _TOUCHED = 16
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
@@ -42,6 +50,8 @@ def read_tiff(path, memmap=False, scene=None):
     Resolution tags count for print, and are ignored, unless the pixel is smaller than any printer's (5 um).
 
     What the file calls a reduced copy of another image, such as a thumbnail, or a mask of one, is left out.
+
+    An OME-TIFF is read with the other files that it names beside it; one alone may have been renamed.
 
     Parameters
     ----------
@@ -74,7 +84,7 @@ def read_tiff(path, memmap=False, scene=None):
     """
     with _raising_logged_errors(path), _opened(path, scene) as tif:
         found = [s for s in tif.series if not s.keyframe.subfiletype & _ASIDE] or tif.series
-        kinds = [" x ".join(map(str, series.shape)) for series in found]
+        kinds = [(s.kind == "ome" and s.name) or " x ".join(map(str, s.shape)) for s in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
         _check_planes(tif, series, path)
         mosaic = series.keyframe.photometric == tifffile.PHOTOMETRIC.CFA
@@ -93,6 +103,9 @@ def read_tiff(path, memmap=False, scene=None):
 def _opened(path, scene):
     """Open a TIFF, as plain pages if what it says of them does not hold."""
     tif = tifffile.TiffFile(path)
+    if tif.is_ome and (other := _told_elsewhere(tif.ome_metadata, path)):
+        tif.close()
+        tif = tifffile.TiffFile(other[0], omexml=other[1])
     forms = {(series.shape, series.dtype) for series in tif.series}
     # a stack written plane by plane, as imageio does
     each = scene is None and tif.is_shaped and len(tif.series) > len(forms) == 1
@@ -104,18 +117,40 @@ def _opened(path, scene):
     return tifffile.TiffFile(path, is_shaped=False, is_imagej=False)
 
 
+def _told_elsewhere(xml, path):
+    """Return which file to open, and OME-XML in place of its own, if that does not tell of all planes."""
+    if companion := _COMPANION.search(xml):
+        companion = path.resolve().parent / companion[1]
+        if not companion.is_file():
+            return None  # which is said
+        if companion.suffix.lower() in (".tif", ".tiff"):
+            return companion, None
+        return path, companion.read_text("utf-8", "replace")
+    if "TiffData" not in xml and xml.count("Pixels>") == 1:  # all pages in their order
+        return path, re.sub(r"</(\w+:|)Pixels>", r"<\1TiffData/>\g<0>", xml)
+    # all planes are in one file: this one, which was renamed or written anew
+    files = set(_UUID.findall(xml))
+    if len(files) == 1 and f'UUID="{files.pop()}"' not in xml:
+        return path, _UUID.sub("", xml)
+
+
 def _planes(series):
     return math.prod(series.shape[: -2 - ("S" in series.axes)])
 
 
 def _check_planes(tif, series, path):
     """Raise ValueError unless all planes are there that an image should have."""
-    if missing := sum(page is None for page in series.pages):
-        root = ElementTree.fromstring(tif.ome_metadata)
+    stored = [page.databytecounts if page else () for page in series.pages]
+    if missing := sum(not any(counts) for counts in stored):
+        root = ElementTree.fromstring(tif.ome_metadata or "<none/>")
         names = {element.get("FileName") for element in root.iter()} - {None}
         gone = ", ".join(sorted(name for name in names if not (path.parent / name).exists()))
         where = f", in {gone}, which should lie beside it" if gone else ""
         raise ValueError(f"{missing} of its {len(series.pages)} planes are missing{where}")
+    if holes := sum(counts.count(0) for counts in stored):
+        lost = f"{holes} of its {sum(map(len, stored))} strips or tiles are not there"
+        value = f"count as {series.keyframe.nodata}; if they were lost, copy it anew"
+        warnings.warn(f"{path.name}: {lost} and {value}", stacklevel=5)
     announced = stored = _planes(series)
     if series.dataoffset is None:  # else they lie one behind the other
         stored = len(series.pages) * series.keyframe.size * announced // series.size
@@ -129,6 +164,9 @@ def _check_planes(tif, series, path):
         if whole > named:
             lost = f"its metadata name {named} of its {whole} planes; the others are not read"
             warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+    if (tif.micromanager_metadata or {}).get("MajorVersion", 0) > 1 and not tif.is_ndtiff:
+        lost = "its axes are in NDTiff.index, which is not there; its pages are taken for one stack"
+        warnings.warn(f"{path.name}: {lost}", stacklevel=5)
     text = tif.pages[0].description
     if "<OME" in text and "</" in text and not tif.is_ome:
         lost = "its metadata are cut short; its pages are taken for one stack of unknown voxel size"
@@ -137,8 +175,11 @@ def _check_planes(tif, series, path):
 
 def _pixels(tif, series, path, memmap):
     """Return the pixels of an image as one should see them, and their axes."""
-    page, axes = series.keyframe, series.axes.upper()
-    plain = tif.is_imagej or page.photometric not in _SHOWN_OTHERWISE
+    page, axes, about = series.keyframe, series.axes.upper(), tif.imagej_metadata or {}
+    # ImageJ has no signed integers: it stores them from 0 on
+    means = [about.get(key) for key in ("cf", "c0", "c1")]
+    signed = page.dtype == "u2" and means == [0, -(2**15), 1]
+    plain = not signed and (tif.is_imagej or page.photometric not in _SHOWN_OTHERWISE)
     out = None
     if memmap and page.is_memmappable and (series.dataoffset or len(series.pages) == 1):
         out = "memmap"
@@ -147,6 +188,8 @@ def _pixels(tif, series, path, memmap):
             return lazy, axes
         out = scratch(series.shape, series.dtype)
     data = series.asarray(out=out)
+    if signed:
+        return _mapped(data, np.dtype("i2"), lambda part: part.astype("i4") - 2**15, memmap), axes
     return (data, axes) if plain else _as_seen(data, axes, page, memmap)
 
 
@@ -175,6 +218,7 @@ def _described(tif, series):
         lengths, units = _lengths(tif, series)
         about = tif.imagej_metadata or {}
         labels, n = about.get("Labels", []), about.get("channels", 1)  # of all planes
+        labels = [labels] if isinstance(labels, str) else labels  # there is one
         names = labels[:n] if labels == labels[:n] * (len(labels) // n) else []
     sizes = {axis: to_um(axis, lengths[axis], units[axis], tif.filename) for axis in lengths}
     return sizes, names if all(names) else []
@@ -190,7 +234,9 @@ def _ome(tif, series):
                 found = [found[tif.series.index(series)]]
             kept = [[item for item in each.items() if "Physical" in item[0]] for each in found]
             if (elsewhere := root.find("{*}BinaryOnly")) is not None:
-                lost = f"its metadata are in {elsewhere.get('MetadataFile')}, which is not read"
+                lost = f"its metadata are in {elsewhere.get('MetadataFile')}, which is not there"
+            elif series.kind in ("generic", "uniform"):
+                lost = "its metadata do not fit its pages, which are taken for one stack"
             elif any(sizes != kept[0] for sizes in kept):
                 lost = f"its metadata are of {len(found)} images, it holds {len(tif.series)}"
             if lost:
@@ -208,6 +254,12 @@ def _lengths(tif, series):
         lengths = {axis: about.get(f"{axis}Calibration", 0) for axis in "YX"}
         lengths["Z"] = next(iter(about.get("ZDistance", ())), 0)
         return lengths, dict.fromkeys(lengths, about.get("CalibrationUnits", ""))
+    with suppress(ElementTree.ParseError):
+        about = (tif.metaseries_metadata or {}).get("PlaneInfo", {})  # MetaMorph, too
+        lengths = {axis: about.get(f"spatial-calibration-{axis.lower()}", 0) for axis in "YX"}
+        if lengths["X"]:
+            unit = about.get("spatial-calibration-units", "")
+            return {"Z": 0, **lengths}, dict.fromkeys("ZYX", unit)
     shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
     about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
     unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
@@ -223,6 +275,8 @@ def _lengths(tif, series):
         mend = "unless that is right, give the voxel size in um"
         warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
     units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
+    if 0 < width < _FINEST < lengths["X"] * UM.get(printed, 0) < _FINEST_PRINT:
+        units |= {"Y": printed, "X": printed}  # the tags have a unit of their own
     for axis in lengths:
         if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
             lengths[axis], units[axis] = length, shaped.get(f"PhysicalSize{axis}Unit") or "um"
@@ -291,19 +345,28 @@ def _raising_logged_errors(path):
 
     Faults of the metadata cost the metadata only.
     """
-    errors, logger, handler = [], logging.getLogger("tifffile"), logging.Handler(logging.ERROR)
-    handler.emit = lambda record: errors.append(record.getMessage())
+    said, logger, handler = [], logging.getLogger("tifffile"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append((record.levelno, record.getMessage()))
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+    tags = [text for _, text in said if _TAG.search(text)]
+    errors = [text for level, text in said if level >= logging.ERROR and text not in tags]
     if pixels := [e for e in errors if not any(fault in e for fault in _FAULTS)]:
         raise ValueError(pixels[0])
     if errors:
         lost = "its pages are taken for one stack of unknown voxel size"
         why = errors[0].split(" raised ")[-1]
         warnings.warn(f"{path.name}: its metadata can't be read ({why}); {lost}", stacklevel=5)
+    if tags:
+        why = tags[0].split(" raised ")[-1]
+        warnings.warn(f"{path.name}: a tag can't be read ({why})", stacklevel=5)
+    for _, text in said:
+        if any(lost in text for lost in _LOST):
+            text = f"{text.split('> ')[-1]}; see that its planes are right"
+            warnings.warn(f"{path.name}: {text}", stacklevel=5)
 
 
 def write_tiff(path, data, axes, voxel_size=None, ome=False, names=()):
@@ -321,7 +384,7 @@ def write_tiff(path, data, axes, voxel_size=None, ome=False, names=()):
     tifffile.imwrite(path, data.reshape(shape), **options)
 
 
-def create_tiff(path, shape, dtype, axes, voxel_size=None, ome=False):
+def create_tiff(path, shape, dtype, axes, voxel_size=None, ome=False, names=()):
     """Create a TIFF of zeros and return its pixels as a writable memory map.
 
     The format is that of `write_tiff`; nothing is checked, and the file is not written atomically. The
@@ -340,7 +403,7 @@ def create_tiff(path, shape, dtype, axes, voxel_size=None, ome=False):
     >>> int(read_tiff(path)[0].sum())
     7
     """
-    full, options = _options(shape, dtype, axes, voxel_size, ome)
+    full, options = _options(shape, dtype, axes, voxel_size, ome, names)
     tifffile.memmap(path, shape=full, dtype=dtype, **options)
     with open(path, "r+b") as file:
         _reserve(file, os.path.getsize(path), Path(path).parent)

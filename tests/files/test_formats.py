@@ -67,9 +67,14 @@ def test_czi():
     assert len(read_each("a.czi", channel="all", time="all")) == 6
 
 
-def test_dv():
-    write_dv("a.dv")
-    np.testing.assert_array_equal(read_image("a.dv", channel=1).data, DATA[0, 1])
+@pytest.mark.parametrize("name", ["a.dv", "a.r3d"])
+def test_dv(name):
+    write_dv(name)
+    np.testing.assert_array_equal(read_image(name, channel=1).data, DATA[0, 1])
+    with open(name, "r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(ValueError, match=rf"^cannot read {name}.*If it is complete"):
+        read_image(name, channel=1)
 
 
 def test_colour_is_refused():

@@ -270,10 +270,10 @@ def test_what_is_no_picture_is_refused(tmp_path, name, content):
 def test_reading_says_what_is_wrong_with_the_path(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*a\.tif"):
         read_image(tmp_path / "a.tif")
-    with pytest.raises(FileNotFoundError, match="is a folder"):
+    with pytest.raises(FileNotFoundError, match=r"is a folder; .*File > Import > Image Sequence"):
         read_image(tmp_path)
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(ValueError, match=r"'\.jpg'.*\.tif, \.tiff, \.png"):
+    with pytest.raises(ValueError, match=r"'\.jpg'.*\.tif, \.tiff, \.png.*; open it in Fiji"):
         read_image(tmp_path / "a.jpg")
 
 

@@ -1,6 +1,8 @@
 """Files of other writers: by content, not by name; several images, planes and names in one file."""
 
+import json
 import struct
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -187,6 +189,19 @@ def test_each_of_several_images_has_its_own_voxel_size(metadata):
     assert_reads("a.tif", GREY, (0.25, 0.25), scene=1)
 
 
+def test_a_position_by_its_name():
+    """Of several images in an OME-TIFF only the shape was told, the same for all."""
+    with tifffile.TiffWriter("a.ome.tif") as tif:
+        for name, pixels in (("B3", STACK), ("B4", STACK + 1), ("B4", STACK + 2)):
+            tif.write(pixels, metadata={"axes": "ZYX", "Name": name}, **BLACK)
+    with pytest.raises(ValueError, match=r"scene: .* got 3 of them \(B3, B4, B4\); scene=0 takes"):
+        read_image("a.ome.tif")
+    assert_reads("a.ome.tif", STACK, scene="B3")
+    assert_reads("a.ome.tif", STACK + 2, scene="2")
+    with pytest.raises(ValueError, match="scene: expected one by its number, as several have this"):
+        read_image("a.ome.tif", scene="B4")
+
+
 OME = (
     '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
     'UUID="urn:uuid:00000001-0000-0000-0000-000000000000">{}</OME>'
@@ -212,7 +227,170 @@ def test_metadata_of_another_image_are_not_taken(size, kept):
         assert_reads("1.ome.tif", STACK)
 
 
+def ome(planes, pixels="", root=' UUID="urn:uuid:0"'):
+    """Return metadata of two channels of three planes along z."""
+    size = 'SizeX="18" SizeY="16" SizeZ="3" SizeC="2" SizeT="1" PhysicalSizeX="0.1" PhysicalSizeY="0.1"'
+    names = "".join(f'<Channel ID="Channel:0:{i}" Name="{NAMES[i]}"/>' for i in range(2))
+    return (
+        f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{root}>'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" {size}{pixels}>'
+        f"{names}{planes}</Pixels></Image></OME>"
+    )
+
+
+def in_file(*names):
+    """Return what metadata say of six planes, each in the next of the files."""
+    return "".join(
+        f'<TiffData IFD="{i if len(names) == 1 else 0}" FirstZ="{i % 3}" FirstC="{i // 3}" PlaneCount="1">'
+        f'<UUID FileName="{names[i % len(names)]}">urn:uuid:{1 + i % len(names)}</UUID></TiffData>'
+        for i in range(6)
+    )
+
+
+SIX = np.random.default_rng(2).integers(0, 900, (6, 16, 18)).astype(np.uint16)  # c and z
+
+
+@pytest.mark.parametrize("root", ["", ' UUID="urn:uuid:0"', ' UUID="urn:uuid:1"'])
+def test_an_ome_tiff_may_be_renamed(root):
+    """OMETIFF.jl#14, bioformats#1670: two channels became planes of one stack, in silence."""
+    write_pages("new.ome.tif", ome(in_file("old.ome.tif"), root=root), SIX)
+    assert_reads("new.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
+    write_pages("old.ome.tif", None, SIX + 1)  # of another image, by now
+    assert_reads("new.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
+
+
+@pytest.mark.parametrize("planes", ["", "<MetadataOnly/>"])
+@pytest.mark.parametrize("prefix", ["", "OME:"])
+def test_metadata_that_say_nothing_of_pages_mean_all_in_their_order(planes, prefix):
+    """viv#714: two channels became planes of one stack, in silence."""
+    xml = (
+        ome(planes).replace("<Pixels", f"<{prefix}Pixels").replace("</Pixels", f"</{prefix}Pixels")
+    )
+    space = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    write_pages(
+        "a.ome.tif", xml.replace(space, f"{space} {space.replace('xmlns', 'xmlns:OME')}"), SIX
+    )
+    assert_reads("a.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
+
+
+@pytest.mark.parametrize("about", ["a.companion.ome", "0.ome.tif"])
+def test_planes_that_another_file_tells_of(about):
+    """iohub#97: of six files each was taken for the whole image."""
+    names = [f"{i}.ome.tif" for i in range(6)]
+    whole = ome(in_file(*names), root=f' UUID="urn:uuid:{int(about[0] == "0")}"')
+    Path("a.companion.ome").write_text(whole, "utf-8")
+    for i, name in enumerate(names):
+        part = f'<BinaryOnly MetadataFile="{about}" UUID="urn:uuid:0"/></OME>'
+        part = whole[: whole.find("<Image")].replace("urn:uuid:0", f"urn:uuid:{1 + i}") + part
+        write_pages(name, whole if name == about else part, SIX[i : i + 1])
+    assert_reads("4.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
+    Path("2.ome.tif").unlink()
+    with pytest.raises(ValueError, match=r"1 of its 6 planes are missing, in 2\.ome\.tif"):
+        read_image("4.ome.tif", channel=1)
+
+
+def test_metadata_of_an_image_of_another_size_cost_the_metadata():
+    """A program had cropped or reduced the image and kept its description: channels became planes."""
+    write_pages("a.ome.tif", ome("<TiffData/>"), SIX[:, ::2, ::2])
+    with pytest.warns(UserWarning, match="its metadata do not fit its pages"):
+        assert_reads("a.ome.tif", SIX[:, ::2, ::2])
+
+
 # Planes
+
+
+def write_micro_manager(name, planes, places=()):
+    """Write an acquisition of two channels and three planes along z as Micro-Manager does, without OME-XML.
+
+    An index of channel, z, time, position and offset follows, or is in another file (NDTiff); pixels lie 162
+    bytes behind each offset.
+    """
+    about = {"MicroManagerVersion": "2", "Frames": 1, "Slices": 3, "Channels": 2, "Positions": 1}
+    text = json.dumps(about | {"SlicesFirst": True, "TimeFirst": False}).encode()
+    first, size = 40 + len(text), 162 + PLANE.nbytes
+    offsets = [first + size * i for i in range(len(planes))]
+    kind = (54773648, first + size * len(planes), 0, 0) if places else (483729, 3, 0, 2355492)
+    ends = (first, *kind, *((0, 0, 2355492) if places else (len(text), 0, 0)), len(text))
+    with open(name, "wb") as file:
+        file.write(b"II*\0" + struct.pack("<9I", *ends) + text)
+        for plane, offset, after in zip(planes, offsets, [*offsets[1:], 0], strict=True):
+            tags = [(254, 0), (256, 18), (257, 16), (258, 16), (259, 1), (262, 1)]
+            tags += [
+                (273, offset + 162),
+                (277, 1),
+                (278, 16),
+                (279, PLANE.nbytes),
+                (284, 1),
+                (339, 1),
+            ]
+            file.write(struct.pack("<H", 13))
+            file.write(b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags))
+            file.write(struct.pack("<HHIII", 51123, 2, len(text), 40, after) + plane.tobytes())
+        file.write(struct.pack("<2I", 3453623, len(places)))
+        for (c, z), offset in zip(places, offsets, strict=False):
+            file.write(struct.pack("<5I", c, z, 0, 0, offset))
+
+
+def test_an_acquisition_that_was_broken_off(recwarn):
+    """tifffile#187, waveorder#25: Micro-Manager's planes were dropped, or 0, in silence."""
+    places = [(c, z) for z in range(3) for c in range(2)]
+    write_micro_manager("a_MMStack.ome.tif", SIX, places)
+    assert_reads("a_MMStack.ome.tif", SIX[1::2], channel=1)
+    assert not [w for w in recwarn if w.category is UserWarning]
+    write_micro_manager("a_MMStack.ome.tif", SIX[:4], places[:4])
+    with pytest.warns(UserWarning, match=r"missing files.*subset \(1, 1, 2, 2\) of \(1, 1, 3, 2\)"):
+        assert_reads("a_MMStack.ome.tif", SIX[1:4:2], channel=1)
+    for n in (3, 6):
+        write_micro_manager("a_MMStack.ome.tif", SIX[:n], places[:n])
+        content = bytearray(Path("a_MMStack.ome.tif").read_bytes())
+        content[-4:] = content[-4:] if n == 3 else bytes(4)  # the last offset
+        Path("a_MMStack.ome.tif").write_bytes(content)
+        with pytest.raises(ValueError, match=f"1 of its {n + n % 2} planes are missing"):
+            read_image("a_MMStack.ome.tif", channel=0)
+
+
+def test_an_index_that_is_gone():
+    """Two channels became planes, in silence."""
+    write_micro_manager("a_NDTiffStack.tif", SIX)
+    with pytest.warns(UserWarning, match=r"its axes are in NDTiff\.index, which is not there"):
+        assert_reads("a_NDTiffStack.tif", SIX)
+
+
+def test_tiles_that_are_not_there_are_said():
+    """virtual-tiff#108, geotiff.js#304: they were 0, in silence. Some writers leave out empty ones."""
+    tiles = [None if i in (3, 7) else np.full((16, 16), i, np.uint16) for i in range(16)]
+    how = {"shape": (64, 64), "dtype": "u2", "tile": (16, 16), "compression": "zlib", **BLACK}
+    tifffile.imwrite("a.tif", iter(tiles), **how)
+    seen = np.block([[np.full((16, 16), 0 if (i := 4 * y + x) in (3, 7) else i) for x in range(4)]
+                     for y in range(4)]).astype("u2")  # fmt: skip
+    with pytest.warns(
+        UserWarning, match="2 of its 16 strips or tiles are not there and count as 0"
+    ):
+        assert_reads("a.tif", seen)
+
+
+@pytest.mark.parametrize("code", [37500, 282])
+def test_a_tag_that_cannot_be_read_costs_no_more_than_it_says(code):
+    """A value that lay behind the end of the file: the whole file was refused."""
+    note = (37500, "B", 9, bytes(9))
+    tifffile.imwrite("a.tif", PLANE, metadata=None, extratags=[note], resolution=(5, 5), **BLACK)
+    with tifffile.TiffFile("a.tif") as tif:
+        at = tif.pages[0].tags[code].offset + 8
+    content = bytearray(Path("a.tif").read_bytes())
+    content[at : at + 4] = struct.pack("<I", 10**6)
+    Path("a.tif").write_bytes(content)
+    with pytest.warns(
+        UserWarning, match=rf"a\.tif: a tag can't be read .*TiffTag {code} .*invalid"
+    ):
+        assert_reads("a.tif", PLANE)
+
+
+def test_signed_integers_as_imagej_stores_them():
+    """They came 32768 too high: it has no signed integers, and a calibration says what they mean."""
+    pixels = STACK.astype(np.int16) - 300
+    text = "ImageJ=1.54f\nimages=5\nslices=5\ncf=0\nc0=-32768.0\nc1=1.0\nvunit=gray value\n"
+    write_pages("a.tif", text, (pixels.astype(int) + 2**15).astype(np.uint16))
+    assert_reads("a.tif", pixels)
 
 
 def write_pages(name, description, planes=STACK):
@@ -267,6 +445,40 @@ def test_units_of_resolution_tags(unit, per_unit):
     assert_reads("b.tif", PLANE, (0.2, 0.2))
 
 
+@pytest.mark.parametrize("how", [{"imagej": True}, BLACK])
+@pytest.mark.parametrize(("unit", "per_unit"), [(2, 127_000), (3, 50_000)])
+def test_resolution_tags_may_have_a_unit_of_their_own(how, unit, per_unit):
+    """Pixels per centimetre, in a file that is said to be in um: pixels were 0.00002 um wide."""
+    about = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+    resolution = {"resolution": (per_unit, per_unit), "resolutionunit": unit}
+    tifffile.imwrite("a.tif", STACK, metadata=about, **resolution, **how)
+    assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
+
+
+def test_the_calibration_of_metamorph():
+    """Its TIFFs are for print, as to their tags."""
+    values = {
+        "state": ("bool", "on"),
+        "x": ("float", 0.3),
+        "y": ("float", 0.2),
+        "units": ("string", "um"),
+    }
+    props = "".join(
+        f'<prop id="spatial-calibration-{name}" type="{kind}" value="{value}"/>'
+        for name, (kind, value) in values.items()
+    )
+    text = f"<MetaData><PlaneInfo>{props}</PlaneInfo></MetaData>"
+    how = {"description": text, "metadata": None, "resolution": (72, 72), "resolutionunit": 2}
+    tifffile.imwrite("a.tif", PLANE, software="MetaSeries", **how, **BLACK)
+    assert_reads("a.tif", PLANE, (0.2, 0.3))
+    how |= {
+        "description": text.replace("<PlaneInfo>", "<PlaneInfo>&"),
+        "resolution": (50_000, 50_000),
+    }
+    tifffile.imwrite("b.tif", PLANE, software="MetaSeries", **how | {"resolutionunit": 3}, **BLACK)
+    assert_reads("b.tif", PLANE, (0.2, 0.2))  # of its tags
+
+
 def test_pixels_in_inches_are_said_if_they_are_those_of_a_print(capsys):
     """Fiji gives a picture of 72 dots per inch a voxel size."""
     how = {"imagej": True, "metadata": {"unit": "inch"}}
@@ -314,6 +526,51 @@ def test_a_channel_by_its_name(name, capsys):
     assert main(["inspect", name, "--channel", "GFP"]) == 0
     assert main(["inspect", name, "--channel", "YFP"]) == 2
     assert "got 'YFP'" in capsys.readouterr().err
+
+
+def test_a_name_may_be_a_number(capsys):
+    """A laser's wavelength was taken for the number of a channel, and refused."""
+    metadata = {"axes": "CYX", "Channel": {"Name": ["488", "561", "0"]}}
+    tifffile.imwrite("a.ome.tif", STACK[:3], metadata=metadata, **BLACK)
+    write_image("psf.tif", np.ones((3, 3), np.float32) / 9)
+    command = ["a.ome.tif", "--psf", "psf.tif", "--method", "wiener", "-o", "b.tif", "--overwrite"]
+    for word, name in (("561", "561"), ("1", "561"), ("0", "0"), ("2", "0")):
+        assert main([*command, "--channel", word]) == 0
+        assert read_image("b.tif").channel == name
+    assert main([*command, "--channel", "640"]) == 2
+    assert "expected 0 to 2, as a.ome.tif has 3 (488, 561, 0), got 640" in capsys.readouterr().err
+    assert_reads("a.ome.tif", STACK[0], channel=0)
+
+
+def test_a_name_of_two_channels_chooses_none():
+    metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "GFP", "RFP"]}}
+    tifffile.imwrite("a.ome.tif", STACK[:3], metadata=metadata, **BLACK)
+    with pytest.raises(ValueError, match="channel: expected one by its number, as several"):
+        read_image("a.ome.tif", channel="GFP")
+    assert_reads("a.ome.tif", STACK[2], channel="RFP")
+
+
+@pytest.mark.parametrize("output", ["b.ome.tif", "b.tif"])
+@pytest.mark.parametrize("more", [[], ["--on-disk"]])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_the_name_of_one_channel_is_written(output, more, dtype):
+    write_channels("a.ome.tif")
+    write_image("psf.tif", np.ones((3, 3, 3), np.float32) / 27)
+    command = ["a.ome.tif", "--psf", "psf.tif", "--method", "richardson_lucy", "--quiet", *more]
+    assert main([*command, "--channel", "GFP", "-o", output, "--dtype", dtype]) == 0
+    assert read_image(output).channel == "GFP"
+
+
+def test_opacity_is_no_channel():
+    """Of a colour image with an opaque fourth channel all were refused, as that one is constant."""
+    colours = np.stack([GREY, GREY // 2, GREY // 3, np.full_like(GREY, 255)], axis=-1)
+    PIL.Image.fromarray(colours).save("a.png")
+    tifffile.imwrite(
+        "a.tif", np.moveaxis(colours, -1, 0), planarconfig="separate", photometric="rgb"
+    )
+    for name in ("a.png", "a.tif"):
+        each = [image.data for _, _, image in read_each(name, channel="all")]
+        np.testing.assert_array_equal(each, np.moveaxis(colours[..., :3], -1, 0))
 
 
 @pytest.mark.parametrize("output", ["b.ome.tif", "b.tif"])

@@ -580,6 +580,21 @@ def test_the_package_that_is_missing_is_named(monkeypatch, tmp_path):
         read_image("a.czi")
 
 
+def test_damaged_pixels_of_another_format_are_one_line(monkeypatch, capsys):
+    """They are read late, and what bioio's plug-ins raise is of almost any type: it was a traceback."""
+
+    class Damaged:
+        shape, ndim, dtype = (24, 26), 2, np.dtype("u2")
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("sub-block 3 is cut short")
+
+    monkeypatch.setattr("siamdecon.files.images._read_format", lambda *_: (Damaged(), "YX", {}, ()))
+    Path("a.czi").touch()
+    assert main(["inspect", "a.czi"]) == 2
+    assert "siamdecon: cannot read a.czi: sub-block 3 is cut short" in capsys.readouterr().err
+
+
 def test_a_tag_of_orientation_is_said_and_the_stored_pixels_are_kept():
     """Fiji and most analyses ignore it, too; the kernel belongs to the stored pixels."""
     seen = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
