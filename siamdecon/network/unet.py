@@ -124,6 +124,9 @@ class UNet(nn.Module):
         The paper's network has batch normalisation.
     concatenate : bool, optional
         Concatenate the skip connections instead of adding them; as the paper does in 2D and 3D unless given.
+    fold : int
+        Pixels along each axis that the first layer takes together and the last one gives back; the paper's
+        network has 1. With 2, all layers have a quarter of the pixels in 2D.
 
     Raises
     ------
@@ -148,24 +151,26 @@ class UNet(nn.Module):
         channels=1,
         batch_norm=True,
         concatenate: bool | None = None,
+        fold=1,
     ):
         super().__init__()
         expect(n_dim in (2, 3), "n_dim", "2 or 3", n_dim)
         features = {2: 96, 3: 48}[n_dim] if features is None else features
-        expect_counts(features=features, depth=depth)
-        self.n_dim, self.channels, self.stride = n_dim, channels, 2 ** (depth - 1)
+        expect_counts(features=features, depth=depth, fold=fold)
+        self.n_dim, self.channels, self.stride = n_dim, channels, fold * 2 ** (depth - 1)
         conv, up = CONV[n_dim], CONV_TRANSPOSE[n_dim]
         norm = BATCH_NORM[n_dim] if batch_norm else nn.Identity
         block = partial(ResidualBlock, n_dim, momentum=momentum, batch_norm=batch_norm)
         *upper, lowest = (features * 2**level for level in range(depth))
         self.concatenate = n_dim == 2 if concatenate is None else concatenate
         joined = 2 if self.concatenate else 1
-        self.first = conv(channels, features, 3, padding=1)
+        folded = {"kernel_size": fold, "stride": fold}
+        self.first = conv(channels, features, **(folded if fold > 1 else {"kernel_size": 3, "padding": 1}))
         self.encoder = nn.ModuleList(block(c, c) for c in (*upper, lowest))
         self.down = nn.ModuleList(conv(c, 2 * c, kernel_size=2, stride=2) for c in upper)
         self.up = nn.ModuleList(up(2 * c, c, kernel_size=2, stride=2) for c in upper)
         self.decoder = nn.ModuleList(block(joined * c, c) for c in upper)
-        output = conv(features, 1, 1, bias=False)
+        output = (up if fold > 1 else conv)(features, 1, **folded, bias=False)
         self.head = nn.Sequential(norm(features, momentum=momentum), nn.ReLU(), output)
 
     def forward(self, x: Tensor) -> Tensor:
