@@ -129,6 +129,33 @@ def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     assert not recwarn
 
 
+@EACH
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        lambda counts: counts.astype(np.float32),
+        lambda counts: (16 * counts).astype(np.uint16),
+        lambda counts: counts * np.linspace(0.9, 1.1, 256),
+    ],
+    ids=["floats", "16 levels", "flat-fielded"],
+)
+def test_single_photons_are_no_defects_in_any_unit(name, recorded):
+    """Beside pixels without a photon, those with two were taken for defects, and a hot one was not."""
+    image = recorded(np.random.default_rng(0).poisson(0.1 * SIGNALS[name][:256, :256]))
+    low, high = image.min(), image.max()
+    assert Problem.look(image, PSF).defects == 0
+    image[100, 20] = min(30 * high, 65535)
+    with pytest.warns(UserWarning, match="1 of 65536 pixels stand out"):
+        problem = Problem.look(image, PSF)
+    assert (problem.low, problem.high) == (low, high)
+
+
+def test_amplified_photons_are_no_defects():
+    """The brightest of single ones, 35 with 6 % of all light, were taken for defects."""
+    image = emccd(0.2 * CELL, np.random.default_rng(0), photons=1)
+    assert Problem.look(image, PSF).defects <= 1
+
+
 def test_beads_as_sharp_as_the_kernel_are_no_defects():
     """In focus the paper's kernel has 83 % of its light in one pixel."""
     from siamdecon import Microscope
