@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter, rotate
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, inspect, load_sample, paper_psf
@@ -220,6 +221,12 @@ def test_limits_are_what_the_user_says(limits):
         sum(v is not None for v in limits), problem.clipping
     )
     assert problem.bounded == (None not in limits)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_limits_may_be_an_array(kind):
+    problem = Problem.look(CELL, PSF, limits=kind([-1.0, 2.0]))
+    assert (problem.low, problem.high, problem.bounded) == (-1, 2, True)
 
 
 @pytest.mark.parametrize("limits", [(1, 0), 3, (0,), (0, np.nan), ("black", "white")])
