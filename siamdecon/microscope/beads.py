@@ -111,11 +111,11 @@ def psf_from_beads(
     mended[defects], near[defects] = instead, True
     places = _peaks(mended - _background(mended))
     near = maximum_filter(near, (1,) * (image.ndim - 2) + (3, 3))[tuple(places.T)]
-    if near.size and np.mean(near) <= 0.5:
+    if near.size and near.sum() <= max(1, near.size / 5):
         image = mended
-    elif instead.size:  # where most beads have a defect in their middle, it is none
+    elif instead.size:  # where several beads have a defect in their middle, it is none
         places = _peaks(image - _background(image))
-        sharp = "most beads are as sharp as a defective pixel, and make the kernel too wide"
+        sharp = "beads are as sharp as a defective pixel, which makes the kernel too wide"
         warnings.warn(f"image: {sharp}; give one with smaller pixels", stacklevel=2)
     highest = image.max()
     top = image == highest
