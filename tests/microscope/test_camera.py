@@ -120,6 +120,21 @@ def test_a_defect_of_two_by_two_pixels_is_found():
         assert Problem.look(image, PSF).high == high
 
 
+@EACH
+@pytest.mark.parametrize("rows", [slice(60, 62), slice(0, 2), slice(60, 63)])
+@pytest.mark.parametrize("columns", [slice(40, 42), slice(0, 2), slice(40, 43), slice(40, 46)])
+def test_a_group_of_hot_pixels_is_found(name, rows, columns):
+    """Six to nine, or four at the border, were the unit of the image, in silence."""
+    image = 100 + np.random.default_rng(0).poisson(200 * SIGNALS[name][:128, :128])
+    group = np.zeros(image.shape, bool)
+    group[rows, columns] = True
+    rest = image[~group]
+    image[group] = 65535
+    with pytest.warns(UserWarning, match=f"image: {group.sum()} of 16384 pixels stand out"):
+        problem = Problem.look(image, PSF)
+    assert (problem.low, problem.high) == (rest.min(), rest.max())
+
+
 @pytest.mark.parametrize("name", SIGNALS)
 def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     rng, signal = np.random.default_rng(0), SIGNALS[name]
