@@ -332,11 +332,11 @@ def as_array(image, name: str = "image") -> np.ndarray:
     ValueError: image: expected pixels without a mask, got 1 of 2 masked; put values in their place, ...
     """
     if isinstance(image, Tensor):
-        image = image.detach().cpu()
+        image = image.detach().cpu().resolve_conj().resolve_neg()
         try:
-            return image.numpy()
+            image = image.numpy()
         except TypeError:  # bfloat16 and smaller, sparse
-            return image.to_dense().float().numpy()
+            image = image.to_dense().float().numpy()
     compute = getattr(image, "compute", lambda: image)  # Dask's own conversion would lose a mask
     try:
         image = np.asanyarray(compute())

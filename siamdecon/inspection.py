@@ -11,6 +11,7 @@ from siamdecon.files.on_disk import LARGE
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge
 from siamdecon.microscope.beads import fwhm
+from siamdecon.microscope.camera import SHARPEST
 from siamdecon.microscope.degradation import residual
 from siamdecon.microscope.noise import finest_detail, noise_level, spread_of
 from siamdecon.network.training import Watch
@@ -120,7 +121,8 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        one = np.ones((3,) * np.ndim(image)) / 3 ** np.ndim(image) if psf is None else psf
+        one = np.stack([SHARPEST] * 3) / 3 if np.ndim(image) == 3 else SHARPEST
+        one = one if psf is None else psf
         large = isinstance(image, Image) and image.data.size >= LARGE  # on disk
         problem = (Problem.on_disk if large else Problem.look)(image, one, device="cpu")
     findings = [str(warning.message) for warning in caught]

@@ -257,6 +257,7 @@ def _checked(limits) -> tuple[float | None, float | None]:
     if limits is None:
         return None, None
     form = "two numbers, black below white, such as (0, 4095); None where the camera does not cut"
+    limits = limits.tolist() if hasattr(limits, "tolist") else limits  # of an array or a tensor
     pair = isinstance(limits, Sequence) and len(limits) == 2
     numbers = pair and all(v is None or (isinstance(v, Real) and np.isfinite(v)) for v in limits)
     expect(numbers and (None in limits or limits[0] < limits[1]), "limits", form, limits)

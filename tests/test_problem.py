@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
@@ -65,6 +66,7 @@ def test_an_image_is_restorable_or_refused_by_name(image):
         (np.ones((0, 9)), r"got shape \(0, 9\)"),
         (np.float64(3), r"got shape \(\)"),
         (RAMP * 1j, "expected real numbers, got dtype complex128"),
+        (torch.eye(3) * 1j, "expected real numbers, got dtype complex64"),
         (np.array([["a", "b"]]), "expected real numbers, got dtype <U1"),
         (np.array([[None, 1]]), "expected real numbers, got dtype object"),
         (np.array([[np.nan, 1], [np.inf, 2]]), "got 2 NaN or infinite pixels of 4; .*nanmedian"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, median_filter, shift
+from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, shift
 
 from siamdecon.expect import NO_ZEROS, Words, expect
 from siamdecon.hardware import as_array
@@ -107,11 +107,19 @@ def psf_from_beads(
     if (none := filled(image)) is not None:
         image[none] = np.median(image[~none])
     defects, instead = standing_out(image, SHARPEST, step)
-    image[defects] = instead
+    mended, near = image.copy(), np.zeros(image.shape, bool)
+    mended[defects], near[defects] = instead, True
+    places = _peaks(mended - _background(mended))
+    near = maximum_filter(near, (1,) * (image.ndim - 2) + (3, 3))[tuple(places.T)]
+    if near.size and near.sum() <= max(1, near.size / 5):
+        image = mended
+    elif instead.size:  # where several beads have a defect in their middle, it is none
+        places = _peaks(image - _background(image))
+        sharp = "beads are as sharp as a defective pixel, which makes the kernel too wide"
+        warnings.warn(f"image: {sharp}; give one with smaller pixels", stacklevel=2)
     highest = image.max()
     top = image == highest
-    image -= _background(image) if np.ptp(image) else image
-    places = _peaks(image)
+    image = image - _background(image)
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
     sides = (
@@ -155,6 +163,8 @@ def psf_from_beads(
 
 def _background(image: np.ndarray) -> np.ndarray:
     """Fit the background by a polynomial of second order, beads left out."""
+    if not np.ptp(image):
+        return image
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
     terms = [np.ones(()), *axes, *(a * b for a, b in combinations_with_replacement(axes, 2))]
     every = tuple(slice(None, None, max(1, n // 64)) for n in image.shape)
@@ -179,6 +189,14 @@ def _peaks(image: np.ndarray) -> np.ndarray:
     noise = np.sqrt(np.mean(below**2)) if below.any() else 1e-6 * np.ptp(smooth)
     least = max(_STANDS_OUT * noise, 0.1 * smooth.max())
     peaks = peak_local_max(smooth, min_distance=2, threshold_abs=least, exclude_border=False)
+    if len(peaks) < 3:
+        others = peak_local_max(smooth, 16, _STANDS_OUT * noise, exclude_border=False)
+        if len(others) - len(peaks) >= 3:
+            left = f"{len(others) - len(peaks)} others have less than a tenth of that brightness"
+            mend = "if those are clumps, cut them off"
+            warnings.warn(
+                f"image: only {len(peaks)} of its peaks are used, as {left}: {mend}", stacklevel=3
+            )
     # brightest first; a ring around a bead is no bead
     return peaks[np.argsort(-smooth[tuple(peaks.T)], kind="stable")]
 

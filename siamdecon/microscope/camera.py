@@ -9,6 +9,7 @@ from scipy.ndimage import maximum_filter, median_filter, minimum_filter
 _NEAR, _AROUND = (
     [(y, x) for y in range(-r, r + 1) for x in range(-r, r + 1) if (y, x) != (0, 0)] for r in (1, 2)
 )
+_FAR = [max(abs(y), abs(x)) == 2 for y, x in _AROUND]
 #: A cut distribution reaches further from its level than this many of its smallest steps. Photon counts
 #: that pile up at 0 reach 3, as their mean is small; normal noise cut by a camera 30 (`cut_at`).
 _STEPS = 8.0
@@ -113,7 +114,12 @@ def standing_out(
     sample = image[(slice(None, None, every),) * image.ndim].astype(np.float64)
     # a line of defects may be more than one pixel in a hundred of a small image
     flat = median_filter(sample, (1,) * (image.ndim - 2) + (3, 3))
-    noise = np.median(np.abs(sample - flat)) / 0.6745
+    deviation = np.abs(sample - flat)
+    noise = np.median(deviation) / 0.6745
+    if not noise and deviation.any():  # most pixels hold no photon: a step is what the others hold
+        least, upper = np.quantile(deviation[deviation > 0], (0.1, 0.75))
+        # amplified ones differ by less than 14 times; with a line of defects they would by more
+        step = max(step, min(upper, 25 * least))
     for values in (flat, sample):
         low, high = np.percentile(values, (1, 99))
         room = (high - low) / 2 + _STANDS_OUT * noise
@@ -134,6 +140,9 @@ def standing_out(
         dark = below > spread + step + _STANDS_OUT * noise
         found = (above > sharp * (spread + step)) | dark
         out, instead = out | found, np.where(found, middle, instead)
+    fall = _neighbours(k, top, _AROUND)[_FAR].max() / k[top]
+    found, middle = _beside(image, outside, where, min(0.5 * fall, 0.05), step + noise)
+    out, instead = out | found, np.where(found, middle, instead)
     return tuple(w[out] for w in where), instead[out]
 
 
@@ -240,6 +249,21 @@ def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...], ring=_NEAR) ->
     return np.array(
         [image[(*z, at(y + dy, h), at(x + dx, w))] for dy, dx in ring], dtype=np.float64
     )
+
+
+def _beside(image: np.ndarray, outside: np.ndarray, where, share, step: float) -> tuple:
+    """Tell which pixels far from the bulk belong to a group of defects, and the median around it.
+
+    Light falls off: two pixels from a bright one some is left, at least `share`. Among what lies around a
+    group of defects no pixel has as much.
+    """
+    ring = _neighbours(image, where, _AROUND)  # (24, n)
+    ring[_neighbours(outside, where, _AROUND) > 0] = np.nan
+    count, ring, n = np.isfinite(ring).sum(axis=0), np.sort(ring, axis=0), np.arange(ring.shape[1])
+    low, middle, high = ring[0], ring[count // 2, n], ring[count - 1, n]
+    off = image[where] - middle
+    rest = np.where(off > 0, high - middle, middle - low) + step
+    return (count >= 9) & (rest < share * np.abs(off)), middle
 
 
 def _compared(image: np.ndarray, where, ring=_NEAR, left_out: int = 2) -> tuple[np.ndarray, ...]:

@@ -109,16 +109,15 @@ def prepare_psf(
     if center:
         psf = centered(psf)
     level = _background(psf)
-    light = without_background(psf) if level else psf
     axes = "zyx"[-psf.ndim :]
     mend = "move it there: center_psf=True, or numpy.fft.fftshift if its centre lies in the corner"
-    for axis, by, n in zip(axes, _off_centre(light, focus=False), psf.shape, strict=True):
+    for axis, by, n in zip(axes, _off_centre(_light(psf), focus=False), psf.shape, strict=True):
         found = Words(f"it {by:+.1f} pixels off along {axis} in shape {psf.shape}")
         expect(abs(by) <= n / 4, "psf", "its light around the middle", found, mend)
     # along z light is often off: a kernel out of focus, or behind a medium of another index
     far = ", ".join(
         f"{by:+.1f} pixels off the centre along {axis}"
-        for axis, by in zip(axes, _off_centre(light), strict=True)
+        for axis, by in zip(axes, _off_centre(_light(psf)), strict=True)
         if abs(by) > (0.75 if axis == "z" else 0.4)
     )
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
@@ -179,12 +178,12 @@ def centered(psf: np.ndarray) -> np.ndarray:
     >>> np.argwhere(centered(spot) > 0.5).tolist()
     [[2, 2]]
     """
-    off = np.array(_off_centre(psf))
+    off = np.array(_off_centre(_light(psf)))
     whole = np.rint(off).astype(int)
     psf = np.roll(psf, -whole, axis=tuple(range(psf.ndim)))
     rest = np.where(np.abs(off - whole) < 0.05, 0, off - whole)
     if rest.any():
-        psf = shift(psf, -rest, order=3, mode="constant").clip(0)
+        psf = shift(psf, -rest, order=3, mode="nearest").clip(0)
     return psf / psf.sum()
 
 
@@ -257,6 +256,11 @@ def _background(psf: np.ndarray) -> float:
     flat = fall < max(0.1 * min(level, 0.01 * contrast), noise)
     seen = min(level, contrast) > max(2 * noise, 1e-3 * level) and level > 0.01 * psf.mean()
     return float(level) if flat and seen else 0.0
+
+
+def _light(psf: np.ndarray) -> np.ndarray:
+    """Return a kernel without the background of a camera, if it has one: that lies in the middle."""
+    return without_background(psf) if _background(psf) else psf
 
 
 def _border(psf: np.ndarray, level: float) -> list[str]:

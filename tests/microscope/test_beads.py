@@ -234,3 +234,25 @@ def test_beads_that_are_cut_too_small_are_said():
     with pytest.warns(UserWarning, match="image: beads are cut out where they have .* too narrow"):
         cut = psf_from_beads(image, size=5)
     assert cut.fwhm[0] < 0.9 * whole.fwhm[0]
+
+
+@pytest.mark.parametrize("times", [5, 30])
+def test_a_clump_far_brighter_than_the_beads_is_said(times):
+    """Beads less than a tenth as bright are left out: it made the kernel three times too wide, in silence."""
+    image = beads(KERNELS["in focus"])
+    distance = np.hypot(*(np.indices(image.shape) - 72))
+    with pytest.warns(UserWarning, match="only 1 of its peaks are used, as 8 others have less"):
+        psf_from_beads(image + times * 400 * np.exp(-((distance / 4) ** 2) / 2))
+
+
+@pytest.mark.parametrize("pixel_size", [0.3, 0.406])
+def test_beads_as_sharp_as_a_defect_are_kept_and_said(pixel_size):
+    """The median of their neighbours took the place of their peaks: 3 and 2 pixels wide in place of 1."""
+    psf = gibson_lanni(Microscope(pixel_size=pixel_size, size=17, defocus=0.0))
+    image = beads(psf, 16, snr=30)
+    with pytest.warns(UserWarning, match="image: beads are as sharp as a defective pixel"):
+        measured = psf_from_beads(image)
+    assert measured.used >= 8
+    # half a pixel off, a bead of one pixel is two pixels wide, on average one and a half
+    assert max(measured.fwhm) < 1.5
+    assert like(measured, psf) > 0.9

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter, rotate
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, inspect, load_sample, paper_psf
@@ -119,6 +120,21 @@ def test_a_defect_of_two_by_two_pixels_is_found():
         assert Problem.look(image, PSF).high == high
 
 
+@EACH
+@pytest.mark.parametrize("rows", [slice(60, 62), slice(0, 2), slice(60, 63)])
+@pytest.mark.parametrize("columns", [slice(40, 42), slice(0, 2), slice(40, 43), slice(40, 46)])
+def test_a_group_of_hot_pixels_is_found(name, rows, columns):
+    """Six to nine, or four at the border, were the unit of the image, in silence."""
+    image = 100 + np.random.default_rng(0).poisson(200 * SIGNALS[name][:128, :128])
+    group = np.zeros(image.shape, bool)
+    group[rows, columns] = True
+    rest = image[~group]
+    image[group] = 65535
+    with pytest.warns(UserWarning, match=f"image: {group.sum()} of 16384 pixels stand out"):
+        problem = Problem.look(image, PSF)
+    assert (problem.low, problem.high) == (rest.min(), rest.max())
+
+
 @pytest.mark.parametrize("name", SIGNALS)
 def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     rng, signal = np.random.default_rng(0), SIGNALS[name]
@@ -127,6 +143,33 @@ def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     for image in images:
         assert Problem.look(image, PSF).defects == 0
     assert not recwarn
+
+
+@EACH
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        lambda counts: counts.astype(np.float32),
+        lambda counts: (16 * counts).astype(np.uint16),
+        lambda counts: counts * np.linspace(0.9, 1.1, 256),
+    ],
+    ids=["floats", "16 levels", "flat-fielded"],
+)
+def test_single_photons_are_no_defects_in_any_unit(name, recorded):
+    """Beside pixels without a photon, those with two were taken for defects, and a hot one was not."""
+    image = recorded(np.random.default_rng(0).poisson(0.1 * SIGNALS[name][:256, :256]))
+    low, high = image.min(), image.max()
+    assert Problem.look(image, PSF).defects == 0
+    image[100, 20] = min(30 * high, 65535)
+    with pytest.warns(UserWarning, match="1 of 65536 pixels stand out"):
+        problem = Problem.look(image, PSF)
+    assert (problem.low, problem.high) == (low, high)
+
+
+def test_amplified_photons_are_no_defects():
+    """The brightest of single ones, 35 with 6 % of all light, were taken for defects."""
+    image = emccd(0.2 * CELL, np.random.default_rng(0), photons=1)
+    assert Problem.look(image, PSF).defects <= 1
 
 
 def test_beads_as_sharp_as_the_kernel_are_no_defects():
@@ -193,6 +236,12 @@ def test_limits_are_what_the_user_says(limits):
         sum(v is not None for v in limits), problem.clipping
     )
     assert problem.bounded == (None not in limits)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_limits_may_be_an_array(kind):
+    problem = Problem.look(CELL, PSF, limits=kind([-1.0, 2.0]))
+    assert (problem.low, problem.high, problem.bounded) == (-1, 2, True)
 
 
 @pytest.mark.parametrize("limits", [(1, 0), 3, (0,), (0, np.nan), ("black", "white")])

@@ -177,6 +177,17 @@ def test_light_off_the_centre_is_said_and_moved(n, at):
     np.testing.assert_allclose(psf, spot(n, n // 2), atol=2e-3 * psf.max())
 
 
+@pytest.mark.parametrize("level", [0.02, 0.2, 1])
+@pytest.mark.parametrize("at", [17, 20, 22.5])
+def test_light_on_a_background_is_moved_as_far(at, level):
+    """The centre of mass is the background's: of 4 pixels, with center_psf=True 3 to 4 were left."""
+    measured, truth = (spot(33, n) / spot(33, 16).max() + level for n in (at, 16))
+    psf, findings = prepare_psf(measured / measured.sum(), (64, 64), center=True)
+    assert not any("off the centre" in finding for finding in findings)
+    truth /= truth.sum()
+    np.testing.assert_allclose(psf, truth, atol=2e-3 * truth.max())
+
+
 def test_a_kernel_with_its_centre_in_the_corner_is_moved_on_request():
     corner = np.fft.ifftshift(spot(32, 16))
     with pytest.raises(ValueError, match=r"center_psf=True, or numpy.fft.fftshift"):
