@@ -126,7 +126,8 @@ class SelfScale(Method):
         "test": {n_dim: {**lab, **_TEST} for n_dim, lab in _LAB.items()},
         "lab": _LAB,
         "full": {
-            n_dim: {**lab, "steps": 600, "features": 2 * lab["features"]} for n_dim, lab in _LAB.items()
+            n_dim: {**lab, "steps": 600, "features": 2 * lab["features"]}
+            for n_dim, lab in _LAB.items()
         },
     }
 

@@ -165,7 +165,9 @@ class UNet(nn.Module):
         self.concatenate = n_dim == 2 if concatenate is None else concatenate
         joined = 2 if self.concatenate else 1
         folded = {"kernel_size": fold, "stride": fold}
-        self.first = conv(channels, features, **(folded if fold > 1 else {"kernel_size": 3, "padding": 1}))
+        self.first = conv(
+            channels, features, **(folded if fold > 1 else {"kernel_size": 3, "padding": 1})
+        )
         self.encoder = nn.ModuleList(block(c, c) for c in (*upper, lowest))
         self.down = nn.ModuleList(conv(c, 2 * c, kernel_size=2, stride=2) for c in upper)
         self.up = nn.ModuleList(up(2 * c, c, kernel_size=2, stride=2) for c in upper)

@@ -123,3 +123,23 @@ def test_a_volume_of_few_planes_has_finite_gradients(network, planes):
         y.float().square().mean().backward()
     assert y.isfinite().all()
     assert all(p.grad.isfinite().all() for p in f.parameters())
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_a_folded_network_computes_all_between_its_ends_on_fewer_pixels(n_dim):
+    """It is the inner layers' function of blocks of pixels: what moves by whole strides comes back moved."""
+    torch.manual_seed(0)
+    model = UNet(n_dim, features=3, depth=2, batch_norm=False, fold=2).double()
+    sizes = []
+    model.encoder[0].register_forward_hook(lambda *seen: sizes.append(tuple(seen[1][0].shape[2:])))
+    x = torch.randn(1, 1, *[13] * n_dim, dtype=torch.float64)
+    assert model(x).shape == x.shape
+    assert sizes == [(8,) * n_dim]  # 16, continued to whole strides of 4, in blocks of 2
+    wide = torch.randn(1, 1, *[8] * (n_dim - 1), 64, dtype=torch.float64)
+    reach = receptive_field(model, n_dim, model.stride)
+    moved = model(wide.roll(model.stride, dims=-1)).roll(-model.stride, dims=-1)
+    inside = (..., slice(reach, 64 - reach - model.stride))
+    assert torch.allclose(moved[inside], model(wide)[inside], rtol=0, atol=1e-12)
+    assert not torch.allclose(
+        model(wide.roll(1, dims=-1)).roll(-1, dims=-1)[inside], model(wide)[inside]
+    )
