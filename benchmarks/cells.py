@@ -120,7 +120,7 @@ METHODS = {
     "self_scale_three_rounds": _without(
         "three rounds", scales=((2, 3), (1.5,), (1.25,)), steps=133
     ),
-    "self_scale_one_round": _without("one round", scales=((2, 3),), steps=400),
+    "self_scale_one_round": _without("one round", scales=((2, 3),), steps=360),
     "self_scale_one_copy": _without("one copy of each target", copies=1),
     "self_scale_no_coarse": _without("nothing coarse from the measurement", coarse=0),
 }

@@ -47,7 +47,7 @@ _START = {2: TotalVariation(iterations=30), 3: TotalVariation(iterations=50)}
 _NETWORK = {2: {"fold": 2, "depth": 2}, 3: {}}
 #: What two cores have time for.
 _LAB = {
-    2: {"scales": ((2, 3), (1.5,)), "steps": 200, "batch_size": 4, "patch_size": 96}
+    2: {"scales": ((2, 3), (1.5,)), "steps": 180, "batch_size": 4, "patch_size": 96}
     | {"features": 32, "learning_rate": 4e-3},
     3: {"scales": ((1.5, 2), (1.5,)), "steps": 300, "batch_size": 2, "patch_size": 32}
     | {"features": 16, "learning_rate": 2e-3},
@@ -83,7 +83,7 @@ class SelfScale(Method):
         The factors s, 1 or more, of each round: ((2, 3), (1.5,)) in 2D and ((1.5, 2), (1.5,)) in 3D unless
         given. One that leaves a side of fewer than 24 pixels is left out.
     steps : int
-        Steps of `Muon` in each round, with a rate that falls along a cosine; 200 in 2D and 300 in 3D unless
+        Steps of `Muon` in each round, with a rate that falls along a cosine; 180 in 2D and 300 in 3D unless
         given.
     features : int
         Of the U-Net's first level; 32 in 2D, where that has half as many pixels along each axis as the image,
