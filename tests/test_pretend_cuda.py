@@ -414,7 +414,7 @@ def test_a_full_memory_at_each_allocation_of_a_classical_method(method, n_dim):
 
 def test_a_full_memory_where_the_noise_is_looked_for(monkeypatch):
     # each iteration allocates what the first one does
-    monkeypatch.setattr("siamdecon.methods.self_scale._START", TotalVariation(iterations=3))
+    monkeypatch.setattr("siamdecon.methods.self_scale._START", {2: TotalVariation(iterations=3)})
     with PretendCuda() as gpu:
         problem = Problem.look(IMAGE[2][:24, :24], PSF[2], device="cuda")
         look = one_thread_each()(partial(find_noise_in, replace(problem, limits=(0, 1))))

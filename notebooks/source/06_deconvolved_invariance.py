@@ -329,9 +329,9 @@ order
 # %%
 # PSNR in dB, the images in alphabetical order
 table = """\
-Noise2Self      25.20 18.45 26.51 28.07 29.95 23.91 22.59 23.24 17.50 25.52 24.14 20.93
-Noise2Same      24.13 17.98 24.46 26.15 27.45 22.62 21.45 22.39 16.95 23.78 22.95 20.53
-Noise2Same (d)  25.35 18.02 26.95 28.59 30.33 23.64 22.41 23.45 17.73 25.85 24.32 20.58
+Noise2Self      24.77 18.43 26.00 28.02 29.71 23.89 22.50 22.49 17.37 24.97 23.84 20.67
+Noise2Same      24.21 17.93 24.49 26.24 27.39 22.62 21.45 22.46 16.95 23.52 22.88 20.61
+Noise2Same (d)  25.29 17.82 26.91 29.21 30.45 23.73 22.42 23.45 17.72 25.99 24.33 20.37
 """
 stored = {}
 for line in table.splitlines():
@@ -361,13 +361,14 @@ for a, b in pairs:
 # %% tags=["hide-cell"]
 found = {pair: paired(stored[pair[0]], stored[pair[1]]) for pair in pairs}
 assert all(found[pair][0] > 4 * found[pair][1] for pair in pairs[:2])
-assert abs(found[pairs[2]][0]) < 2 * found[pairs[2]][1]
+assert 2 < found[pairs[2]][0] / found[pairs[2]][1] < 3
+assert (stored["Noise2Same (d)"] > stored["Noise2Self"]).sum() == 8
 assert (stored["Noise2Same"] < stored["Noise2Self"]).all()
 
 # %% [markdown]
 # On every image Noise2Same is below Noise2Self, and its mean is below both others by many times the error: that part of
-# Table 1's order holds here. The difference between Noise2Same (d) and Noise2Self is as large as its error. These
-# twelve images can't tell which of the two is better; on the paper's 22 images Noise2Same (d) had 0.3 dB more.
+# Table 1's order holds here. Noise2Same (d) is ahead of Noise2Self by 2.5 times the error, on eight images of the
+# twelve: on such images it is probably better, not on each of them. On the paper's 22 images it had 0.3 dB more.
 #
 # ## The package's training
 #

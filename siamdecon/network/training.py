@@ -268,7 +268,7 @@ def _deal(batch: Tensor, parts: int) -> list[Tensor]:
     Batch normalisation sees a part alone; one of background only would have noise for its unit.
     """
     if parts == len(batch):
-        return list(torch.arange(parts).split(1))
+        return list(torch.arange(parts, device=batch.device).split(1))
     order = batch.flatten(1).std(dim=1, correction=0).argsort(descending=True, stable=True)
     rounds = [row if i % 2 == 0 else row.flip(0) for i, row in enumerate(order.split(parts))]
     return [torch.stack([row[i] for row in rounds if i < len(row)]) for i in range(parts)]
