@@ -9,7 +9,8 @@ from scipy.ndimage import maximum_filter, median_filter, minimum_filter
 _NEAR, _AROUND = (
     [(y, x) for y in range(-r, r + 1) for x in range(-r, r + 1) if (y, x) != (0, 0)] for r in (1, 2)
 )
-_FAR = [max(abs(y), abs(x)) == 2 for y, x in _AROUND]
+#: So many of the 24 must be no part of a group of defects, to tell what lies around it.
+_RING = 9
 #: A cut distribution reaches further from its level than this many of its smallest steps. Photon counts
 #: that pile up at 0 reach 3, as their mean is small; normal noise cut by a camera 30 (`cut_at`).
 _STEPS = 8.0
@@ -140,8 +141,10 @@ def standing_out(
         dark = below > spread + step + _STANDS_OUT * noise
         found = (above > sharp * (spread + step)) | dark
         out, instead = out | found, np.where(found, middle, instead)
-    fall = _neighbours(k, top, _AROUND)[_FAR].max() / k[top]
-    found, middle = _beside(image, outside, where, min(0.5 * fall, 0.05), step + noise)
+    # of a point, too, some neighbours are far from the bulk: how much the others differ at least
+    faint = np.sort(_neighbours(k, top, _AROUND), axis=0)[:_RING]  # (9, 1)
+    left = float((faint[-1] - faint[0])[0] / k[top][0])
+    found, middle = _beside(image, outside, where, min(0.5 * left, 0.05), step + noise)
     out, instead = out | found, np.where(found, middle, instead)
     return tuple(w[out] for w in where), instead[out]
 
@@ -254,16 +257,15 @@ def _neighbours(image: np.ndarray, where: tuple[np.ndarray, ...], ring=_NEAR) ->
 def _beside(image: np.ndarray, outside: np.ndarray, where, share, step: float) -> tuple:
     """Tell which pixels far from the bulk belong to a group of defects, and the median around it.
 
-    Light falls off: two pixels from a bright one some is left, at least `share`. Among what lies around a
-    group of defects no pixel has as much.
+    Light falls off: what lies around the brightest part of a point differs by `share` of it or more, and what
+    lies around a group of defects by less.
     """
     ring = _neighbours(image, where, _AROUND)  # (24, n)
     ring[_neighbours(outside, where, _AROUND) > 0] = np.nan
     count, ring, n = np.isfinite(ring).sum(axis=0), np.sort(ring, axis=0), np.arange(ring.shape[1])
     low, middle, high = ring[0], ring[count // 2, n], ring[count - 1, n]
     off = image[where] - middle
-    rest = np.where(off > 0, high - middle, middle - low) + step
-    return (count >= 9) & (rest < share * np.abs(off)), middle
+    return (count >= _RING) & (high - low + step < share * np.abs(off)), middle
 
 
 def _compared(image: np.ndarray, where, ring=_NEAR, left_out: int = 2) -> tuple[np.ndarray, ...]:

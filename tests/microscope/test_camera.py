@@ -11,6 +11,7 @@ from siamdecon.files.on_disk import look_through
 from siamdecon.microscope.camera import cut_at, far_out, filled, standing_out, unmeasured
 from siamdecon.microscope.degradation import blur
 from siamdecon.microscope.noise import clipping, noise_level
+from siamdecon.microscope.psf import Microscope, gibson_lanni
 from siamdecon.problem import Problem
 
 PSF = paper_psf(2)
@@ -142,6 +143,22 @@ def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     images += [rng.poisson(peak * signal) for peak in (0.1, 1, 10, 1000)]
     for image in images:
         assert Problem.look(image, PSF).defects == 0
+    assert not recwarn
+
+
+MOTION = np.zeros((9, 9))
+MOTION[4] = 1 / 9
+DEFOCUSED = gibson_lanni(Microscope(na=0.8, wavelength=0.6, pixel_size=0.2, size=25, defocus=1.0))
+
+
+@pytest.mark.parametrize("psf", [MOTION, DEFOCUSED], ids=["motion", "defocused"])
+def test_points_are_no_groups_of_defects(psf, recwarn):
+    """The light of a line ends beside it, and what lies around a defocused point is of one brightness."""
+    points = np.zeros((96, 96))
+    points[20::24, 20::24] = 7000 / psf.max()
+    rng = np.random.default_rng(0)
+    counts = 100 + rng.poisson(blur(points, psf).clip(0)) + rng.normal(0, 3, points.shape)
+    assert Problem.look(counts.round().astype(np.uint16), psf).defects == 0
     assert not recwarn
 
 
