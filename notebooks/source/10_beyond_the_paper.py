@@ -316,7 +316,7 @@ assert psnr["own coarser scales"] > psnr["total variation"] + 2.5
 assert psnr["own coarser scales"] > gained["your pairs"] + 1
 
 # %% [markdown]
-# For three seeds of the noise, `self_scale` gives 21.3 to 21.4 dB on this image, total variation 18.2 and Lucy-Richardson's
+# For three seeds of the noise, `self_scale` gives 21.3 dB on this image, total variation 18.2 and Lucy-Richardson's
 # best iteration 18.6. Side by side:
 
 # %% tags=["figure:front"]
