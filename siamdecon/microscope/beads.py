@@ -109,17 +109,19 @@ def psf_from_beads(
     defects, instead = standing_out(image, SHARPEST, step)
     mended, near = image.copy(), np.zeros(image.shape, bool)
     mended[defects], near[defects] = instead, True
-    places = _peaks(mended - _background(mended))
+    flat = mended - _background(mended)
+    places = _peaks(flat)
     near = maximum_filter(near, (1,) * (image.ndim - 2) + (3, 3))[tuple(places.T)]
     if near.size and near.sum() <= max(1, near.size / 5):
         image = mended
     elif instead.size:  # where several beads have a defect in their middle, it is none
-        places = _peaks(image - _background(image))
+        flat = image - _background(image)
+        places = _peaks(flat)
         sharp = "beads are as sharp as a defective pixel, which makes the kernel too wide"
         warnings.warn(f"image: {sharp}; give one with smaller pixels", stacklevel=2)
     highest = image.max()
     top = image == highest
-    image = image - _background(image)
+    image = flat
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
     sides = (

@@ -108,16 +108,16 @@ def prepare_psf(
     expect(enough, "psf", "3 planes or more for a volume", Words(f"shape {psf.shape}"), mend)
     if center:
         psf = centered(psf)
-    level = _background(psf)
+    level, light = _background(psf), _light(psf)
     axes = "zyx"[-psf.ndim :]
     mend = "move it there: center_psf=True, or numpy.fft.fftshift if its centre lies in the corner"
-    for axis, by, n in zip(axes, _off_centre(_light(psf), focus=False), psf.shape, strict=True):
+    for axis, by, n in zip(axes, _off_centre(light, focus=False), psf.shape, strict=True):
         found = Words(f"it {by:+.1f} pixels off along {axis} in shape {psf.shape}")
         expect(abs(by) <= n / 4, "psf", "its light around the middle", found, mend)
     # along z light is often off: a kernel out of focus, or behind a medium of another index
     far = ", ".join(
         f"{by:+.1f} pixels off the centre along {axis}"
-        for axis, by in zip(axes, _off_centre(_light(psf)), strict=True)
+        for axis, by in zip(axes, _off_centre(light), strict=True)
         if abs(by) > (0.75 if axis == "z" else 0.4)
     )
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"

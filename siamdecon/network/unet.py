@@ -164,15 +164,14 @@ class UNet(nn.Module):
         *upper, lowest = (features * 2**level for level in range(depth))
         self.concatenate = n_dim == 2 if concatenate is None else concatenate
         joined = 2 if self.concatenate else 1
-        folded = {"kernel_size": fold, "stride": fold}
-        self.first = conv(
-            channels, features, **(folded if fold > 1 else {"kernel_size": 3, "padding": 1})
-        )
+        whole = fold == 1
+        ends = {"kernel_size": 3, "padding": 1} if whole else {"kernel_size": fold, "stride": fold}
+        self.first = conv(channels, features, **ends)
         self.encoder = nn.ModuleList(block(c, c) for c in (*upper, lowest))
         self.down = nn.ModuleList(conv(c, 2 * c, kernel_size=2, stride=2) for c in upper)
         self.up = nn.ModuleList(up(2 * c, c, kernel_size=2, stride=2) for c in upper)
         self.decoder = nn.ModuleList(block(joined * c, c) for c in upper)
-        output = (up if fold > 1 else conv)(features, 1, **folded, bias=False)
+        output = (conv if whole else up)(features, 1, fold, stride=fold, bias=False)
         self.head = nn.Sequential(norm(features, momentum=momentum), nn.ReLU(), output)
 
     def forward(self, x: Tensor) -> Tensor:
