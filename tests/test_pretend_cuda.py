@@ -31,7 +31,7 @@ from siamdecon.cli import main
 from siamdecon.files.phantoms import filaments
 from siamdecon.hardware import autocast_dtype, one_thread_each, pick_device
 from siamdecon.methods import METHODS
-from siamdecon.methods.self_scale import ScalePairs, SelfScale, find_noise_in
+from siamdecon.methods.self_scale import ScalePairs, SelfScale
 from siamdecon.methods.siamese import SiameseTraining
 from siamdecon.methods.ssi import SSI, SSITraining
 from siamdecon.methods.total_variation import TotalVariation
@@ -417,7 +417,8 @@ def test_a_full_memory_where_the_noise_is_looked_for(monkeypatch):
     monkeypatch.setattr("siamdecon.methods.self_scale._START", {2: TotalVariation(iterations=3)})
     with PretendCuda() as gpu:
         problem = Problem.look(IMAGE[2][:24, :24], PSF[2], device="cuda")
-        look = one_thread_each()(partial(find_noise_in, replace(problem, limits=(0, 1))))
+        method = SelfScale.of_tier("test", 2, {})
+        look = one_thread_each()(lambda: method._begin(replace(problem, limits=(0, 1)))[0])
         expected = look()
         found = list(full(look, gpu))
         assert len(found) > 50 and all(str(error).endswith(TAKE) for error in found)

@@ -12,7 +12,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from torch import Tensor
 
 from siamdecon.expect import expect, expect_counts, expect_one_of, expect_positive, is_number
-from siamdecon.hardware import side_by_side, to_array, to_tensor
+from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
@@ -47,7 +47,7 @@ _START = {2: TotalVariation(iterations=40), 3: TotalVariation(iterations=50)}
 _NETWORK = {2: {"fold": 2, "depth": 2}, 3: {}}
 #: What two cores have time for.
 _LAB = {
-    2: {"scales": ((2, 3), (1.5,)), "steps": 180, "batch_size": 4, "patch_size": 96}
+    2: {"scales": ((2, 3), (1.5,)), "steps": 160, "batch_size": 4, "patch_size": 96}
     | {"features": 32, "learning_rate": 4e-3},
     3: {"scales": ((1.5, 2), (1.5,)), "steps": 300, "batch_size": 2, "patch_size": 32}
     | {"features": 16, "learning_rate": 2e-3},
@@ -83,7 +83,7 @@ class SelfScale(Method):
         The factors s, 1 or more, of each round: ((2, 3), (1.5,)) in 2D and ((1.5, 2), (1.5,)) in 3D unless
         given. One that leaves a side of fewer than 24 pixels is left out.
     steps : int
-        Steps of `Muon` in each round, with a rate that falls along a cosine; 180 in 2D and 300 in 3D unless
+        Steps of `Muon` in each round, with a rate that falls along a cosine; 160 in 2D and 300 in 3D unless
         given.
     features : int
         Of the U-Net's first level; 32 in 2D, where that has half as many pixels along each axis as the image,
@@ -169,8 +169,7 @@ class SelfScale(Method):
         large = min(problem.shape[-2:]) >= SMALLEST * least
         expect(large, "image", f"{sides}, {why}", problem.shape, "wiener takes any size")
         image, clip = to_array(problem.whole), self.clips(problem)  # image: ([z,] y, x)
-        noise = find_noise_in(problem) if isinstance(self.noise, str) else self.noise
-        estimate = self._first_estimate(problem, noise, clip)  # ([z,] y, x)
+        noise, estimate = self._begin(problem)  # estimate: ([z,] y, x)
         run, history = ScalePairs(problem, self, noise), History()
         all_steps = self.steps * len(self.scales)
         with watch.bar(all_steps, self.name), suppress(KeyboardInterrupt):
@@ -182,7 +181,7 @@ class SelfScale(Method):
                     break
                 run.check_learned()
                 last = i == len(self.scales) - 1
-                estimate = run.restore(problem.whole, run.turns if last else run.turns[:4])
+                estimate = run.restore(run.turns if last else run.turns[:4])
                 # an estimate that fits leaves about the noise's variance
                 left = np.square(image - _blurred(estimate, problem), dtype=np.float64)
                 if left.mean() > WORSE * image.var():
@@ -198,16 +197,20 @@ class SelfScale(Method):
         estimate = to_tensor(estimate, problem.device)
         return Estimator(lambda _: estimate, used=used | run.tiles, noise=noise, history=history)
 
-    def _first_estimate(self, problem: Problem, noise: Noise, clip: bool) -> np.ndarray:
-        """Return where the first targets come from, ([z,] y, x)."""
-        x, psf = problem.whole, problem.psf  # x: (1, 1, [z,] y, x)
-        if self.start != "wiener":
-            estimate = to_array(_START[problem.ndim].restored(x, psf, noise, clip))
-            if self.start == "total_variation":
-                return estimate
-            if not overfits_noise(to_array(x), _blurred(estimate, problem), noise):
-                return estimate
-        return to_array(Wiener().restored(x, psf, clip=clip).clamp(min=0))
+    def _begin(self, problem: Problem) -> tuple[Noise, np.ndarray]:
+        """Return the noise, and where the first targets come from, ([z,] y, x)."""
+        estimate, noise = None, self.noise
+        if noise == "auto" or self.start != "wiener":
+            estimate = _flattest(problem, noise)
+        if noise == "auto":
+            noise = _left_by(estimate, problem)
+        noisy = self.start == "auto" and overfits_noise(
+            to_array(problem.whole), _blurred(estimate, problem), noise
+        )
+        if noisy or self.start == "wiener":
+            wiener = Wiener().restored(problem.whole, problem.psf, clip=self.clips(problem))
+            estimate = to_array(wiener.clamp(min=0))
+        return noise, estimate
 
 
 class ScalePairs(Training):
@@ -217,7 +220,8 @@ class ScalePairs(Training):
         # batch normalisation would take its unit from the copies, which differ from the image
         how = {"channels": 2 + len(BALANCES), "batch_norm": False, "concatenate": False}
         how |= _NETWORK[problem.ndim]
-        f = seeded(problem.seed, UNet, problem.ndim, method.features, **how).to(problem.device)
+        f = seeded(problem.seed, UNet, problem.ndim, method.features, **how)
+        f.to(problem.device, memory_format=channels_last(problem.ndim))
         # it begins with the estimate that it corrects
         torch.nn.init.zeros_(f.head[-1].weight)
         super().__init__(f, problem, MovingAverage(f, 0.99), parts=PARTS)
@@ -225,6 +229,7 @@ class ScalePairs(Training):
         self.top = 1.0 if method.clips(problem) else math.inf
         self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.turns = symmetries(problem.psf, problem.voxel_size)
+        self.whole = self.channels(problem.whole)  # (1, c + 1, [z,] y, x)
         self.rng, self.tiles = np.random.default_rng(problem.seed), {}  # their side, for the record
 
     def prepare(self, estimate: np.ndarray, scales: Sequence[float]) -> None:
@@ -304,14 +309,14 @@ class ScalePairs(Training):
     def on_step(self, watch: Watch) -> None:
         """Show nothing: only a round's end is worth a look."""
 
-    def restore(self, x: Tensor, turns: list[Symmetry]) -> np.ndarray:
-        """Restore (1, 1, [z,] y, x), averaged over some of the turns that leave the kernel as it is."""
+    def restore(self, turns: list[Symmetry]) -> np.ndarray:
+        """Restore the image, averaged over some of the turns that leave the kernel as it is."""
 
         def f(seen: Tensor) -> Tensor:
             return average_turns(lambda turned: self.corrected(self.average, turned), seen, turns)
 
         with torch.inference_mode():
-            estimate = check_not_diverged(blended(f, self.channels(x), self.tiles))
+            estimate = check_not_diverged(blended(f, self.whole, self.tiles))
             return to_array(estimate.clamp(0, self.top))
 
 
@@ -420,13 +425,18 @@ def find_noise(
     0.05
     """
     # where it is cut is not known
-    return find_noise_in(replace(Problem.as_it_is(image, psf, device=device), limits=None))
+    problem = replace(Problem.as_it_is(image, psf, device=device), limits=None)
+    return _left_by(_flattest(problem, "auto"), problem)
 
 
-def find_noise_in(problem: Problem) -> Noise:
-    """Do the work of `find_noise` on a checked measurement."""
-    first = replace(_START[problem.ndim], noise="auto").restore(problem, Watch())
-    return fit_noise(to_array(problem.whole), _blurred(first, problem), problem.clipping)
+def _flattest(problem: Problem, noise: Noise | str) -> np.ndarray:
+    """Return the estimate of total variation, ([z,] y, x)."""
+    return replace(_START[problem.ndim], noise=noise).restore(problem, Watch())
+
+
+def _left_by(estimate: np.ndarray, problem: Problem) -> Noise:
+    """Return the noise that an estimate, ([z,] y, x), leaves unexplained."""
+    return fit_noise(to_array(problem.whole), _blurred(estimate, problem), problem.clipping)
 
 
 def _blurred(estimate: np.ndarray, problem: Problem) -> np.ndarray:
