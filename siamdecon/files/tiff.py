@@ -8,7 +8,7 @@ import re
 import tempfile
 import warnings
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 import numpy as np
@@ -120,7 +120,8 @@ def _opened(path, scene):
 def _told_elsewhere(xml, path):
     """Return which file to open, and OME-XML in place of its own, if that does not tell of all planes."""
     if companion := _COMPANION.search(xml):
-        companion = path.resolve().parent / companion[1]
+        # beside the image, wherever its writer had it
+        companion = path.resolve().parent / PureWindowsPath(companion[1]).name
         if not companion.is_file():
             return None  # which is said
         if companion.suffix.lower() in (".tif", ".tiff"):

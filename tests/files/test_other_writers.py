@@ -274,13 +274,16 @@ def test_metadata_that_say_nothing_of_pages_mean_all_in_their_order(planes, pref
 
 
 @pytest.mark.parametrize("about", ["a.companion.ome", "0.ome.tif"])
-def test_planes_that_another_file_tells_of(about):
-    """iohub#97: of six files each was taken for the whole image."""
+@pytest.mark.parametrize("folder", ["", "../elsewhere/", "C:\\scan\\"])
+def test_planes_that_another_file_tells_of(about, folder, tmp_path):
+    """iohub#97: of six files each was taken for the whole image; it is looked for beside them only."""
+    (tmp_path.parent / "elsewhere").mkdir(exist_ok=True)
+    (tmp_path.parent / "elsewhere" / about).write_text("other metadata", "utf-8")
     names = [f"{i}.ome.tif" for i in range(6)]
     whole = ome(in_file(*names), root=f' UUID="urn:uuid:{int(about[0] == "0")}"')
     Path("a.companion.ome").write_text(whole, "utf-8")
     for i, name in enumerate(names):
-        part = f'<BinaryOnly MetadataFile="{about}" UUID="urn:uuid:0"/></OME>'
+        part = f'<BinaryOnly MetadataFile="{folder}{about}" UUID="urn:uuid:0"/></OME>'
         part = whole[: whole.find("<Image")].replace("urn:uuid:0", f"urn:uuid:{1 + i}") + part
         write_pages(name, whole if name == about else part, SIX[i : i + 1])
     assert_reads("4.ome.tif", SIX[3:], (None, 0.1, 0.1), channel="GFP")
