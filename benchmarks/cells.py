@@ -118,9 +118,9 @@ METHODS = {
     "self_scale_wiener": _without("started from Wiener", start="wiener"),
     "self_scale_same": _without("1/2 and 1/3 in both rounds", scales=((2, 3),) * 2),
     "self_scale_three_rounds": _without(
-        "three rounds", scales=((2, 3), (1.5,), (1.25,)), steps=120
+        "three rounds", scales=((2, 3), (1.5,), (1.25,)), steps=107
     ),
-    "self_scale_one_round": _without("one round", scales=((2, 3),), steps=360),
+    "self_scale_one_round": _without("one round", scales=((2, 3),), steps=320),
     "self_scale_one_copy": _without("one copy of each target", copies=1),
     "self_scale_no_coarse": _without("nothing coarse from the measurement", coarse=0),
 }
