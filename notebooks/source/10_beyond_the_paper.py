@@ -279,7 +279,7 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 #   less reduction to be sharp, and a copy closer to the image's own scale resembles the image more.
 # - The brightness of large areas is taken from the measurement.
 #
-# Over 12 images of the benchmark this gives 26.04 dB. On three of them, and with three rounds, copies at 1/2 and 1/3 in all rounds gave
+# Over 12 images of the benchmark this gives 26.02 dB. On three of them, and with three rounds, copies at 1/2 and 1/3 in all rounds gave
 # 0.7 dB less on average; one of the three, a test chart whose edges look alike at every scale, gained 1.3 dB by them.
 
 # %%
