@@ -3,7 +3,14 @@
 import warnings
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter, label, median_filter, shift
+from scipy.ndimage import (
+    binary_dilation,
+    center_of_mass,
+    gaussian_filter,
+    label,
+    median_filter,
+    shift,
+)
 from torch import Tensor
 
 from siamdecon.expect import Words, expect
@@ -204,13 +211,16 @@ def _real(psf, n_dim: int | None) -> np.ndarray:
 def _without_defects(psf: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Replace pixels beside the light that stand out from it, if there is a spot without them."""
     flat = median_filter(psf, (1,) * (psf.ndim - 2) + (3, 3), mode="constant")
-    noise, peak = np.median(np.abs(psf - flat)), flat.max() - np.median(flat)
+    light = flat - np.median(flat)
+    noise, peak = np.median(np.abs(psf - flat)), light.max()
     if peak <= 20 * noise:
         return psf, []
     where, instead = standing_out(psf, SHARPEST, step=0.02 * peak)
-    top = np.unravel_index(flat.argmax(), psf.shape)
-    away = np.max([np.abs(w - t) for w, t in zip(where[-2:], top[-2:], strict=True)], axis=0) > 1
-    away &= psf[where] > instead  # a ring may be dark inside
+    away = psf[where] > instead  # a ring may be dark inside
+    # out of focus, the middle of the rings may be as bright as a defect
+    for spot in (np.unravel_index(flat.argmax(), psf.shape), center_of_mass(light.clip(0))):
+        off = [np.abs(w - round(s)) for w, s in zip(where[-2:], spot[-2:], strict=True)]
+        away &= np.max(off, axis=0) > 1
     places = tuple(w[away] for w in where)
     psf[places] = instead[away]
     count, first = np.count_nonzero(away), tuple(int(i[0]) for i in places if i.size)
