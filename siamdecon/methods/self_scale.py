@@ -48,7 +48,7 @@ _NETWORK = {2: {"fold": 2, "depth": 2}, 3: {}}
 #: What two cores have time for.
 _LAB = {
     2: {"scales": ((2, 3), (1.5,)), "steps": 160, "batch_size": 4, "patch_size": 96}
-    | {"features": 32, "learning_rate": 4e-3},
+    | {"features": 32, "learning_rate": 3e-3},
     3: {"scales": ((1.5, 2), (1.5,)), "steps": 300, "batch_size": 2, "patch_size": 32}
     | {"features": 16, "learning_rate": 2e-3},
 }
@@ -91,7 +91,7 @@ class SelfScale(Method):
     batch_size, patch_size : int, optional
         4 and 96 in 2D, 2 and 32 in 3D unless given.
     learning_rate : float
-        0.004 in 2D and 0.002 in 3D unless given.
+        0.003 in 2D and 0.002 in 3D unless given.
     copies : int
         Degraded copies of each target in a round, each at its own place between the pixels, with its own
         noise.

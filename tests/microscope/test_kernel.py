@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.ndimage import center_of_mass, gaussian_filter
+from scipy.ndimage import center_of_mass, gaussian_filter, gaussian_filter1d
 
 from siamdecon import Microscope, deconvolve, paper_psf
 from siamdecon.microscope.convolution import PSFConvolution
@@ -296,6 +296,30 @@ def test_the_middle_of_a_kernels_rings_is_no_hot_pixel(na, moved):
         np.testing.assert_allclose(found, psf, rtol=1e-12)
 
 
+def rough():
+    """Kernels of motion, sharp and smoothed a little, and of two spots."""
+    rng, n = np.random.default_rng(0), 31
+    for _ in range(100):
+        steps = gaussian_filter1d(rng.normal(size=(2, 400)), 40, axis=1)
+        path = np.cumsum(steps, axis=1)
+        path -= path.mean(axis=1, keepdims=True)
+        path *= rng.uniform(1, 12) / np.abs(path).max()
+        motion = np.histogram2d(*(15 + path), bins=n, range=[[0, n]] * 2)[0]
+        yield from (motion, gaussian_filter(motion, 0.6))
+        spots, angle, far = np.zeros((n, n)), rng.uniform(0, np.pi), rng.uniform(2, 8)
+        for side, light in ((far, 1), (-far, rng.uniform(0.3, 1))):
+            spots[int(15 + side * np.sin(angle)), int(15 + side * np.cos(angle))] = light
+        yield gaussian_filter(spots, rng.uniform(0.5, 1.5))
+
+
+def test_a_rough_kernel_keeps_its_light():
+    """Of one in ten, pixels with up to 41 % of the light were taken for defects."""
+    for psf in rough():
+        found, findings = prepare_psf(psf, (80, 80))
+        assert not any("defects" in finding for finding in findings)
+        np.testing.assert_allclose(found, psf / psf.sum(), rtol=1e-12)
+
+
 def computed():
     """2700 kernels: in focus and out of it, much larger than their light and much smaller."""
     for na, index in ((0.3, 1), (0.5, 1), (0.8, 1), (1.0, 1.33), (1.2, 1.33), (1.45, 1.518)):
@@ -326,7 +350,7 @@ def test_no_computed_kernel_has_a_background_and_those_cut_too_small_are_said_to
     kernels, cut = 0, 0
     for psf in computed():
         findings = " ".join(prepare_psf(psf, (80,) * psf.ndim)[1])
-        assert "background" not in findings
+        assert "background" not in findings and "defects" not in findings
         rim = np.concatenate([psf[..., [0, -1], :].ravel(), psf[..., 1:-1, [0, -1]].ravel()])
         small = 0.05 <= np.median(rim) / psf.max() <= 0.999
         assert ("too small for its light" in findings) == small
