@@ -115,7 +115,7 @@ def prepare_psf(
     expect(enough, "psf", "3 planes or more for a volume", Words(f"shape {psf.shape}"), mend)
     if center:
         psf = centered(psf)
-    level, light = _background(psf), _light(psf)
+    level, light = _light(psf)
     axes = "zyx"[-psf.ndim :]
     mend = "move it there: center_psf=True, or numpy.fft.fftshift if its centre lies in the corner"
     for axis, by, n in zip(axes, _off_centre(light, focus=False), psf.shape, strict=True):
@@ -185,7 +185,7 @@ def centered(psf: np.ndarray) -> np.ndarray:
     >>> np.argwhere(centered(spot) > 0.5).tolist()
     [[2, 2]]
     """
-    off = np.array(_off_centre(_light(psf)))
+    off = np.array(_off_centre(_light(psf)[1]))
     whole = np.rint(off).astype(int)
     psf = np.roll(psf, -whole, axis=tuple(range(psf.ndim)))
     rest = np.where(np.abs(off - whole) < 0.05, 0, off - whole)
@@ -219,8 +219,8 @@ def _without_defects(psf: np.ndarray) -> tuple[np.ndarray, list[str]]:
     rest = psf.copy()
     rest[where] = instead
     top = np.unravel_index(rest.argmax(), psf.shape)
-    # what neighbours have of a pixel's light: 0.6 at a spot's top, 0.02 beside defects; less than 0.4 at the
-    # top, and more than a seventh of that elsewhere, where a kernel is rough, as one of motion
+    # what share of a pixel's light its neighbours have: 0.6 at the top of a measured spot, 0.02 at a
+    # defect; in a rough kernel, as of motion, below 0.4 at the top, or above a seventh of that elsewhere
     smooth = (flat[top] - dark) / (rest[top] - dark)
     alone = (psf[where] > instead) & (smooth > 0.4)
     alone &= instead - dark < 0.15 * smooth * (psf[where] - dark)
@@ -275,9 +275,10 @@ def _background(psf: np.ndarray) -> float:
     return float(level) if flat and seen else 0.0
 
 
-def _light(psf: np.ndarray) -> np.ndarray:
-    """Return a kernel without the background of a camera, if it has one: that lies in the middle."""
-    return without_background(psf) if _background(psf) else psf
+def _light(psf: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the background of a camera, 0 if there is none, and a kernel without it."""
+    level = _background(psf)
+    return level, without_background(psf) if level else psf
 
 
 def _border(psf: np.ndarray, level: float) -> list[str]:
