@@ -116,6 +116,8 @@ METHODS = {
     "self_scale_known": _without("noise known", noise=PAPER_2D),
     "self_scale_gaussian": _without("plain Gaussian noise", noise=Noise(gaussian=0.1, clip=False)),
     "self_scale_wiener": _without("started from Wiener", start="wiener"),
+    "self_scale_coarser": _without("1/2 and 1/3, then 1/1.5 alone", scales=((2, 3), (1.5,))),
+    "self_scale_closer": _without("1/1.5 and 1/2 first", scales=((1.5, 2), (1.25, 1.5))),
     "self_scale_same": _without("1/2 and 1/3 in both rounds", scales=((2, 3),) * 2),
     "self_scale_three_rounds": _without(
         "three rounds", scales=((2, 3), (1.5,), (1.25,)), steps=107

@@ -15,7 +15,7 @@ KEY = ("image", "method", "seed", "tier", "code")
 FIELDS = (*KEY, "psnr", "ssim", "rmse")
 #: Rows measured before a change that leaves their method as it was keep the checksums of their time; a row
 #: that is measured anew takes the place of the old one.
-FROZEN = {"b57904b7": "a3bf0ee5", "841a0277": "8bdc7209", "5058021f": "5bfa7c05"}
+FROZEN = {"a5d9af49": "a3bf0ee5", "942015dd": "8bdc7209", "180ad252": "5bfa7c05"}
 
 
 def code_version(tier: str) -> str:

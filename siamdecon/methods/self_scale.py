@@ -47,8 +47,8 @@ _START = {2: TotalVariation(iterations=40), 3: TotalVariation(iterations=50)}
 _NETWORK = {2: {"fold": 2, "depth": 2}, 3: {}}
 #: What two cores have time for.
 _LAB = {
-    2: {"scales": ((2, 3), (1.5,)), "steps": 160, "batch_size": 4, "patch_size": 96}
-    | {"features": 32, "learning_rate": 3e-3},
+    2: {"scales": ((2, 3), (1.25, 1.5)), "copies": 2, "steps": 160, "batch_size": 4}
+    | {"patch_size": 96, "features": 32, "learning_rate": 3e-3},
     3: {"scales": ((1.5, 2), (1.5,)), "steps": 300, "batch_size": 2, "patch_size": 32}
     | {"features": 16, "learning_rate": 2e-3},
 }
@@ -80,8 +80,8 @@ class SelfScale(Method):
     Parameters
     ----------
     scales : sequence of (sequence of float), optional
-        The factors s, 1 or more, of each round: ((2, 3), (1.5,)) in 2D and ((1.5, 2), (1.5,)) in 3D unless
-        given. One that leaves a side of fewer than 24 pixels is left out.
+        The factors s, 1 or more, of each round: ((2, 3), (1.25, 1.5)) in 2D and ((1.5, 2), (1.5,)) in 3D
+        unless given. One that leaves a side of fewer than 24 pixels is left out.
     steps : int
         Steps of `Muon` in each round, with a rate that falls along a cosine; 160 in 2D and 300 in 3D unless
         given.
@@ -94,7 +94,7 @@ class SelfScale(Method):
         0.003 in 2D and 0.002 in 3D unless given.
     copies : int
         Degraded copies of each target in a round, each at its own place between the pixels, with its own
-        noise.
+        noise; 2 in 2D and 4 in 3D unless given.
     coarse : float
         Size in pixels of the structures that are taken from the measurement at the end of a round (see
         `match_coarse`); 0 leaves that out.
