@@ -2,8 +2,8 @@
 
 Each percent source gives two notebooks without outputs: the learner's in notebooks/, without the
 cells tagged "solution", and the solved one in notebooks/solutions/, without those tagged "task".
-Both begin with a cell that installs the package on Colab, and ask the notebook's open questions before the
-summary. The same source gives the same bytes.
+Both begin with a cell that loads the package, on Colab after installing it, and ask the notebook's open
+questions before the summary. The same source gives the same bytes.
 `--nbgrader FOLDER` writes a course for nbgrader (docs/teaching.md); --answers and --seed belong to it.
 `--figures` runs the solved notebooks and saves the pictures of cells tagged "figure:NAME" as docs/NAME.png.
 
@@ -29,13 +29,15 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 COLAB = f"""\
-# Only on Colab: install this package, and leave torch and numpy as they are. Elsewhere nothing happens.
+# Only on Colab: install this package, and leave torch and numpy as they are.
 import sys
 from importlib.metadata import version
 
 if "google.colab" in sys.modules:
     kept = " ".join(f"{{name}}=={{version(name)}}" for name in ("torch", "numpy"))
-    %pip install --quiet git+{REPOSITORY} {{kept}}"""
+    %pip install --quiet git+{REPOSITORY} {{kept}}
+
+import siamdecon  # before torch: so its waiting threads sleep, and a busy machine slows them less"""
 
 # a row of a table is one line
 # ruff: noqa: E501

@@ -210,7 +210,7 @@ def test_the_notebook_of_real_data_runs_on_the_real_files(derive, monkeypatch):
 
 @pytest.mark.parametrize("on_colab", [True, False])
 def test_colab_gets_the_package_and_keeps_its_torch_and_numpy(derive, on_colab, monkeypatch):
-    """Elsewhere the cell does nothing."""
+    """Elsewhere the cell installs nothing."""
     if on_colab:
         monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     shell, called = InteractiveShell(), []
@@ -222,6 +222,16 @@ def test_colab_gets_the_package_and_keeps_its_torch_and_numpy(derive, on_colab, 
         assert (command, quiet) == ("install", "--quiet")
         assert package == f"git+{derive.REPOSITORY}"
         assert kept == [f"{name}=={version(name)}" for name in ("torch", "numpy")]
+
+
+def test_waiting_threads_sleep_in_a_notebook(derive):
+    """OpenMP reads it when torch is loaded, which most notebooks do in their first lines."""
+    code = derive.COLAB.replace("%pip", "# %pip")
+    code += "\nimport os\nprint('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    unset = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=unset)
+    assert done.stdout.split() == ["False", "PASSIVE"]
 
 
 @COURSE
