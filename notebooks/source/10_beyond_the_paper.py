@@ -279,8 +279,8 @@ assert fine[1] < fine[2] < fine[3]  # log10 of power: the smaller, the closer
 #   less reduction to be sharp, and a copy closer to the image's own scale resembles the image more.
 # - The brightness of large areas is taken from the measurement.
 #
-# Over 12 images of the benchmark this gives 26.02 dB. On three of them, and with three rounds, copies at 1/2 and 1/3 in all rounds gave
-# 0.7 dB less on average; one of the three, a test chart whose edges look alike at every scale, gained 1.3 dB by them.
+# Over 12 images of the benchmark this gives 26.02 dB. On three of them, copies at 1/2 and 1/3 in both rounds gave
+# 0.6 dB less on average; one of the three, a test chart whose edges look alike at every scale, gained 0.8 dB by them.
 
 # %%
 gain = ask("10/gain")
