@@ -27,7 +27,6 @@ from siamdecon.microscope.psf import paper_psf
 from siamdecon.network.inference import predict
 from siamdecon.network.losses import LossWeights
 from siamdecon.network.training import Training
-from siamdecon.network.unet import UNet, seeded
 from siamdecon.problem import Problem
 
 #: The boundary losses of the sweep, by the label of their control.
@@ -101,9 +100,8 @@ def train_point(
     """
     method = Noise2SameD.of_tier(tier, 2, {"weights": weights})
     config = dataclasses.replace(method.config, noise=scene.noise)
-    model = seeded(config.seed, UNet, 2, method.features, momentum=method.momentum)
     problem = Problem.as_it_is(scene.noisy, scene.psf, device="cpu")
-    run = SiameseTraining(model, problem, config)
+    run = SiameseTraining(method.network(2, config.seed), problem, config)
     stops = {*(step for step in steps if step < config.steps), config.steps}
 
     def look() -> Frame:

@@ -363,6 +363,8 @@ class Siamese(Method):
         Of the U-Net's first convolution.
     momentum : float
         Of the batch normalisation; short runs need a larger one.
+    renorm : bool
+        Whether it is batch renormalisation; see `UNet`.
     noise : Noise, "auto" or None
         "auto" models the clipping of the measurement, an improvement on the paper (`estimate_noise`).
     average_flips, calibrate, tile, stitch
@@ -394,6 +396,7 @@ class Siamese(Method):
     config: TrainingConfig
     features: int
     momentum: float = 0.003
+    renorm: bool = False
     noise: Noise | str | None = "auto"
     average_flips: bool = True
     calibrate: bool = True
@@ -419,12 +422,17 @@ class Siamese(Method):
         own = {f.name: flat.pop(f.name) for f in fields(cls) if f.name in flat}
         return cls(config=TrainingConfig(**flat), tier=tier_name(tier), **own)
 
+    def network(self, n_dim: int, seed: int) -> UNet:
+        """Return the network as it is before the training."""
+        how = {"momentum": self.momentum, "renorm": self.renorm}
+        return seeded(seed, UNet, n_dim, self.features, **how)
+
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Train the network."""
         noise = problem.noise_seen() if isinstance(self.noise, str) else self.noise
         config = replace(self.config, noise=noise, voxel_size=problem.voxel_size, seed=problem.seed)
         config = _fitted(config, problem.shape, problem.psf.shape)
-        model = seeded(problem.seed, UNet, problem.ndim, self.features, momentum=self.momentum)
+        model = self.network(problem.ndim, problem.seed)
         with watch.bar(config.steps, self.name):
             run = _train(model, problem, config, watch)
         how = {"average_flips": self.average_flips, "calibrate": self.calibrate}
@@ -435,9 +443,17 @@ class Siamese(Method):
 
 
 class Noise2Self(Siamese):
-    """Eq. 2: the blind-spot loss alone."""
+    """Eq. 2: the blind-spot loss alone.
+
+    It compares few pixels with the measurement. Normalised by the statistics of each part of a batch, as
+    the paper's network is by those of the batch, it lost 0.4 dB over 12 images.
+    """
 
     name, weights = "noise2self", LossWeights.noise2self
+    sizes: ClassVar = Siamese.sizes | {
+        tier: Siamese.sizes[tier] | {2: Siamese.sizes[tier][2] | {"momentum": 0.1, "renorm": True}}
+        for tier in ("test", "lab")
+    }
 
 
 class Noise2Same(Siamese):

@@ -13,7 +13,78 @@ from siamdecon.hardware import channels_last
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class _Renormalisation(torch.autograd.Function):
+    """What `_Renormalised` does; composed of torch's own layers, it would read each image once more."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Module) -> Tensor:
+        """Return (x - mu) / sigma * weight + bias, which is what the equation comes to."""
+        mean, variance = layer.statistics(x)  # (c,) each
+        share = (1 / (layer.num_batches_tracked + 1).to(mean.dtype)).clamp(min=layer.momentum)
+        running = layer.running_mean.lerp(mean, share), layer.running_var.lerp(variance, share)
+        ctx.save_for_backward(x, weight, mean, variance, *running)
+        ctx.layer = layer
+        return nn.functional.batch_norm(x, *running, weight, bias, training=False, eps=layer.eps)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple:
+        """Return the gradients by x, weight and bias: r and d scale those of batch normalisation."""
+        x, weight, mean, variance, *running = ctx.saved_tensors
+        eps, scale = ctx.layer.eps, torch.rsqrt(running[1] + ctx.layer.eps)
+        unit = torch.rsqrt(variance + eps)
+        r, d = scale / unit, (mean - running[0]) * scale
+        how = (weight * r, None, None, mean, unit, True, eps, ctx.needs_input_grad[:3])
+        to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(gradient, x, *how)
+        ctx.layer.keep(*running)
+        return to_x, r * to_weight + d * to_bias, to_bias, None
+
+
+class _Renormalised:
+    """Batch renormalisation (Ioffe 2017, arXiv:1702.03275): running statistics normalise in training, too.
+
+    With the batch's mean mu_B and standard deviation sigma_B, and the running mu and sigma,
+
+        y = ((x - mu_B) / sigma_B * r + d) * weight + bias,  r = sigma_B / sigma,  d = (mu_B - mu) / sigma,
+
+    where no gradient flows through r and d. The running statistics contain the batch's; their memory starts
+    short and grows. A pass leaves them behind when its gradient comes back, so that all passes of a step
+    start from the same: other statistics would make other images of them, which the losses compare.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (n, c, [z,] y, x)."""
+        if not self.training or self.momentum is None:  # `update_bn` measures with batches alone
+            return super().forward(x)
+        return _Renormalisation.apply(x, self.weight, self.bias, self)
+
+    def keep(self, mean: Tensor, variance: Tensor) -> None:
+        """Take up running statistics, (c,) each."""
+        self.running_mean.copy_(mean), self.running_var.copy_(variance)
+        self.num_batches_tracked += 1
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of each feature of (n, c, [z,] y, x), (c,) each."""
+        # a momentum of 0 updates nothing; on a CPU `torch.var_mean` takes 15 times as long
+        if x.is_cpu:
+            return torch.batch_norm_update_stats(x, self.running_mean, self.running_var, 0)
+        return torch.var_mean(x.float(), (0, *range(2, x.ndim)), correction=0)[::-1]
+
+
+class BatchRenorm2d(_Renormalised, nn.BatchNorm2d):
+    """Batch renormalisation of (n, c, y, x)."""
+
+
+class BatchRenorm3d(_Renormalised, nn.BatchNorm3d):
+    """Batch renormalisation of (n, c, z, y, x)."""
+
+
+#: By whether the statistics are running ones in training, too.
+BATCH_NORM = {
+    False: {2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
+    True: {2: BatchRenorm2d, 3: BatchRenorm3d},
+}
 
 
 class ResidualBlock(nn.Module):
@@ -30,6 +101,8 @@ class ResidualBlock(nn.Module):
     momentum : float
         Weight of each batch in the running statistics of the batch normalisation.
     batch_norm : bool
+    renorm : bool
+        Let the batch normalisation be batch renormalisation.
 
     Examples
     --------
@@ -37,10 +110,12 @@ class ResidualBlock(nn.Module):
     torch.Size([1, 8, 6, 6])
     """
 
-    def __init__(self, n_dim: int, c_in: int, c_out: int, momentum=0.003, batch_norm=True):
+    def __init__(
+        self, n_dim: int, c_in: int, c_out: int, momentum=0.003, batch_norm=True, renorm=False
+    ):
         super().__init__()
         conv = CONV[n_dim]
-        norm = partial(BATCH_NORM[n_dim], momentum=momentum) if batch_norm else nn.Identity
+        norm = partial(BATCH_NORM[renorm][n_dim], momentum=momentum) if batch_norm else nn.Identity
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
         first = norm(c_in), nn.ReLU(), conv(c_in, c_out, 3, padding=1, bias=False)
         second = norm(c_out), nn.ReLU(), conv(c_out, c_out, 3, padding=1)
@@ -80,7 +155,7 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     """
     twin = copy.deepcopy(model).to("cpu", torch.float64).eval()
     for module in twin.modules():
-        if isinstance(module, tuple(BATCH_NORM.values())):
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             module.reset_parameters()
         elif hasattr(module, "weight"):
             nn.init.ones_(module.weight)
@@ -122,6 +197,8 @@ class UNet(nn.Module):
         Number of input channels; the paper's network has one.
     batch_norm : bool
         The paper's network has batch normalisation.
+    renorm : bool
+        Normalise by the running statistics in training, too (`BatchRenorm2d`), for batches of few patches.
     concatenate : bool, optional
         Concatenate the skip connections instead of adding them; as the paper does in 2D and 3D unless given.
     fold : int
@@ -152,6 +229,7 @@ class UNet(nn.Module):
         batch_norm=True,
         concatenate: bool | None = None,
         fold=1,
+        renorm=False,
     ):
         super().__init__()
         expect(n_dim in (2, 3), "n_dim", "2 or 3", n_dim)
@@ -159,8 +237,9 @@ class UNet(nn.Module):
         expect_counts(features=features, depth=depth, fold=fold)
         self.n_dim, self.channels, self.stride = n_dim, channels, fold * 2 ** (depth - 1)
         conv, up = CONV[n_dim], CONV_TRANSPOSE[n_dim]
-        norm = BATCH_NORM[n_dim] if batch_norm else nn.Identity
-        block = partial(ResidualBlock, n_dim, momentum=momentum, batch_norm=batch_norm)
+        norm = BATCH_NORM[renorm][n_dim] if batch_norm else nn.Identity
+        how = {"momentum": momentum, "batch_norm": batch_norm, "renorm": renorm}
+        block = partial(ResidualBlock, n_dim, **how)
         *upper, lowest = (features * 2**level for level in range(depth))
         self.concatenate = n_dim == 2 if concatenate is None else concatenate
         joined = 2 if self.concatenate else 1

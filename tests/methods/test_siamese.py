@@ -20,7 +20,7 @@ from siamdecon import (
     train,
     write_image,
 )
-from siamdecon.methods.siamese import SiameseTraining
+from siamdecon.methods.siamese import Noise2Same, Noise2SameD, Noise2Self, SiameseTraining
 from siamdecon.problem import Problem
 from tests.files.test_atomic import other_process_at
 
@@ -307,6 +307,13 @@ def test_known_noise_puts_its_mean_into_the_loss():
     expected = noise.mean(PSFConvolution(PSF, padding="valid")(f).numpy())
     measured = (x * run.std + run.mean)[..., 1:-1, 1:-1].numpy()
     assert got == pytest.approx(np.mean((expected - measured) ** 2) / run.std**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [Noise2Self, Noise2Same, Noise2SameD])
+def test_the_papers_network_normalises_as_the_papers(method):
+    network = method.of_tier("full", 2, {}).network(2, seed=0)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {type(norm) for norm in norms} == {torch.nn.BatchNorm2d}
 
 
 def test_a_checkpoint_after_no_steps_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 """The network: shape, size, and what it is made of."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from siamdecon import UNet
 from siamdecon.methods.ssi import SmallUNet
-from siamdecon.network.unet import receptive_field
+from siamdecon.network.unet import BATCH_NORM, receptive_field
 
 
 def parameters(model):
@@ -143,3 +145,79 @@ def test_a_folded_network_computes_all_between_its_ends_on_fewer_pixels(n_dim):
     assert not torch.allclose(
         model(wide.roll(1, dims=-1)).roll(-1, dims=-1)[inside], model(wide)[inside]
     )
+
+
+def renormalised(n_dim=2, momentum=0.25):
+    """A layer of batch renormalisation in float64, and batches of other means and deviations."""
+    torch.manual_seed(0)
+    layer = BATCH_NORM[True][n_dim](3, momentum=momentum).double()
+    torch.nn.init.uniform_(layer.weight, 0.5, 2), torch.nn.init.normal_(layer.bias)
+    batches = [torch.randn(2, 3, *[4] * n_dim).double() * (1 + i) + i for i in range(6)]
+    return layer, batches
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_batch_renormalisation_is_ioffes(n_dim):
+    """Units and gradients against the equations of the paper, written out, with r and d held."""
+    layer, batches = renormalised(n_dim)
+    axes, shape = (0, *range(2, n_dim + 2)), (1, 3, *[1] * n_dim)
+    for i, x in enumerate(batches):
+        share = max(0.25, 1 / (1 + i))
+        x = x.requires_grad_()
+        mean, variance = x.mean(axes), x.var(axes, correction=0)
+        if i == 0:
+            mu, v = mean.detach(), variance.detach()
+        mu, v = (old + share * (new.detach() - old) for old, new in ((mu, mean), (v, variance)))
+        sigma_b, sigma = (variance + layer.eps).sqrt(), (v + layer.eps).sqrt()
+        r, d = (sigma_b / sigma).detach(), ((mean - mu) / sigma).detach()
+        unit = (x - mean.view(shape)) / sigma_b.view(shape) * r.view(shape) + d.view(shape)
+        expected = unit * layer.weight.view(shape) + layer.bias.view(shape)
+        inputs = (x, layer.weight, layer.bias)
+        y, weight = layer(x), torch.randn(x.shape).double()
+        got = torch.autograd.grad((y * weight).sum(), inputs)
+        wanted = torch.autograd.grad((expected * weight).sum(), inputs)
+        # float64, some ten operations on sums of up to 128 values
+        torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-11)
+    assert layer.num_batches_tracked == len(batches)
+
+
+def test_batch_renormalisation_has_the_same_units_in_training_and_restoration():
+    layer, batches = renormalised()
+    for x in batches:
+        y = layer(x)
+        y.sum().backward()
+    torch.testing.assert_close(layer.eval()(x), y)
+    plain = torch.nn.BatchNorm2d(3, momentum=0.25).double()
+    for x in batches:
+        y = plain(x)
+    assert (plain.eval()(x) - y).abs().max() > 0.1  # what it is for
+
+
+def test_all_passes_of_a_step_have_the_same_units():
+    """Loss terms compare two passes: other units would be other images."""
+    layer, batches = renormalised()
+    for x in batches:
+        first, _, again = layer(x), layer(x + 1), layer(x)
+        assert torch.equal(first, again)
+        (first + again).sum().backward()
+
+
+def test_a_look_leaves_the_running_statistics():
+    layer, batches = renormalised()
+    layer(batches[0]).sum().backward()
+    before = {name: b.clone() for name, b in layer.named_buffers()}
+    with torch.no_grad():
+        layer(batches[1])
+    assert all(torch.equal(before[name], b) for name, b in layer.named_buffers())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_statistics_off_the_cpu_are_the_same(dtype):
+    layer, (x, *_) = renormalised()
+    x = x.to(dtype)
+    elsewhere = SimpleNamespace(is_cpu=False, ndim=4, float=x.double)
+    here = layer.float().statistics(x)
+    for ours, theirs in zip(here, layer.statistics(elsewhere), strict=True):
+        # sums of 32 values of 1 or so, in float32
+        torch.testing.assert_close(ours.double(), theirs, rtol=32 * 2**-24, atol=32 * 2**-24)
