@@ -35,7 +35,7 @@ class _Renormalisation(torch.autograd.Function):
         eps, scale = ctx.layer.eps, torch.rsqrt(running[1] + ctx.layer.eps)
         unit = torch.rsqrt(variance + eps)
         r, d = scale / unit, (mean - running[0]) * scale
-        how = (weight * r, None, None, mean, unit, True, eps, ctx.needs_input_grad[:3])
+        how = (weight * r, None, None, mean, unit, True, eps, [True] * 3)
         to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(gradient, x, *how)
         ctx.layer.keep(*running)
         return to_x, r * to_weight + d * to_bias, to_bias, None

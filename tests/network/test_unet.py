@@ -203,6 +203,16 @@ def test_all_passes_of_a_step_have_the_same_units():
         (first + again).sum().backward()
 
 
+def test_a_layer_whose_weight_is_kept_still_passes_gradients_on():
+    layer, (x, *_) = renormalised()
+    x.requires_grad_()
+    (expected,) = torch.autograd.grad(layer(x)[0].sum(), x)
+    layer.weight.requires_grad_(False)
+    layer(x)[0].sum().backward()
+    # the second pass has statistics of its own to start from, the same as the first's: one batch
+    torch.testing.assert_close(x.grad, expected)
+
+
 def test_a_look_leaves_the_running_statistics():
     layer, batches = renormalised()
     layer(batches[0]).sum().backward()
