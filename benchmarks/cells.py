@@ -85,6 +85,7 @@ METHODS = {
         {"weights": W.noise2self(lambda_bound=0.1)},
         "Noise2Self, bound 0.1",
     ),
+    "noise2self_batch": Method("Noise2Self, batch normalisation", "noise2self", {"renorm": False}),
     "noise2self_unmodelled": Method(
         "Noise2Self, bound 0.1, clipping not modelled",
         "noise2self",

@@ -277,6 +277,7 @@ BAD = {
     ),
     "method": ({"method": "magic"}, "method: expected one of richardson_lucy, .*, got 'magic'"),
     "tier": ({"tier": "huge"}, "tier: expected one of test, lab, full, got 'huge'"),
+    "renorm": ({"renorm": "yes"}, "renorm: expected True or False, got 'yes'"),
     "noise": ({"noise": 0.1}, "noise: expected 'auto', a Noise or None, got 0.1"),
     "option": ({"iterations": 3}, "noise2same_d has no option iterations; it takes batch_size,"),
     "classical option": (

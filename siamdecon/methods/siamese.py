@@ -353,8 +353,8 @@ _LAB = {"features": 16, "momentum": 0.02, "parts": 2, **_SHORT}
 class Siamese(Method):
     """A network that is trained on the image alone by Eq. 1.
 
-    Its options are `features`, `noise` and the fields of `TrainingConfig`; what else there is says how the
-    network restores.
+    Its options are `features`, `renorm`, `noise` and the fields of `TrainingConfig`; what else there is says
+    how the network restores.
 
     Parameters
     ----------
@@ -408,12 +408,13 @@ class Siamese(Method):
         self.check_noise()
         check_tile(self.tile)
         expect_one_of(STITCHES, stitch=self.stitch)
+        expect(isinstance(self.renorm, bool), "renorm", "True or False", self.renorm)
 
     @classmethod
     def option_names(cls) -> set[str]:
-        """Return the names of the training's settings, and two of the network's."""
+        """Return the names of the training's settings, and those of the network and of the noise."""
         training = {f.name for f in fields(TrainingConfig)} - {"seed", "voxel_size"}
-        return training | {"features", "noise"}
+        return training | {"features", "renorm", "noise"}
 
     @classmethod
     def of_tier(cls, tier: str | None, n_dim: int, options: dict) -> "Siamese":
@@ -437,7 +438,8 @@ class Siamese(Method):
             run = _train(model, problem, config, watch)
         how = {"average_flips": self.average_flips, "calibrate": self.calibrate}
         how |= {"tile": self.tile or tile_side(model, problem.ndim), "stitch": self.stitch}
-        training = {"features": self.features, "training": plain(asdict(config))}
+        training = {"features": self.features, "renorm": self.renorm}
+        training |= {"training": plain(asdict(config))}
         used = {"tier": self.tier, **how, **training, **run.used()}
         return estimator_of(run, problem, **how, used=used, noise=noise)
 

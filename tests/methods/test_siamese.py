@@ -21,6 +21,7 @@ from siamdecon import (
     write_image,
 )
 from siamdecon.methods.siamese import Noise2Same, Noise2SameD, Noise2Self, SiameseTraining
+from siamdecon.network.unet import BatchRenorm2d
 from siamdecon.problem import Problem
 from tests.files.test_atomic import other_process_at
 
@@ -314,6 +315,14 @@ def test_the_papers_network_normalises_as_the_papers(method):
     network = method.of_tier("full", 2, {}).network(2, seed=0)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert {type(norm) for norm in norms} == {torch.nn.BatchNorm2d}
+
+
+@pytest.mark.parametrize("renorm", [True, False])
+def test_another_normalisation_is_an_option_and_recorded(renorm):
+    result = deconvolve(image(), PSF, "noise2self", tier="test", renorm=renorm, progress=False)
+    kind = {False: torch.nn.BatchNorm2d, True: BatchRenorm2d}[renorm]
+    assert type(result.run.model.head[0]) is kind
+    assert result.settings["renorm"] == renorm
 
 
 def test_a_checkpoint_after_no_steps_is_refused(tmp_path):
