@@ -219,8 +219,8 @@ def deconvolve(
         File that a training is saved to and resumed from; see `train`.
     **options
         Keyword arguments of the classical function (`iterations`, `prefilter`, `weight`, ...), or
-        `features` and fields of `TrainingConfig` (`steps`, `weights`, `patch_size`, ...), which replace
-        those of the tier. `noise`, for a network or "total_variation", is a `Noise` in units of the
+        `features`, `renorm` and fields of `TrainingConfig` (`steps`, `weights`, `patch_size`, ...), which
+        replace those of the tier. `noise`, for a network or "total_variation", is a `Noise` in units of the
         range [0, 1], "auto" (the networks' default at the lab tier: estimated from the image if that is
         clipped at black or white), or None (as in the paper: clipping is not modelled).
 
