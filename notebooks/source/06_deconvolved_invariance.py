@@ -371,7 +371,7 @@ assert (stored["Noise2Same"] < stored["Noise2Self"]).all()
 # twelve: on such images it is probably better, not on each of them. On the paper's 22 images it had 0.3 dB more.
 #
 # A comparison of losses must hold all else fixed. The package's `noise2self` of today normalises by running statistics
-# of many batches and scores 0.4 dB more than in this table: as much as the loss was worth.
+# of many batches and scores 0.34 dB more than in this table, where the loss was worth 0.42.
 #
 # ## The package's training
 #
