@@ -51,6 +51,17 @@ def is_number(value: Any) -> bool:
     return real and bool(-float("inf") < value < float("inf"))
 
 
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a whole number; True and False, which count as 1 and 0 in Python, are none.
+
+    Examples
+    --------
+    >>> is_whole(np.int64(3)), is_whole(3.0), is_whole(True)
+    (True, False, False)
+    """
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 class Words(str):
     """What arrived, in words: shown without quotation marks."""
 
@@ -82,9 +93,7 @@ def expect_counts(**numbers) -> None:
     ValueError: features: expected a whole number of 1 or more, got 0
     """
     for name, n in numbers.items():
-        # True counts as 1 in Python, and is no count
-        good = isinstance(n, Integral) and not isinstance(n, bool) and n >= 1
-        expect(good, name, "a whole number of 1 or more", n)
+        expect(is_whole(n) and n >= 1, name, "a whole number of 1 or more", n)
 
 
 def expect_positive(**numbers) -> None:
@@ -126,7 +135,7 @@ def expect_index(name: str, index: Any, size: int, owner: str, names=(), mend: s
         if index in names:
             return list(names).index(index)
         index = int(index) if index.isdecimal() else index  # a command line has only words
-    good = isinstance(index, Integral) and not isinstance(index, bool) and 0 <= index < size
+    good = is_whole(index) and 0 <= index < size
     expect(good, name, f"0 to {size - 1}, as {owner} has {size}{known}", index)
     return int(index)
 

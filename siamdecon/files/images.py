@@ -317,9 +317,10 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         check_writable(path, overwrite, SUFFIXES)
         data = np.asanyarray(image)
         data = data.astype(data.dtype.newbyteorder("="), copy=False)
-        axes, like = axes or getattr(image, "axes", "ZYX"[-data.ndim :]), getattr(image, "path", 0)
-        voxel_size = getattr(image, "voxel_size", None) if voxel_size is None else voxel_size
-        names = [name] if (name := getattr(image, "channel", None)) else ()
+        told = image if isinstance(image, Image) else Image(data, axes or "ZYX"[-data.ndim :])
+        names, like = [told.channel] if told.channel else (), told.path
+        voxel_size = told.voxel_size if voxel_size is None else voxel_size
+        axes = axes or told.axes
         image = Image(data, axes, voxel_size)  # refuses a mask
         data = np.asarray(data)  # a matrix keeps its two dimensions whatever is done to it
         check_storable(path, data.dtype, data.shape)
@@ -370,7 +371,7 @@ def _spatial(path, data, axes):
     if "S" in axes:  # samples: grey or red, green, blue; then perhaps alpha
         data, axes = np.moveaxis(data, axes.index("S"), -1), axes.replace("S", "")
         colours = data.shape[-1] - (data.shape[-1] in (2, 4))
-        opaque = 1 if data.dtype.kind == "f" else np.iinfo(data.dtype).max
+        opaque = 1 if data.dtype.kind in "bf" else np.iinfo(data.dtype).max
         if (data[..., :colours] != data[..., :1]).any() or (data[..., colours:] != opaque).any():
             mend = "pick one, channel=0 for the first, or make it grey (in Fiji, Image > Type)"
             if "axes S" in arrived:  # tifffile's guess of three or four planes

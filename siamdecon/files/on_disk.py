@@ -126,7 +126,7 @@ def look_through(
     (200.0, 1.0)
     """
     data, digest = image.data, hashlib.sha256()
-    extremes, cells, total, square, odd = [], [], 0.0, 0.0, []
+    extremes, cells, total, square, odd, base = [], [], 0.0, 0.0, [], None
     for first, slab in _slabs(data):
         digest.update(np.ascontiguousarray(slab, image.dtype))
         slab = np.array(slab, dtype=np.float64)
@@ -142,6 +142,8 @@ def look_through(
             odd.append((np.array([where[0] + first, *where[1:]]), slab[where], instead))
             slab[where] = instead
         extremes += [slab.min(), slab.max()]
+        base = np.rint(slab.mean()) if base is None else base
+        slab -= base  # in the squares, a large offset would swallow the detail
         total, square = total + slab.sum(), square + np.square(slab).sum()
         variance, corner = _liveliest(slab)
         cells.append((variance, (first + corner[0], *corner[1:])))
@@ -153,7 +155,7 @@ def look_through(
         kept = values[~far]
         low, high = min([low, *kept.tolist()]), max([high, *kept.tolist()])
         total += (kept - instead[~far]).sum()
-        square += (kept**2 - instead[~far] ** 2).sum()
+        square += ((kept - base) ** 2 - (instead[~far] - base) ** 2).sum()
         places, instead = places[:, far], instead[far]
     if low == high:
         raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
@@ -164,8 +166,8 @@ def look_through(
     seen = 2**-16 * (white - black) < own < 1e6 * (white - black)
     expect(seen and black < high and white > low, "limits", around, limits)
     low, high = black, white
-    mean = total / data.size
-    average = float((mean - low) / (high - low))
+    mean = total / data.size  # above the base
+    average = float((base + mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))
     corner = max(cells, key=lambda cell: cell[0])[1]
     starts = [max(0, min(c - 32, m - 128)) for c, m in zip(corner, data.shape, strict=True)]

@@ -16,7 +16,7 @@ import tifffile
 
 from siamdecon.expect import Words, expect, expect_index
 from siamdecon.files.stores import Stored
-from siamdecon.files.units import UM, to_um
+from siamdecon.files.units import to_um, um_of
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
 _FINEST = 1e-3  # um; no microscope of light has
@@ -86,14 +86,11 @@ def read_tiff(path, memmap=False, scene=None):
         found = [s for s in tif.series if not s.keyframe.subfiletype & _ASIDE] or tif.series
         kinds = [(s.kind == "ome" and s.name) or " x ".join(map(str, s.shape)) for s in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
-        _check_planes(tif, series, path)
+        for doubt in _doubts(tif, series, path):
+            warnings.warn(f"{path.name}: {doubt}", stacklevel=4)
         mosaic = series.keyframe.photometric == tifffile.PHOTOMETRIC.CFA
         got = Words("pixels behind filters of several colours (CFA)")
         expect(not mosaic, str(path), "grey values", got, "interpolate each colour first")
-        if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
-            said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
-            mend = "a kernel must lie as the stored pixels"
-            warnings.warn(f"{path.name}: {said}; {mend}", stacklevel=4)
         data, axes = _pixels(tif, series, path, memmap)
         if len(axes) != data.ndim:  # what it says of its planes is damaged
             raise ValueError(f"it announces axes {axes} for an array of shape {data.shape}")
@@ -139,8 +136,8 @@ def _planes(series):
     return math.prod(series.shape[: -2 - ("S" in series.axes)])
 
 
-def _check_planes(tif, series, path):
-    """Raise ValueError unless all planes are there that an image should have."""
+def _doubts(tif, series, path):
+    """Yield what is to be said of an image; raise ValueError unless it has all of its planes."""
     stored = [page.databytecounts if page else () for page in series.pages]
     if missing := sum(not any(counts) for counts in stored):
         root = ElementTree.fromstring(tif.ome_metadata or "<none/>")
@@ -150,8 +147,7 @@ def _check_planes(tif, series, path):
         raise ValueError(f"{missing} of its {len(series.pages)} planes are missing{where}")
     if holes := sum(counts.count(0) for counts in stored):
         lost = f"{holes} of its {sum(map(len, stored))} strips or tiles are not there"
-        value = f"count as {series.keyframe.nodata}; if they were lost, copy it anew"
-        warnings.warn(f"{path.name}: {lost} and {value}", stacklevel=5)
+        yield f"{lost} and count as {series.keyframe.nodata}; if they were lost, copy it anew"
     announced = stored = _planes(series)
     if series.dataoffset is None:  # else they lie one behind the other
         stored = len(series.pages) * series.keyframe.size * announced // series.size
@@ -163,15 +159,15 @@ def _check_planes(tif, series, path):
         pages = [tif.pages.get(i, aspage=True) for i in range(len(tif.pages))]
         whole = sum(not p.subfiletype & _ASIDE and p.shape == pages[0].shape for p in pages)
         if whole > named:
-            lost = f"its metadata name {named} of its {whole} planes; the others are not read"
-            warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+            yield f"its metadata name {named} of its {whole} planes; the others are not read"
     if (tif.micromanager_metadata or {}).get("MajorVersion", 0) > 1 and not tif.is_ndtiff:
-        lost = "its axes are in NDTiff.index, which is not there; its pages are taken for one stack"
-        warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+        yield "its axes are in NDTiff.index, which is not there; its pages are taken for one stack"
     text = tif.pages[0].description
     if "<OME" in text and "</" in text and not tif.is_ome:
-        lost = "its metadata are cut short; its pages are taken for one stack of unknown voxel size"
-        warnings.warn(f"{path.name}: {lost}", stacklevel=5)
+        yield "its metadata are cut short; its pages are taken for one stack of unknown voxel size"
+    if (turned := series.keyframe.tags.valueof("Orientation", 1)) != 1:
+        said = f"its tag to be shown turned or mirrored ({turned!r}) is ignored, as Fiji does"
+        yield f"{said}; a kernel must lie as the stored pixels"
 
 
 def _pixels(tif, series, path, memmap):
@@ -268,15 +264,15 @@ def _lengths(tif, series):
         pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
         lengths[axis] = length / pixels if pixels else 0
     printed = _PRINTED.get(tags.valueof("ResolutionUnit"), "")
-    width = lengths["X"] * UM.get(str(unit) or printed, 0)
+    width = lengths["X"] * um_of(unit or printed)
     if not unit:
         unit, lengths["Z"] = printed if 0 < width < _FINEST_PRINT else "", 0
-    elif str(unit).startswith("inch") and width > _FINEST_PRINT:
+    elif um_of(unit) == um_of("inch") and width > _FINEST_PRINT:
         said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
         mend = "unless that is right, give the voxel size in um"
         warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
     units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
-    if 0 < width < _FINEST < lengths["X"] * UM.get(printed, 0) < _FINEST_PRINT:
+    if 0 < width < _FINEST < lengths["X"] * um_of(printed) < _FINEST_PRINT:
         units |= {"Y": printed, "X": printed}  # the tags have a unit of their own
     for axis in lengths:
         if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
@@ -348,10 +344,17 @@ def _raising_logged_errors(path):
     """
     said, logger, handler = [], logging.getLogger("tifffile"), logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append((record.levelno, record.getMessage()))
+    muted, level, below = logger.disabled, logger.level, logger.manager.disable
     logger.addHandler(handler)
+    logger.disabled = False  # whatever the application has muted
+    logger.setLevel(min(level, logging.WARNING))
+    logging.disable(min(below, logging.INFO))
     try:
         yield
     finally:
+        logger.disabled = muted
+        logger.setLevel(level)
+        logging.disable(below)
         logger.removeHandler(handler)
     tags = [text for _, text in said if _TAG.search(text)]
     errors = [text for level, text in said if level >= logging.ERROR and text not in tags]

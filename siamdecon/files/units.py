@@ -6,12 +6,25 @@ import numpy as np
 
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
-UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "\\u03bcm", "micron", "micromet"], 1.0)
-UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
-UM |= {"mm": 1e3, "millimet": 1e3, "cm": 1e4, "centimet": 1e4}
-UM |= dict.fromkeys(["m", "meter", "metre"], 1e6)
-UM |= dict.fromkeys(["in", '"', "inch"], 25400.0)
+_UM = dict.fromkeys(["um", "µm", "μm", "\\u00b5m", "\\u03bcm", "micron", "micromet"], 1.0)
+_UM |= {"pm": 1e-6, "å": 1e-4, "\\u00c5": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanomet": 1e-3}
+_UM |= {"mm": 1e3, "millimet": 1e3, "cm": 1e4, "centimet": 1e4}
+_UM |= dict.fromkeys(["m", "meter", "metre"], 1e6)
+_UM |= dict.fromkeys(["in", '"', "inch"], 25400.0)
 _NO_LENGTH = {"", "pixel", "pixels", "none", "null"}
+
+
+def um_of(unit):
+    """Return the length of a unit in um, however it is spelled; 0 if it is none.
+
+    Examples
+    --------
+    >>> um_of("Micrometers"), um_of("nm"), um_of("pixel")
+    (1.0, 0.001, 0)
+    """
+    word = str(unit).strip().lower()
+    longer = (um for key, um in _UM.items() if len(key) > 3 and word.startswith(key))
+    return _UM.get(word) or next(longer, 0)
 
 
 def to_um(axis, value, unit, name):
@@ -22,15 +35,13 @@ def to_um(axis, value, unit, name):
     >>> to_um("Z", "-0,3", "microns", "a.tif"), to_um("Z", 300, "nanometer", "a.tif")
     (0.3, 0.3)
     """
-    word = str(unit).strip().lower()
-    longer = (um for key, um in UM.items() if len(key) > 3 and word.startswith(key))
-    factor = UM.get(word) or next(longer, 0)
+    factor = um_of(unit)
     try:  # some write 0,3, and some count planes downwards
         length = abs(float(str(value).replace(",", ".")))
         factor = factor if length < float("inf") else 0
     except ValueError:
         factor = 0
-    if factor == 0 and word not in _NO_LENGTH and value:
+    if factor == 0 and str(unit).strip().lower() not in _NO_LENGTH and value:
         said = f"{name}: the voxel size along {axis.lower()}, {value!r} {unit!r}, can't be read"
         warnings.warn(f"{said}; give it in um", stacklevel=6)
     return length * factor if factor else 0.0

@@ -212,6 +212,16 @@ def test_colour_is_refused_unless_it_carries_nothing(tmp_path, suffix):
         read_image(save(np.concatenate([rgb, alpha], axis=-1)))
 
 
+def test_colours_of_one_bit_are_colours(tmp_path):
+    colours = np.eye(9, dtype=bool) & np.array([True, False, True])[:, None, None]
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb", planarconfig="separate")
+    with pytest.raises(ValueError, match="a colour image: pick one"):
+        read_image(tmp_path / "a.tif")
+    for channel in range(3):
+        read = read_image(tmp_path / "a.tif", channel=channel)
+        np.testing.assert_array_equal(read, colours[channel])
+
+
 def test_sixteen_bit_colour_png_keeps_all_bits(tmp_path):
     """Pillow would drop the lower eight without a word."""
     colours = np.arange(5 * 6 * 3, dtype=np.uint16).reshape(5, 6, 3) * 701

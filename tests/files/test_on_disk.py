@@ -150,6 +150,12 @@ def test_a_full_gpu_halves_the_tiles(monkeypatch):
     assert np.abs(tiled - expected).max() < 1e-5 * np.ptp(expected)
 
 
+@pytest.mark.parametrize("stitch", ["blend", "sew"])
+def test_windows_on_disk_are_stitched_in_one_way(stitch):
+    with pytest.raises(ValueError, match=f"stitch: expected one of exact, got '{stitch}'"):
+        on_disk("noise2same", stitch=stitch)
+
+
 def test_one_look_finds_what_arrays_would_tell(monkeypatch):
     monkeypatch.setattr("siamdecon.files.on_disk._SLAB", 20_000)  # a few planes at a time
     image = read_image("in.tif", memmap=True)
@@ -160,6 +166,17 @@ def test_one_look_finds_what_arrays_would_tell(monkeypatch):
     assert found.std() == pytest.approx(unit.std())
     window = (slice(3, 9), slice(40, 90), slice(0, 11))
     np.testing.assert_allclose(found[window].numpy(), unit[window], atol=1e-6)
+
+
+def test_a_large_offset_does_not_swallow_the_deviation():
+    pixels = 1e9 + np.random.default_rng(0).normal(0, 20, (6, 90, 70))
+    pixels[:, 64:] += 200  # the cell of the highest variance would else be one of rounding
+    found = look_through(Image(pixels, "ZYX"))
+    unit = (pixels - pixels.min()) / np.ptp(pixels)
+    # a value in float64 is off by eps / 2 of itself, of a range of some 400
+    off = np.finfo(float).eps * 1e9 / 400
+    assert found.std() == pytest.approx(unit.std(), abs=off)
+    assert found.mean() == pytest.approx(unit.mean(), abs=off)
 
 
 def test_the_lively_window_holds_the_contrast():

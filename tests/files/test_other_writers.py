@@ -1,6 +1,8 @@
 """Files of other writers: by content, not by name; several images, planes and names in one file."""
 
 import json
+import logging
+import logging.config
 import struct
 from pathlib import Path
 
@@ -435,6 +437,34 @@ def test_small_letters_for_axes():
     assert_reads("a.tif", STACK)
 
 
+@pytest.mark.parametrize(
+    "mute",
+    [
+        lambda: logging.config.dictConfig(
+            {"version": 1}
+        ),  # which disables the loggers that are there
+        lambda: logging.disable(logging.CRITICAL),
+        lambda: logging.getLogger("tifffile").setLevel(logging.CRITICAL),
+    ],
+)
+def test_a_cut_file_is_refused_whatever_the_application_has_muted(mute, monkeypatch):
+    """What tifffile only logs was then not seen: four of five planes were lost in silence."""
+    logger, below = logging.getLogger("tifffile"), logging.root.manager.disable
+    monkeypatch.setattr(logger, "disabled", logger.disabled)
+    level = logger.level
+    tifffile.imwrite("a.tif", STACK, metadata=None, **BLACK)
+    Path("a.tif").write_bytes(Path("a.tif").read_bytes()[:1500])
+    try:
+        mute()
+        muted = logger.disabled, logger.level, logging.root.manager.disable
+        with pytest.raises(ValueError, match=r"cannot read a.tif: .*invalid page offset"):
+            read_image("a.tif")
+        assert (logger.disabled, logger.level, logging.root.manager.disable) == muted
+    finally:
+        logging.disable(below)
+        logger.setLevel(level)
+
+
 # Voxel sizes
 
 
@@ -449,11 +479,12 @@ def test_units_of_resolution_tags(unit, per_unit):
 
 
 @pytest.mark.parametrize("how", [{"imagej": True}, BLACK])
-@pytest.mark.parametrize(("unit", "per_unit"), [(2, 127_000), (3, 50_000)])
-def test_resolution_tags_may_have_a_unit_of_their_own(how, unit, per_unit):
+@pytest.mark.parametrize(("tag", "per_unit"), [(2, 127_000), (3, 50_000)])
+@pytest.mark.parametrize("unit", ["um", "microns", "Micron", "micrometer", "\\u00B5m"])
+def test_resolution_tags_may_have_a_unit_of_their_own(how, tag, per_unit, unit):
     """Pixels per centimetre, in a file that is said to be in um: pixels were 0.00002 um wide."""
-    about = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
-    resolution = {"resolution": (per_unit, per_unit), "resolutionunit": unit}
+    about = {"axes": "ZYX", "spacing": 0.3, "unit": unit}
+    resolution = {"resolution": (per_unit, per_unit), "resolutionunit": tag}
     tifffile.imwrite("a.tif", STACK, metadata=about, **resolution, **how)
     assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
 
@@ -482,11 +513,14 @@ def test_the_calibration_of_metamorph():
     assert_reads("b.tif", PLANE, (0.2, 0.2))  # of its tags
 
 
-def test_pixels_in_inches_are_said_if_they_are_those_of_a_print(capsys):
+@pytest.mark.parametrize("unit", ["inch", "inches", "in"])
+def test_pixels_in_inches_are_said_if_they_are_those_of_a_print(unit, capsys):
     """Fiji gives a picture of 72 dots per inch a voxel size."""
-    how = {"imagej": True, "metadata": {"unit": "inch"}}
+    how = {"imagej": True, "metadata": {"unit": unit}}
     tifffile.imwrite("a.tif", PLANE, resolution=(72, 72), **how)
-    with pytest.warns(UserWarning, match=r"its pixels are 353 um wide, in 'inch' as for a print"):
+    with pytest.warns(
+        UserWarning, match=rf"its pixels are 353 um wide, in '{unit}' as for a print"
+    ):
         assert_reads("a.tif", PLANE, (25400 / 72, 25400 / 72))
     tifffile.imwrite("b.tif", PLANE, resolution=(254_000, 254_000), **how)
     assert_reads("b.tif", PLANE, (0.1, 0.1))

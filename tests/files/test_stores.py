@@ -193,6 +193,13 @@ def test_chunks_end_where_windows_do(monkeypatch):
     assert array.nchunks_initialized == array.nchunks == 4
 
 
+def test_an_array_of_zarrs_own_is_written():
+    """It has a `path`, too, which is no file's."""
+    array = zarr.open_group("a.zarr", mode="w").create_array("0", data=STACK)
+    for name in ("b.zarr", "b.tif"):
+        np.testing.assert_array_equal(read_image(write_image(name, array)), STACK)
+
+
 @pytest.mark.parametrize("dtype", ["source", "float32"])
 def test_a_dark_part_is_written_too(dtype):
     """zarr leaves out chunks that are all fill value, and what is not there counts as not finished."""
