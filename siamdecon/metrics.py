@@ -249,9 +249,14 @@ def fourier_ring_correlation(a, b, bins: int = 32) -> tuple[np.ndarray, np.ndarr
 
 
 def _transform(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image, dtype=np.float64)
+    """Return the spectrum of an image without its mean; 0 where there is only what rounding leaves."""
+    image = as_array(image).astype(np.float64)
+    expect(np.isfinite(image).all(), "image", "finite values", Words("NaN or infinity"))
     window = np.outer(*map(scipy.signal.windows.hann, image.shape))
-    return np.fft.fft2((image - image.mean()) * window)
+    spectrum = np.fft.fft2((image - image.mean()) * window)
+    # a mean of N values is off by up to eps log2(N) of the largest, alike in all pixels
+    off = np.finfo(float).eps * np.log2(image.size) * np.abs(image).max() * window.sum()
+    return np.where(np.abs(spectrum) > off, spectrum, 0)
 
 
 def _rings(shape: tuple[int, ...], bins: int) -> tuple[np.ndarray, np.ndarray]:

@@ -283,10 +283,23 @@ def test_white_noise_has_a_flat_spectrum():
     assert power[4:].std() < 0.1 * power.mean()
 
 
-def test_a_flat_image_has_no_power_and_no_correlation(images):
-    flat = np.full((20, 20), 0.5)
+@given(st.floats(1e-3, 1e5), st.integers(10, 70), st.integers(10, 70))
+def test_a_flat_image_has_no_power_and_no_correlation(value, height, width):
+    """Whatever rounding leaves of its mean: it correlated by +1 or -1 in every ring."""
+    flat = np.full((height, width), value)
+    textured = np.random.default_rng(0).random(flat.shape)
     assert not radial_power(flat, 5)[1].any()
-    assert not fourier_ring_correlation(flat, images[0], 5)[1].any()
+    assert not fourier_ring_correlation(flat, textured, 5)[1].any()
+    assert not fourier_ring_correlation(flat, flat / 3, 5)[1].any()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_spectrum_needs_finite_values(images, wrong):
+    a, b = images
+    b[3, 3] = wrong
+    for compute in (lambda: radial_power(b, 5), lambda: fourier_ring_correlation(a, b, 5)):
+        with pytest.raises(ValueError, match="image: expected finite values"):
+            compute()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def psf_from_beads(
     mend = "give a smaller size, or an image with fewer beads"
     apart = "beads that lie apart from each other and from the border"
     expect(alone.any(), "image", apart, got, mend)
-    saturated = np.array([_cut(top, p, (5,) * image.ndim).sum() >= _PLATEAU for p in places])
+    near = _cuts(top, places, (5,) * image.ndim)
+    saturated = np.array([cut.sum() >= _PLATEAU for cut in near])
     if (alone & saturated).any():
         good = alone & ~saturated
         what = "left out" if good.any() else "the kernel is too wide; expose less"
@@ -143,7 +144,7 @@ def psf_from_beads(
         )
         warnings.warn(f"image: {found}: {what}", stacklevel=2)
         alone = good if good.any() else alone
-    cuts = [_cut(image, place, sides) for place in places[alone]]
+    cuts = _cuts(image, places[alone], sides)
     cuts = [cut / cut.max() for cut in cuts]
     average = np.median(cuts, axis=0)
     for _ in range(2):  # the first average is blurred by what has not been aligned yet
@@ -229,10 +230,11 @@ def _alone(places: np.ndarray, sides: np.ndarray, shape: tuple[int, ...]) -> np.
     return alone & (depth >= depth[alone].max(initial=0) / 2)
 
 
-def _cut(image: np.ndarray, place: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Cut a bead out; where the border lies near, what is beyond is dark."""
+def _cuts(image: np.ndarray, places: np.ndarray, sides) -> list[np.ndarray]:
+    """Cut beads out; where the border lies near, what is beyond is dark."""
     padded = np.pad(image, [(n // 2, n // 2) for n in sides])
-    return padded[tuple(slice(p, p + n) for p, n in zip(place, sides, strict=True))]
+    around = [tuple(map(slice, place, place + sides)) for place in places]
+    return [padded[window] for window in around]
 
 
 def _aligned(average: np.ndarray, cut: np.ndarray) -> np.ndarray:

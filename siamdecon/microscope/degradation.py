@@ -3,7 +3,7 @@
 import numpy as np
 
 from siamdecon.expect import Words, expect
-from siamdecon.hardware import one_thread_each, to_array, to_tensor
+from siamdecon.hardware import as_array, one_thread_each, to_array, to_tensor
 from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import PAPER_2D, Noise, add_noise, mean_response
 
@@ -57,8 +57,10 @@ def residual(estimate, noisy, psf, noise: Noise | None = None) -> np.ndarray:
     >>> bool(abs(residual(clean, noisy, np.ones((1, 1))).std() - 0.01) < 0.001)
     True
     """
-    expected = mean_response(noise)(reconvolve(estimate, psf))
-    return np.asarray(noisy, dtype=np.float32) - to_array(expected)
+    noisy, expected = as_array(noisy, "noisy"), mean_response(noise)(reconvolve(estimate, psf))
+    same = noisy.shape == np.shape(estimate)
+    expect(same, "noisy", f"the shape of the estimate {np.shape(estimate)}", noisy.shape)
+    return noisy.astype(np.float32) - to_array(expected)
 
 
 def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
@@ -98,7 +100,7 @@ def degrade(clean, psf, noise: Noise = PAPER_2D, seed: int = 0) -> np.ndarray:
     >>> noisy.shape, noisy.dtype, bool(abs(noisy[32, 32] - 1 / 9) < 0.05)
     ((64, 64), dtype('float32'), True)
     """
-    clean = np.asarray(clean, dtype=np.float32)
+    clean = as_array(clean, "clean").astype(np.float32)
     expect(clean.ndim in (2, 3), "clean", "an image (y, x) or a volume (z, y, x)", clean.shape)
     expect(np.isfinite(clean).all(), "clean", "finite values", Words("NaN or infinity"))
     low, high = clean.min(), clean.max()

@@ -12,7 +12,7 @@ from scipy.ndimage import convolve1d, maximum_filter, uniform_filter
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from siamdecon.expect import expect, is_number
+from siamdecon.expect import expect, is_number, is_whole
 from siamdecon.microscope.camera import cut_at, filled
 
 #: Residuals beyond this many standard deviations count as impulses.
@@ -61,7 +61,7 @@ class Noise:
             expect(is_number(value) and value >= 0, name, "a number of 0 or more", value)
         impulses = self.salt_and_pepper
         expect(impulses <= 1, "salt_and_pepper", "a share up to 1", impulses)
-        valid = self.bits is None or (type(self.bits) is int and 1 <= self.bits <= 16)
+        valid = self.bits is None or (is_whole(self.bits) and 1 <= self.bits <= 16)
         expect(valid, "bits", "1 to 16, or None", self.bits)
         known = self.clip in (True, False, "black", "white")
         expect(known, "clip", "True, False, 'black' or 'white'", self.clip)

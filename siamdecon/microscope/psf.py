@@ -7,12 +7,11 @@ vectorial model known by that name; `gaussian` is the usual approximation of the
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 from scipy.special import j0, j1, jv
 
-from siamdecon.expect import Words, expect, is_number
+from siamdecon.expect import Words, expect, is_number, is_whole
 
 #: Plausible lengths in um; others are in another unit.
 _LENGTHS = {
@@ -87,7 +86,7 @@ class Microscope:
     def __post_init__(self):
         for name, value in vars(self).items():
             if name in ("size", "planes"):
-                odd = isinstance(value, Integral) and value is not True and value > 0 and value % 2
+                odd = is_whole(value) and value > 0 and value % 2
                 expected = "an odd number of samples, so that the kernel has a centre"
                 expect(odd, name, expected, value)
             elif name != "sample_index" or value is not None:
@@ -338,7 +337,8 @@ def psf_for(
     distance = np.abs(np.arange(_WHOLE) - _WHOLE // 2)
     rings = np.bincount(np.maximum.outer(distance, distance).ravel(), flat.ravel())
     inside = np.cumsum(rings)  # light within 1, 3, 5, ... pixels
-    half = min(int(np.searchsorted(inside, share)), (min(shape[-2:]) - 1) // 2)
+    most = min(_WHOLE // 2, (min(shape[-2:]) - 1) // 2)  # rounding may leave the sum below 1
+    half = min(int(np.searchsorted(inside, share)), most)
     psf = model(replace(microscope, size=2 * half + 1, planes=planes), n_dim)
     return psf, float(1 - inside[half])
 

@@ -136,6 +136,9 @@ def test_the_command_line_makes_kernels(tmp_path, monkeypatch, capsys):
     assert "plane.tif exists" in capsys.readouterr().err
     assert main(["psf", "-o", "none.tif"]) == 2
     assert "expected an image of beads, or the optics" in capsys.readouterr().err
+    for unused in (["beads.tif", "--psf-size", "31"], [*optics, "--bead-size", "31"]):
+        assert main(["psf", *unused, "-o", "none.tif"]) == 2
+        assert "expected --bead-size for an image of beads, --psf-size" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", [0, 12, 22, 39])

@@ -241,6 +241,26 @@ def test_impossible_noise_is_refused_by_name(field, value):
         Noise(**{field: value})
 
 
+def test_bits_are_any_whole_number():
+    clean = filaments((24, 20), 3)
+    same = [degrade(clean, SPOT, Noise(bits=bits)) for bits in (10, np.int64(10))]
+    np.testing.assert_array_equal(*same)
+
+
+def test_a_mask_is_not_lost_on_the_way():
+    masked = np.ma.masked_less(np.random.default_rng(0).random((9, 9)), 0.5)
+    with pytest.raises(ValueError, match="clean: expected pixels without a mask"):
+        degrade(masked, SPOT)
+    with pytest.raises(ValueError, match="noisy: expected pixels without a mask"):
+        residual(np.asarray(masked.data), masked, SPOT)
+
+
+def test_a_residual_needs_one_shape():
+    """NumPy would repeat a row for each one of the estimate."""
+    with pytest.raises(ValueError, match=r"noisy: expected the shape of the estimate \(9, 9\)"):
+        residual(np.ones((9, 9)), np.ones((1, 9)), SPOT)
+
+
 def test_residual_is_the_measurement_minus_the_expected():
     """Against scipy's convolution, mirrored borders and the mean of the noise."""
     rng = np.random.default_rng(0)
