@@ -5,7 +5,6 @@ import gc
 import math
 import os
 import re
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -57,18 +56,13 @@ def available_cores(cgroup: Path = CGROUP) -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(cores, _quota(cgroup)))
-
-
-def _quota(cgroup: Path) -> int:
-    """Return the control group's quota of cores, rounded up; sys.maxsize if there is none."""
     for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         with suppress(OSError, ValueError):  # no such file, or "max"
             words = " ".join((cgroup / file).read_text() for file in files).split()
             quota, period = map(float, words)
             if quota > 0 and period > 0:
-                return math.ceil(quota / period)
-    return sys.maxsize
+                cores = min(cores, math.ceil(quota / period))
+    return max(1, cores)
 
 
 def limit_threads() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
 
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LARGE
@@ -119,8 +121,7 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     mind      psf: its light lies +2.0 pixels off the centre along x and shifts the result; ...
     mind      psf: its core is narrower than 2 pixels: detail as fine as that is lost
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         one = np.stack([SHARPEST] * 3) / 3 if np.ndim(image) == 3 else SHARPEST
         one = one if psf is None else psf
         large = isinstance(image, Image) and image.data.size >= LARGE  # on disk
@@ -134,9 +135,8 @@ def inspect(image: np.ndarray | Image, psf: np.ndarray | Image | None = None) ->
     kernel = None if psf is None else problem.psf
     if kernel is not None and min(fwhm(kernel)[-2:]) < 2:
         findings.append("psf: its core is narrower than 2 pixels: detail as fine as that is lost")
-    source = problem.source
     found = (problem.low, problem.high, problem.clipping, problem.defects, level)
-    return Inspection(source, *found, slope and slope * span, findings, kernel)
+    return Inspection(problem.source, *found, slope and slope * span, findings, kernel)
 
 
 def _slope(x: np.ndarray) -> float | None:
@@ -231,23 +231,14 @@ class Comparison:
             Restorations from the image's lowest to its 99.8th percentile, residuals between five
             deviations of noise below and above 0.
         """
-        from PIL import Image as Picture  # here, since only this needs it
-        from PIL import ImageDraw
-
         measured = np.asarray(self.source, np.float32)
         noise = 5 * np.median(np.abs(self.residuals[self.best])) / 0.6745
         low, high = measured.min(), np.percentile(self.images[self.best], 99.8)
         top = {"measured": measured, **self.images}
         bottom = {"residuals": np.zeros_like(measured), **self.residuals}
         scales = ((top, low, high), (bottom, -noise, noise))
-        rows = [np.hstack([_grey(image, *ends) for image in row.values()]) for row, *ends in scales]
-        canvas = Picture.fromarray(np.vstack(rows))
-        draw, (height, width) = ImageDraw.Draw(canvas), measured.shape[-2:]
-        for down, row in enumerate((top, bottom)):
-            for along, name in enumerate(row):
-                place = (along * (width + 4) + 4, down * (height + 4) + 4)
-                draw.text(place, name, fill=255, stroke_width=2, stroke_fill=0)
-        return np.asarray(canvas)
+        rows = [[_panel(*image, *ends) for image in row.items()] for row, *ends in scales]
+        return np.block(rows)
 
 
 @one_thread_each()
@@ -317,8 +308,10 @@ def compare(
     return Comparison(held_out, images, residuals, problem.source, span, interrupted)
 
 
-def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return an image, or the middle plane of a stack, as uint8 with a border of 4 pixels."""
+def _panel(name: str, image: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return an image, or the middle plane of a stack, as uint8 with its name and a border of 4 pixels."""
     plane = image[len(image) // 2] if image.ndim == 3 else image
     grey = ((plane - low) / max(high - low, 1e-12)).clip(0, 1) * 255
-    return np.pad(grey.astype(np.uint8), ((0, 4), (0, 4)))
+    canvas = PIL.Image.fromarray(np.pad(grey.astype(np.uint8), ((0, 4), (0, 4))))
+    PIL.ImageDraw.Draw(canvas).text((4, 4), name, fill=255, stroke_width=2, stroke_fill=0)
+    return np.asarray(canvas)

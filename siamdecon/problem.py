@@ -5,20 +5,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range
+from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range, is_whole
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
 from siamdecon.microscope.camera import far_out, standing_out, unmeasured
-from siamdecon.microscope.convolution import PSFConvolution
-from siamdecon.microscope.kernel import prepare_psf
+from siamdecon.microscope.kernel import check_psf, prepare_psf
 from siamdecon.microscope.noise import Noise, both_or_one, clipping, estimate_noise
 
 
@@ -47,8 +46,8 @@ class Problem:
         Checksum of the source's pixels, if it is known already.
     defects : int
         Number of pixels that are left out, the median of their neighbours in their place.
-    limits : sequence of (float or None), optional
-        Values of the source at which the camera cuts, None where it does not; found unless given.
+    cut : bool, "black" or "white", optional
+        Where the camera cuts, as `Noise.clip` says it; found unless given.
 
     Examples
     --------
@@ -67,7 +66,7 @@ class Problem:
     seed: int = 0
     sha256: str | None = None
     defects: int = 0
-    limits: Sequence[float | None] | None = None
+    cut: bool | str | None = None
 
     shape = property(lambda self: tuple(self.x.shape))
     ndim = property(lambda self: len(self.shape))
@@ -96,10 +95,10 @@ class Problem:
         pixels = check_image(image)
         if limited:
             expect_unit_range(pixels, mend=mend)
-        kernel = PSFConvolution(psf, pixels.ndim).psf.numpy()
+        kernel = check_psf(psf, pixels.ndim)
         x = to_tensor(pixels, pick_device(device))[0, 0]  # ([z,] y, x)
-        limits = (0, 1) if limited else None
-        return cls(x, kernel, _without_metadata(pixels), x.device, limits=limits)
+        cut = True if limited else None
+        return cls(x, kernel, _without_metadata(pixels), x.device, cut=cut)
 
     @classmethod
     def on_disk(
@@ -114,10 +113,8 @@ class Problem:
         subtract_psf_background: bool = False,
     ) -> Self:
         """Scan an image, in memory or on disk, once, slab by slab; see `siamdecon.files.on_disk`."""
-        whole_number = (
-            isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= seed < 2**63
-        )
-        expect(whole_number, "seed", "a whole number of 0 or more, below 2^63", seed)
+        known = is_whole(seed) and 0 <= seed < 2**63
+        expect(known, "seed", "a whole number of 0 or more, below 2^63", seed)
         device = pick_device(device)
         how = {"center": center_psf, "subtract_background": subtract_psf_background}
         kernel, findings = prepare_psf(psf, source.shape, **how)
@@ -134,15 +131,14 @@ class Problem:
                 f"{source.data[first]:.6g}; the median of its neighbours takes the place of each",
                 stacklevel=4,
             )
-        rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, limits)
+        cut = None if limits is None else both_or_one(*(v is not None for v in limits))
+        rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, cut)
         return cls(found, kernel, source, device, *rest)
 
     @cached_property
     def clipping(self) -> bool | str:
         """Where the measurement is cut, as `Noise.clip` says it: as declared, else as its noise shows."""
-        if self.limits is None:
-            return clipping(self.seen())
-        return both_or_one(*(level is not None for level in self.limits))
+        return clipping(self.seen()) if self.cut is None else self.cut
 
     @property
     def bounded(self) -> bool:
@@ -183,9 +179,9 @@ class Problem:
     def describe(self) -> dict:
         """Describe image and kernel by shape and checksum, so that a result can be matched to them."""
         source, path = self.source, self.source.path and str(self.source.path)
-        sha256 = self.sha256 or _sha256(source.data, source.dtype)
-        image = {"path": path, "sha256_of_pixels": sha256, "shape": list(source.shape)}
-        psf = {"sha256_of_values": _sha256(self.psf, "<f8"), "shape": list(self.psf.shape)}
+        image = {"path": path, "sha256_of_pixels": self.sha256, "shape": list(source.shape)}
+        values = hashlib.sha256(np.ascontiguousarray(self.psf, "<f8")).hexdigest()
+        psf = {"sha256_of_values": values, "shape": list(self.psf.shape)}
         return {"image": image | {"dtype": str(source.dtype)}, "psf": psf}
 
 
@@ -287,7 +283,3 @@ def check_sampling(psf: Image | np.ndarray, image: Image) -> None:
 
 def _without_metadata(pixels: np.ndarray) -> Image:
     return Image(pixels, "ZYX"[-pixels.ndim :])
-
-
-def _sha256(values: np.ndarray, dtype: np.dtype | str) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values, dtype)).hexdigest()

@@ -107,9 +107,8 @@ class Restoration:
             return write_settings(path, lambda: self.settings, pixels.dtype, save)
 
 
-def check_output(path: str | Path, source: Image, dtype: str | None, overwrite: bool) -> np.dtype:
+def check_output(path: Path, source: Image, dtype: str | None, overwrite: bool) -> np.dtype:
     """Return the dtype that `Restoration.save` will write, or raise its errors before any computation."""
-    path = Path(path)
     check_writable(path, overwrite, SUFFIXES)
     check_writable(path.with_suffix(".json"), overwrite)
     dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
@@ -367,7 +366,7 @@ def deconvolve_file(
         kernel = {"center_psf": center_psf, "subtract_psf_background": subtract_psf_background}
         problem = Problem.on_disk(source, psf, device=device, seed=seed, limits=limits, **kernel)
         if "stitch" in kind.choices:
-            options["stitch"] = "exact"
+            expect_one_of(("exact",), stitch=options.setdefault("stitch", "exact"))
         untrained = kind.of_tier(tier, problem.ndim, options)
         if folder and "checkpoint" in kind.choices and checkpoint is None:
             folder.mkdir(exist_ok=True)
@@ -440,9 +439,7 @@ def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: W
         write_window(out, block, problem.restored_scale(to_array(y)[inside]))
 
     blocks = [block for block, _ in windows(problem.shape, side, 0)]
-    left = blocks
-    if hasattr(out, "missing"):
-        left = [block for block, _ in out.missing()]
+    left = [block for block, _ in out.missing()] if hasattr(out, "missing") else blocks
     with watch.bar(len(blocks), client and client.dashboard_link, unit="tile"):
         watch.advance(len(blocks) - len(left))
         for _ in over_workers(work, left, client):

@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from siamdecon.expect import expect
+from siamdecon.expect import expect, is_whole
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import SIDE_BY_SIDE, is_full, side_by_side
 
@@ -114,7 +113,7 @@ def check_tile(tile: int | None) -> None:
     ...
     ValueError: tile: expected 16 or more pixels, or None, got 8
     """
-    good = tile is None or (isinstance(tile, Integral) and tile >= 16)
+    good = tile is None or (is_whole(tile) and tile >= 16)
     expect(good, "tile", "16 or more pixels, or None", tile)
 
 

@@ -418,7 +418,7 @@ def test_a_full_memory_where_the_noise_is_looked_for(monkeypatch):
     with PretendCuda() as gpu:
         problem = Problem.look(IMAGE[2][:24, :24], PSF[2], device="cuda")
         method = SelfScale.of_tier("test", 2, {})
-        look = one_thread_each()(lambda: method._begin(replace(problem, limits=(0, 1)))[0])
+        look = one_thread_each()(lambda: method._begin(replace(problem, cut=True))[0])
         expected = look()
         found = list(full(look, gpu))
         assert len(found) > 50 and all(str(error).endswith(TAKE) for error in found)

@@ -95,7 +95,8 @@ def chosen(held_out: Sequence[HeldOut]) -> HeldOut:
     best = min(held_out, key=lambda one: one.score)
     behind = [(one, *one.behind(best)) for one in held_out]
     alike = [one for one, more, error in behind if more <= 3 * error]
-    return min(alike, key=lambda one: STRONGEST.index(one.method))
+    # one from outside of the package comes last
+    return min(alike, key=lambda one: (*STRONGEST, one.method).index(one.method))
 
 
 def hold_out(x: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
@@ -148,8 +149,8 @@ def judge(problem: Problem, method: Method, watch: Watch) -> HeldOut:
     y = to_array(problem.whole)  # ([z,] y, x)
     noise, (seen, grid) = problem.noise_seen(), hold_out(y)
     # where the camera cuts is what the whole image shows
-    ends = [0.0 if problem.clipping in (True, end) else None for end in ("black", "white")]
-    part = replace(problem, x=to_tensor(seen, problem.device)[0, 0], limits=ends, sha256=None)
+    how = {"cut": problem.clipping, "sha256": None}
+    part = replace(problem, x=to_tensor(seen, problem.device)[0, 0], **how)
     begin = time.perf_counter()
     estimate = method.restore(part, watch)
     seconds = time.perf_counter() - begin

@@ -60,17 +60,21 @@ class Method:
     @classmethod
     def of_tier(cls, tier: str | None, n_dim: int, options: dict) -> "Method":
         """Return the method with a tier's sizes, and the options given in their place."""
-        size = cls.size(tier, n_dim) if cls.sizes else {}
-        given = cls.checked(options).items()
-        return cls(**{**size, **{k: v for k, v in given if v is not None or k not in size}})
+        return cls(**cls.resolved(tier, n_dim, options))
+
+    @classmethod
+    def resolved(cls, tier: str | None, n_dim: int, options: dict) -> dict:
+        """Return a tier's sizes with the options given in their place; None leaves a size as it is."""
+        size, given = cls.size(tier, n_dim), cls.checked(options).items()
+        return {**size, **{k: v for k, v in given if v is not None or k not in size}}
 
     @classmethod
     def size(cls, tier: str | None, n_dim: int) -> dict:
-        """Return the options of a tier."""
+        """Return the options of a tier; none for a method that has no sizes."""
         name = tier_name(tier)
         mend = "an argument or the environment variable SIAMDECON_TIER says it"
         expect(name in TIERS, "tier", f"one of {', '.join(TIERS)}", name, mend)
-        return cls.sizes[name][n_dim]
+        return cls.sizes[name][n_dim] if cls.sizes else {}
 
     @classmethod
     def checked(cls, options: dict) -> dict:

@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import generate_binary_structure, median_filter
 from torch import Tensor
 
-from siamdecon.expect import expect, expect_counts, is_number
+from siamdecon.expect import expect, expect_counts, expect_positive
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
@@ -22,7 +22,6 @@ from siamdecon.tiles import Estimator, bands, within
 
 Callback = Callable[[int, np.ndarray], None]
 _PREFILTERS = {None: lambda y: y, "median": partial(median_filter, size=3)}
-_STARTS = ("mean", "image")
 _EPS = float(np.finfo(np.float32).eps)
 
 
@@ -46,7 +45,7 @@ class RichardsonLucy(Method):
         known = self.prefilter is None or callable(self.prefilter)
         known |= isinstance(self.prefilter, str) and self.prefilter in _PREFILTERS
         expect(known, "prefilter", "'median', a function or None", self.prefilter)
-        named = not isinstance(self.start, str) or self.start in _STARTS
+        named = not isinstance(self.start, str) or self.start in ("mean", "image")
         expect(named, "start", "'mean', 'image' or an array", self.start)
         check_iterations(self.iterations, self.padding)
 
@@ -181,8 +180,7 @@ class Wiener(Method):
     clip: bool | None = None
 
     def __post_init__(self):
-        positive = is_number(self.balance) and self.balance > 0
-        expect(positive, "balance", "a positive number", self.balance)
+        expect_positive(balance=self.balance)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the division; there is nothing to train."""

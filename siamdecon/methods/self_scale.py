@@ -16,7 +16,7 @@ from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
-from siamdecon.microscope.convolution import PSFConvolution, reconvolve
+from siamdecon.microscope.convolution import reconvolve
 from siamdecon.microscope.noise import Noise, add_noise, fit_noise, mean_response, overfits_noise
 from siamdecon.network.inference import average_turns, check_not_diverged, diverged
 from siamdecon.network.muon import Muon
@@ -199,14 +199,8 @@ class SelfScale(Method):
 
     def _begin(self, problem: Problem) -> tuple[Noise, np.ndarray]:
         """Return the noise, and where the first targets come from, ([z,] y, x)."""
-        estimate, noise = None, self.noise
-        if noise == "auto" or self.start != "wiener":
-            estimate = _flattest(problem, noise)
-        if noise == "auto":
-            noise = _left_by(estimate, problem)
-        noisy = self.start == "auto" and overfits_noise(
-            to_array(problem.whole), _blurred(estimate, problem), noise
-        )
+        estimate, blurred, noise = _first_look(problem, self.noise)
+        noisy = self.start == "auto" and overfits_noise(to_array(problem.whole), blurred, noise)
         if noisy or self.start == "wiener":
             wiener = Wiener().restored(problem.whole, problem.psf, clip=self.clips(problem))
             estimate = to_array(wiener.clamp(min=0))
@@ -227,7 +221,6 @@ class ScalePairs(Training):
         super().__init__(f, problem, MovingAverage(f, 0.99), parts=PARTS)
         self.psf, self.noise, self.method = problem.psf, noise, method
         self.top = 1.0 if method.clips(problem) else math.inf
-        self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.turns = symmetries(problem.psf, problem.voxel_size)
         self.whole = self.channels(problem.whole)  # (1, c + 1, [z,] y, x)
         self.rng, self.tiles = np.random.default_rng(problem.seed), {}  # their side, for the record
@@ -242,7 +235,7 @@ class ScalePairs(Training):
                 target = downsample(estimate, scale, self.rng.uniform(0, scale, estimate.ndim))
                 # a thin structure has lost its brightness to its surroundings
                 target *= estimate.max() / max(target.max(), 1e-3)
-                blurred = to_array(self.g(to_tensor(target, self.device)))
+                blurred = to_array(reconvolve(target, self.psf, self.device))
                 targets.append(to_tensor(target, self.device))
                 measured.append(add_noise(blurred, self.noise, self.rng))
 
@@ -396,7 +389,7 @@ def match_coarse(
     matched = (estimate + change).clip(0, top).astype(np.float32)
     if noise is not None and not noise.clip:  # the cut at black has added light
         matched *= max(0, np.mean(image) / float(reconvolve(matched, psf).mean().clamp(min=1e-9)))
-    return matched
+    return matched.clip(max=top)
 
 
 def find_noise(
@@ -425,18 +418,17 @@ def find_noise(
     0.05
     """
     # where it is cut is not known
-    problem = replace(Problem.as_it_is(image, psf, device=device), limits=None)
-    return _left_by(_flattest(problem, "auto"), problem)
+    problem = replace(Problem.as_it_is(image, psf, device=device), cut=None)
+    return _first_look(problem, "auto")[-1]
 
 
-def _flattest(problem: Problem, noise: Noise | str) -> np.ndarray:
-    """Return the estimate of total variation, ([z,] y, x)."""
-    return replace(_START[problem.ndim], noise=noise).restore(problem, Watch())
-
-
-def _left_by(estimate: np.ndarray, problem: Problem) -> Noise:
-    """Return the noise that an estimate, ([z,] y, x), leaves unexplained."""
-    return fit_noise(to_array(problem.whole), _blurred(estimate, problem), problem.clipping)
+def _first_look(problem: Problem, noise: Noise | str) -> tuple[np.ndarray, np.ndarray, Noise]:
+    """Return what total variation makes of an image, blurred again, too, and the noise that it leaves."""
+    estimate = replace(_START[problem.ndim], noise=noise).restore(problem, Watch())
+    blurred = _blurred(estimate, problem)
+    if noise == "auto":
+        noise = fit_noise(to_array(problem.whole), blurred, problem.clipping)
+    return estimate, blurred, noise
 
 
 def _blurred(estimate: np.ndarray, problem: Problem) -> np.ndarray:

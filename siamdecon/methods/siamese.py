@@ -52,8 +52,8 @@ class TrainingConfig:
     halve_every : int
         See `schedule`.
     mask_percent, mask_sigma : float
-        Share of pixels hidden, and the standard deviation of the noise put in their place, in units of
-        the standardised image.
+        Percentage of pixels hidden, up to 25, and the standard deviation of the noise put in their place, in
+        units of the standardised image.
     padding : str
         What g takes to lie beyond a patch's border; see `PSFConvolution`. With "valid" the losses see
         only the pixels whose blur lies wholly in the patch.
@@ -107,8 +107,8 @@ class TrainingConfig:
         expect(known, "weights", "LossWeights, such as LossWeights.noise2same()", self.weights)
         expect_one_of(PADDINGS, padding=self.padding)
         expect_one_of(PRECISIONS, precision=self.precision)
-        share = is_number(self.mask_percent) and 0.001 <= self.mask_percent <= 100
-        expect(share, "mask_percent", "a share of 0.001 to 100", self.mask_percent)
+        share = is_number(self.mask_percent) and 0.001 <= self.mask_percent <= 25
+        expect(share, "mask_percent", "a share of 0.001 to 25", self.mask_percent)
         counts = ("steps", "batch_size", "patch_size", "halve_every", "parts")
         expect_counts(**{name: getattr(self, name) for name in counts})
         deep = "8 or more pixels, of which the network's lowest level sees two"
@@ -219,9 +219,8 @@ class SiameseTraining(Training):
     def settle(self) -> None:
         """Give the averaged weights batch statistics of their own; the training goes on as it would."""
         if self.average is not self.model and self.step:
-            apart = torch.Generator().manual_seed(0)
-            apart.set_state(self.generator.get_state())
-            with self.autocast():
+            apart = self.generator.clone_state()
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 update_bn((self.patches(apart) for _ in range(16)), self.average)
 
     def finish(self) -> None:
@@ -419,7 +418,7 @@ class Siamese(Method):
     @classmethod
     def of_tier(cls, tier: str | None, n_dim: int, options: dict) -> "Siamese":
         """Return the method with a tier's sizes, and what is given in their place."""
-        flat = {"weights": cls.weights(), **cls.size(tier, n_dim), **cls.checked(options)}
+        flat = {"weights": cls.weights(), **cls.resolved(tier, n_dim, options)}
         own = {f.name: flat.pop(f.name) for f in fields(cls) if f.name in flat}
         return cls(config=TrainingConfig(**flat), tier=tier_name(tier), **own)
 

@@ -16,7 +16,7 @@ from siamdecon.network.inference import check_not_diverged, fit_contrast
 from siamdecon.network.losses import mean_square
 from siamdecon.network.patches import random_patches, symmetries
 from siamdecon.network.training import Training, Watch
-from siamdecon.network.unet import CONV, seeded, sound_precision, unreduced
+from siamdecon.network.unet import CONV, compute, seeded, sound_precision, unreduced
 from siamdecon.problem import Problem
 from siamdecon.tiles import Estimator, blended
 
@@ -154,7 +154,7 @@ class SSI(Method):
         # a network that learns from hidden pixels sees all of them at work, which shifts its brightness;
         # the paper's range is held by the bounds
         contrast = partial(fit_contrast, image=problem.seen(), psf=problem.psf)
-        contrast = None if problem.bounded else contrast
+        contrast = None if problem.bounded or run.clip else contrast
         restore = partial(run.restore, used=used)
         return Estimator(restore, contrast=contrast, used=used, history=run.history)
 
@@ -198,7 +198,7 @@ class SSITraining(Training):
 
     def terms(self, model: nn.Module, x: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Predict the hidden pixels through the PSF."""
-        estimate = self.f(model, x)
+        estimate = compute(model, x, self.dtype)
         data = mean_square(self.g(estimate), target, mask)
         return {"total": data + LAMBDA_BOUNDS * bounds(estimate)}
 
@@ -216,13 +216,10 @@ class SSITraining(Training):
     def restore(self, image: Tensor, used: dict) -> Tensor:
         """Restore (1, 1, [z,] y, x); the side of its tiles, if it is large, goes into the record."""
         with torch.inference_mode():
-            y = check_not_diverged(blended(partial(self.f, self.model), image, used))
+            # contiguous: a view of a larger image would be computed in another memory format
+            y = blended(lambda x: compute(self.model, x.contiguous(), self.dtype), image, used)
+            y = check_not_diverged(y)
             return y.clamp(0, 1) if self.clip else y
-
-    def f(self, model: nn.Module, x: Tensor) -> Tensor:
-        """Return f(x) in float32, (n, 1, [z,] y, x)."""
-        with self.autocast():
-            return model(x).float()
 
     def _like(self, x: Tensor, draw) -> Tensor:
         return draw(x.shape, generator=self.generator).to(x.device, non_blocking=True)

@@ -56,9 +56,8 @@ class TotalVariation(Method):
             return light / max(float(estimate.mean()), 1e-9), 0.0
 
         found = {"used": self.record(noise=noise), "noise": noise}
-        if problem.clipping or problem.seen().shape != problem.shape:
-            contrast = None  # some light is cut off, or not looked at
-        return Estimator(lambda y: self.restored(y, *how), contrast=contrast, **found)
+        found["contrast"] = None if problem.clipping else contrast  # some light is cut off
+        return Estimator(lambda y: self.restored(y, *how), **found)
 
     def restored(self, y: Tensor, psf: np.ndarray, noise, bounded: bool, callback=None) -> Tensor:
         """Minimise by Adam, (1, 1, [z,] y, x) to the same shape; the noise is a `Noise` or None."""

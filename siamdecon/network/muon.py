@@ -56,9 +56,9 @@ class Muon(torch.optim.Adam):
         super().__init__([{"params": others}], lr, betas=(0.9, 0.99), fused=True)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self):
         """Take a step."""
-        loss = super().step(closure)
+        super().step()
         for weights, mean in self.alike:
             gradient = torch.stack([weight.grad.flatten(1) for weight in weights])  # (k, m, n)
             mean.lerp_(gradient, 1 - self.momentum)
@@ -67,7 +67,6 @@ class Muon(torch.optim.Adam):
             rate = self.param_groups[0]["lr"] * self.gain * max(1, rows / columns) ** 0.5
             for weight, part in zip(weights, change, strict=True):
                 weight.sub_(part.view_as(weight), alpha=min(rate, torch.finfo().max))
-        return loss
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -146,7 +146,8 @@ def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Gen
     shape : tuple
         (n, 1, [z,] y, x)
     percent : float
-        Percentage of pixels to choose, above 0, at most 100.
+        Percentage of pixels to choose, above 0, at most 25: boxes of 2 pixels a side, as those of 1 would
+        leave none.
     generator : torch.Generator
         Source of randomness, on the CPU.
 
@@ -167,9 +168,9 @@ def stratified_mask(shape: tuple[int, ...], percent: float, generator: torch.Gen
     >>> int(mask.sum()), int(mask[..., :14, :14].sum())
     (4, 1)
     """
-    expect(0 < percent <= 100, "percent", "a share above 0 and up to 100", percent)
+    expect(0 < percent <= 25, "percent", "a share above 0 and up to 25", percent)
     n, _, *spatial = shape
-    side = max(1, round((100 / percent) ** (1 / len(spatial))))
+    side = round((100 / percent) ** (1 / len(spatial)))
     boxes = [-(-m // side) for m in spatial]
     place = torch.randint(side, (len(boxes), n, *boxes), generator=generator)
     grids = torch.meshgrid(*(torch.arange(b) * side for b in boxes), indexing="ij")

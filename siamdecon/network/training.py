@@ -69,8 +69,7 @@ class Watch:
             return
         from tqdm.auto import tqdm  # here, since in a notebook it imports ipywidgets
 
-        with tqdm(total=total, desc=name, unit=unit, mininterval=0.25) as bar:
-            self._bar = bar
+        with tqdm(total=total, desc=name, unit=unit, mininterval=0.25) as self._bar:
             yield
         self._bar = None
 
@@ -210,10 +209,6 @@ class Training:
     def on_step(self, watch: Watch) -> None:
         """Show what a step has reached."""
         watch.report(self)
-
-    def autocast(self) -> torch.autocast:
-        """Return the context in which the network computes."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
     @one_thread_each("set a smaller batch_size, patch_size or features, or device='cpu'")
     def take_step(self) -> None:

@@ -98,24 +98,18 @@ class ResidualBlock(nn.Module):
         2 or 3.
     c_in, c_out : int
         Number of input and output features.
-    momentum : float
-        Weight of each batch in the running statistics of the batch normalisation.
-    batch_norm : bool
-    renorm : bool
-        Let the batch normalisation be batch renormalisation.
+    norm : callable
+        Makes the normalisation of a number of features.
 
     Examples
     --------
-    >>> ResidualBlock(2, 4, 8)(torch.zeros(1, 4, 6, 6)).shape
+    >>> ResidualBlock(2, 4, 8, nn.BatchNorm2d)(torch.zeros(1, 4, 6, 6)).shape
     torch.Size([1, 8, 6, 6])
     """
 
-    def __init__(
-        self, n_dim: int, c_in: int, c_out: int, momentum=0.003, batch_norm=True, renorm=False
-    ):
+    def __init__(self, n_dim: int, c_in: int, c_out: int, norm: Callable[[int], nn.Module]):
         super().__init__()
         conv = CONV[n_dim]
-        norm = partial(BATCH_NORM[renorm][n_dim], momentum=momentum) if batch_norm else nn.Identity
         self.shortcut = nn.Identity() if c_in == c_out else conv(c_in, c_out, 1, bias=False)
         first = norm(c_in), nn.ReLU(), conv(c_in, c_out, 3, padding=1, bias=False)
         second = norm(c_out), nn.ReLU(), conv(c_out, c_out, 3, padding=1)
@@ -237,9 +231,8 @@ class UNet(nn.Module):
         expect_counts(features=features, depth=depth, fold=fold)
         self.n_dim, self.channels, self.stride = n_dim, channels, fold * 2 ** (depth - 1)
         conv, up = CONV[n_dim], CONV_TRANSPOSE[n_dim]
-        norm = BATCH_NORM[renorm][n_dim] if batch_norm else nn.Identity
-        how = {"momentum": momentum, "batch_norm": batch_norm, "renorm": renorm}
-        block = partial(ResidualBlock, n_dim, **how)
+        norm = partial(BATCH_NORM[renorm][n_dim], momentum=momentum) if batch_norm else nn.Identity
+        block = partial(ResidualBlock, n_dim, norm=norm)
         *upper, lowest = (features * 2**level for level in range(depth))
         self.concatenate = n_dim == 2 if concatenate is None else concatenate
         joined = 2 if self.concatenate else 1
@@ -251,7 +244,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(up(2 * c, c, kernel_size=2, stride=2) for c in upper)
         self.decoder = nn.ModuleList(block(joined * c, c) for c in upper)
         output = (conv if whole else up)(features, 1, fold, stride=fold, bias=False)
-        self.head = nn.Sequential(norm(features, momentum=momentum), nn.ReLU(), output)
+        self.head = nn.Sequential(norm(features), nn.ReLU(), output)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, [z,] y, x) to (n, 1, [z,] y, x)."""

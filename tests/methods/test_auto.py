@@ -147,6 +147,8 @@ def test_what_the_pixels_can_not_tell_apart_the_benchmark_decides():
     far = HeldOut("self_scale", noise + spread + 0.0031, 0.0)
     assert chosen([first, near]) is near and chosen([near, first]) is near
     assert chosen([first, far]) is first and chosen([far, first]) is first
+    own = HeldOut("van_cittert", noise, 0.0)  # a user's method, on which the benchmark is silent
+    assert chosen([own, first]) is first and chosen([own, far]) is own
 
 
 @pytest.mark.parametrize("methods", [(), ("magic",), ("auto",), ("wiener", 3)])

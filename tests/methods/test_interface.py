@@ -118,8 +118,35 @@ def test_sizes_name_every_tier_and_both_dimensions(method):
         assert set(kind.sizes[tier]) == {2, 3}
         for n_dim in (2, 3):
             kind.of_tier(tier, n_dim, {})
+
+
+@EACH
+def test_a_tier_that_is_none(method):
     with pytest.raises(ValueError, match="tier: expected one of test, lab, full, got 'huge'"):
-        kind.of_tier("huge", 2, {})
+        restore(method, tier="huge")
+
+
+@EACH
+@BOTH
+def test_none_leaves_the_tiers_size(method, n_dim):
+    """`features=None` trained the paper's 96 features in place of the tier's 16."""
+    kind = METHODS[method]
+    given = dict.fromkeys(name for name in kind.size("lab", n_dim) if name in kind.option_names())
+    assert kind.of_tier("lab", n_dim, given) == kind.of_tier("lab", n_dim, {})
+
+
+CLIPPED = [name for name in METHODS if "clip" in METHODS[name].option_names()]
+
+
+@BOTH
+@pytest.mark.parametrize("method", CLIPPED)
+def test_clipped_on_request_it_keeps_to_the_range(method, n_dim):
+    """Also where the measurement is not cut, and a contrast is fitted or light made up for."""
+    noisy = 100 + 50 * IMAGE[n_dim] + np.random.default_rng(0).normal(0, 1, IMAGE[n_dim].shape)
+    found = deconvolve(noisy, PSF[n_dim], method, clip=True, limits=(None, None), progress=False)
+    rounding = np.finfo(np.float32).eps * noisy.max()
+    assert noisy.min() - rounding <= found.image.min()
+    assert found.image.max() <= noisy.max() + rounding
 
 
 @pytest.mark.parametrize("method", TRAINED)

@@ -111,6 +111,16 @@ def test_match_coarse_is_its_formula():
     assert got == pytest.approx(estimate + gaussian_filter(left, 5), abs=1e-4)
 
 
+def test_match_coarse_keeps_to_its_top():
+    """Made up for after the cut, the light lost at black raised the bright half above it."""
+    image = np.zeros((64, 64))
+    image[:, 32:] = 1
+    estimate = image.copy()
+    estimate[::2, 32:] = 0.8
+    uncut = Noise(gaussian=0.01, clip=False)
+    assert match_coarse(estimate, image, np.ones((1, 1)), uncut, 8.0, 1.0).max() == 1
+
+
 def test_match_coarse_finds_the_brightness_behind_clipping():
     clean = np.full((80, 80), 0.05)
     noisy = add_noise(clean, PAPER_2D, np.random.default_rng(0))

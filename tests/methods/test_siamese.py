@@ -275,6 +275,7 @@ def test_three_dimensions():
         ("padding", "mirror"),
         ("precision", "double"),
         ("mask_percent", 0),
+        ("mask_percent", 45),
         ("weights", {"noise2self": 1.0}),
     ],
 )
