@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -49,8 +50,9 @@ OPTICS = {
 }
 #: Which of the images in a file; or all of one kind.
 WHICH = ("channel", "time", "scene")
-#: Arguments that `compare` and `deconvolve` take by the same name, and those of `deconvolve` alone.
-COMMON = "tier seed limits device progress center_psf subtract_psf_background".split()
+#: Arguments of `Problem`; with more that `compare` and `deconvolve` take; those of `deconvolve` alone.
+SCALE = ["limits", "center_psf", "subtract_psf_background"]
+COMMON = [*SCALE, "tier", "seed", "device", "progress"]
 OPTIONS = [*COMMON, "steps", "iterations", "prefilter", "checkpoint"]
 IMAGE = (
     'TIFF or PNG, 2D or 3D; with pip install "siamdecon[zarr]" OME-Zarr, with "siamdecon[formats]" '
@@ -196,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     with warnings.catch_warnings(), _stopping() as stopped:
         warnings.showwarning = _show
         try:
-            print(COMMANDS[command][-1](args), flush=True)
+            COMMANDS[command][-1](args)
         except (ValueError, OSError, FloatingPointError, MemoryError) as error:
             _show(error)
             return 2
@@ -228,7 +230,8 @@ def _show(message, *_) -> None:
     """Print an error or a warning as one line, in the words of the command line."""
     line = " ".join(str(message).split())
     line = re.sub(r"\b(\w+)=True", lambda m: f"--{m[1].replace('_', '-')}", line)
-    line = re.sub(r"\b(channel|time|scene|device)='?(\w+)'?", r"--\1 \2", line)
+    word = r"\b(channel|time|scene|device)=(?:'([^']*)'|(\w+))"
+    line = re.sub(word, lambda m: f"--{m[1]} {shlex.quote(m[2] or m[3])}", line)
     print(f"siamdecon: {line}", file=sys.stderr)
 
 
@@ -236,13 +239,14 @@ def _level(word: str) -> float | None:
     return None if word == "none" else float(word)
 
 
-def restore_file(args: argparse.Namespace) -> str:
-    """Restore a file as the parsed command line asks; return a line that says what was done."""
+def restore_file(args: argparse.Namespace) -> None:
+    """Restore a file as the parsed command line asks, and print a line that says what was done."""
+    restore = restore_each if "all" in (args.channel, args.time) else restore_one
     with claimed(args.output, "-o"):
-        return restore_each(args) if "all" in (args.channel, args.time) else restore_one(args)
+        restore(args)
 
 
-def restore_one(args: argparse.Namespace) -> str:
+def restore_one(args: argparse.Namespace) -> None:
     """Restore one image."""
     which = _given(args, WHICH)
     image = read_image(args.image, memmap=True, **which)  # the pixels may not fit into memory
@@ -260,7 +264,7 @@ def restore_one(args: argparse.Namespace) -> str:
         path = _kept(partial(result.save, **save), args.output)
     settings = json.loads(path.with_suffix(".json").read_text())
     where = ", on disk" if on_disk else ""
-    return _said(args, f"{image.shape}{where}", settings)
+    _say(args, f"{image.shape}{where}", settings)
 
 
 def _kept(save: Callable[[Path], Path], path: Path) -> Path:
@@ -274,7 +278,7 @@ def _kept(save: Callable[[Path], Path], path: Path) -> Path:
         raise error from None
 
 
-def restore_each(args: argparse.Namespace) -> str:
+def restore_each(args: argparse.Namespace) -> None:
     """Restore all channels, all times, or both, one after the other, into one file."""
     large = args.on_disk or args.scheduler
     expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
@@ -282,18 +286,18 @@ def restore_each(args: argparse.Namespace) -> str:
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
     each = read_each(args.image, memmap=True, **_given(args, WHICH))
     psf, options = read_psf(args, each[0][2]), _given(args, OPTIONS)
-    restored, records = [], []
+    restored, records, how = [], [], _given(args, SCALE)
     for channel, time, image in each:  # to fail before the first training, not after it
         dtype = check_output(args.output, image, args.dtype, args.overwrite)
         try:
             with warnings.catch_warnings(action="ignore"):  # they are said again
-                Problem.on_disk(image, psf, limits=args.limits)
+                Problem.on_disk(image, psf, **how)
         except ValueError as error:
-            raise ValueError(f"{channel=}, {time=}: {error}") from error
+            raise ValueError(f"{_part(channel, time)}: {error}") from error
     check_room(args.output, len(each) * dtype.itemsize * image.data.size)
     for number, (channel, time, image) in enumerate(each):
         if args.progress:
-            _show(f"image {number + 1} of {len(each)}: {channel=}, {time=}")
+            _show(f"image {number + 1} of {len(each)}: {_part(channel, time)}")
         if args.checkpoint:
             options["checkpoint"] = args.checkpoint.with_stem(f"{args.checkpoint.stem}-{number}")
         image = replace(image, data=np.asarray(image))  # unpacked once
@@ -316,25 +320,31 @@ def restore_each(args: argparse.Namespace) -> str:
         return write_settings(path, lambda: {"images": records}, dtype, pixels)
 
     _kept(save, args.output)
-    return _said(args, f"{len(each)} images of {image.shape}", result.settings)
+    _say(args, f"{len(each)} images of {image.shape}", result.settings)
+
+
+def _part(channel: int | str | None, time: int | None) -> str:
+    """Name one of the images in a file."""
+    names = {"channel": channel, "time": time}
+    return ", ".join(f"{name}={index!r}" for name, index in names.items() if index is not None)
 
 
 def _given(args: argparse.Namespace, names: Iterable[str]) -> dict:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
-def _said(args: argparse.Namespace, images: str, settings: dict) -> str:
+def _say(args: argparse.Namespace, images: str, settings: dict) -> None:
     cut = " (interrupted: partial result)" if settings.get("interrupted") else ""
-    return f"{args.output}: {args.method}, {images}{cut}"
+    print(f"{args.output}: {args.method}, {images}{cut}", flush=True)
 
 
-def make_psf(args: argparse.Namespace) -> str:
-    """Write a kernel from beads or optics, as the parsed command line asks; return a line about it."""
+def make_psf(args: argparse.Namespace) -> None:
+    """Write a kernel from beads or optics, as the parsed command line asks, and print a line about it."""
     check_writable(args.output, args.overwrite, (".tif", ".tiff"))
     given = _given(args, OPTICS)
-    needed = args.image or {"na", "wavelength", "pixel_size"} <= given.keys()
-    optics = "an image of beads, or the optics: --na, --wavelength, --pixel"
-    expect(needed, "siamdecon psf", optics, Words(", ".join(given) or "neither"))
+    unused = _given(args, ("size", "planes") if args.image else ("bead_size",))
+    sizes = "--bead-size for an image of beads, --psf-size and --psf-planes for the optics"
+    expect(not unused, "siamdecon psf", sizes, Words("the other's"))
     if args.image:
         beads = read_image(args.image, **_given(args, WHICH))
         measured = psf_from_beads(beads, size=args.bead_size)
@@ -345,43 +355,39 @@ def make_psf(args: argparse.Namespace) -> str:
     else:
         z = given.get("z_step")
         shape = (255, 255) if z is None else (given.get("planes", 17), 255, 255)
-        psf = _computed(args, given, shape)
+        psf = _computed(args, given, shape, "an image of beads")
         voxels = (z, *[given["pixel_size"]] * 2)[-len(shape) :]
         said = f"{' x '.join(map(str, psf.shape))} pixels"
     write_image(args.output, psf.astype(np.float32), voxel_size=voxels, overwrite=args.overwrite)
-    return f"{args.output}: {said}"
+    print(f"{args.output}: {said}", flush=True)
 
 
-def look_at(args: argparse.Namespace) -> str:
-    """Say what the package sees in the files of the parsed command line."""
+def look_at(args: argparse.Namespace) -> None:
+    """Print what the package sees in the files of the parsed command line."""
     image = read_image(args.image, memmap=True, **_given(args, WHICH))
     if image.data.size < LARGE:
         image = replace(image, data=np.asarray(image))  # unpacked once
     asked = args.psf is not None or _given(args, OPTICS)
-    return str(inspect(image, read_psf(args, image) if asked else None))
+    print(inspect(image, read_psf(args, image) if asked else None), flush=True)
 
 
-def compare_methods(args: argparse.Namespace) -> str:
-    """Compare methods as the parsed command line asks; return the table."""
+def compare_methods(args: argparse.Namespace) -> None:
+    """Compare methods as the parsed command line asks, and print the table."""
     if args.output:
         check_writable(args.output, args.overwrite, (".png",))
     image = read_image(args.image, **_given(args, WHICH))
     found = compare(image, read_psf(args, image), args.methods, **_given(args, COMMON))
-    try:
-        if args.output:
-            write_image(args.output, found.picture(), overwrite=args.overwrite)
-    except OSError:
-        print(found)  # it has taken its time
-        raise
-    return str(found)
+    print(found, flush=True)  # before the picture, which may find no room
+    if args.output:
+        write_image(args.output, found.picture(), overwrite=args.overwrite)
 
 
-def grade_folder(args: argparse.Namespace) -> str:
-    """Grade learners' notebooks as the parsed command line asks; return a line about it."""
+def grade_folder(args: argparse.Namespace) -> None:
+    """Grade learners' notebooks as the parsed command line asks, and print a line about it."""
     # what restores does without the lab
     grading = expect_module("siamdecon.lab.grading", "siamdecon grade", "lab")
     grader = grading.Grader(args.seconds, args.submission_seconds, args.memory, args.seed)
-    return grading.grade(args.folder, args.output, grader, args.overwrite)
+    print(grading.grade(args.folder, args.output, grader, args.overwrite), flush=True)
 
 
 #: By the first word of a command line, empty where that is an image: its options and its work.
@@ -422,16 +428,16 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
         mend = "the optics make kernels of square ones; give --pixel, or a kernel by --psf"
         raise ValueError(f"{image.path}: its pixels are {y:g} x {x:g} um, and {mend}")
     optics = {"pixel_size": x, "z_step": z, **given}
-    required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (image.ndim == 3)
-    if missing := ", ".join(f"--{OPTICS[f][0]}" for f in required if optics.get(f) is None):
-        raise ValueError(f"expected --psf FILE, or the optics; still missing: {missing}")
-    known = {field: value for field, value in optics.items() if value is not None}
-    return _computed(args, known, image.shape)
+    return _computed(args, optics, image.shape, "--psf FILE")
 
 
-def _computed(args: argparse.Namespace, optics: dict, shape: tuple[int, ...]) -> np.ndarray:
+def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.ndarray:
     """Compute a kernel, as large as its light asks for within a shape, or as the user does."""
-    microscope, model = Microscope(**optics), MODELS[args.psf_model]
+    required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (len(shape) == 3)
+    if missing := ", ".join(f"--{OPTICS[f][0]}" for f in required if optics.get(f) is None):
+        raise ValueError(f"expected {instead}, or the optics; still missing: {missing}")
+    known = {field: value for field, value in optics.items() if value is not None}
+    microscope, model = Microscope(**known), MODELS[args.psf_model]
     # Nyquist's sampling of the light's intensity
     finest = microscope.wavelength / (4 * microscope.na)
     if microscope.pixel_size > 10 * finest:

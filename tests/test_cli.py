@@ -412,6 +412,28 @@ def test_a_result_that_finds_no_room_is_saved_elsewhere(files, capsys, monkeypat
     shutil.rmtree(kept.parent)
 
 
+@pytest.mark.parametrize("which", [["--channel", "0"], ["--channel", "all"]])
+def test_a_kernel_is_prepared_for_all_channels_as_for_one(files, which):
+    """The early check of all knew nothing of --center-psf, and gave that as its advice."""
+    tifffile.imwrite("in.tif", np.stack([files, files]), imagej=True, metadata={"axes": "CYX"})
+    spot = np.zeros((9, 9), np.float32)
+    spot[3:6, 6:9] = 1
+    write_image("spot.tif", spot)
+    assert run("--psf", "spot.tif", "--center-psf", "--method", "wiener", *which) == 0
+
+
+def test_channels_and_times_are_named_as_they_are_asked_for(files, capsys):
+    labels = ["Alexa 488", "DAPI"] * 2
+    several = {"metadata": {"axes": "TCYX", "Labels": labels}}
+    tifffile.imwrite("in.tif", np.stack([[files] * 2] * 2), imagej=True, **several)
+    command = "in.tif --psf psf.tif --method wiener -o".split()
+    assert main([*command, "a.tif", "--time", "all", "--channel", "Alexa 488"]) == 0
+    assert "image 2 of 2: --channel 'Alexa 488', --time 1\n" in capsys.readouterr().err
+    tifffile.imwrite("in.tif", np.stack([files] * 2), imagej=True, metadata={"axes": "CYX"})
+    assert main([*command, "b.tif", "--channel", "all"]) == 0
+    assert "image 2 of 2: --channel 1\n" in capsys.readouterr().err
+
+
 def test_a_signal_among_several_images_ends_all(files, capsys, monkeypatch):
     tifffile.imwrite("in.tif", np.stack([files, files]), imagej=True, metadata={"axes": "CYX"})
     step = SiameseTraining.take_step

@@ -396,7 +396,7 @@ def test_an_empty_channel_is_found_before_the_first_training(capsys, monkeypatch
     write_image("psf.tif", PSF)
     monkeypatch.setattr("siamdecon.cli.deconvolve", None)
     assert main(["a.tif", "--psf", "psf.tif", "-o", "b.tif", "--channel", "all"]) == 2
-    assert "--channel 2, --time None: image: every pixel is 0" in capsys.readouterr().err
+    assert "--channel 2: image: every pixel is 0" in capsys.readouterr().err
 
 
 def test_each_of_several_trainings_has_its_checkpoint():
