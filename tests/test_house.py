@@ -56,6 +56,12 @@ def test_the_rooms_are_those_of_the_plan():
     assert len(FLOOR) <= 16 and len(FLOORS) <= 9
 
 
+def test_the_plan_for_those_who_change_the_code_names_every_file():
+    plan = (PACKAGE.parent / "CONTRIBUTING.md").read_text().partition("## What is where")[2]
+    files = {path.name for path in OUTSIDE_LAB if not path.name.startswith("_")}
+    assert files - set(re.findall(r"`(\w+\.py)`", plan)) == set()
+
+
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_arrows_point_down(path):
     mine = room_of(path)
