@@ -11,7 +11,7 @@ import PIL.ImageDraw
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LARGE
 from siamdecon.hardware import one_thread_each, to_array
-from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge
+from siamdecon.methods.auto import CANDIDATES, HeldOut, candidates, chosen, judge, left_out
 from siamdecon.microscope.beads import fwhm
 from siamdecon.microscope.camera import SHARPEST
 from siamdecon.microscope.degradation import residual
@@ -293,17 +293,18 @@ def compare(
     noise, span = problem.noise_seen(), problem.high - problem.low
     for method in candidates(methods, tier, problem.ndim):
         try:
-            judged = judge(problem, method, Watch(progress=progress))
-            estimate = method.restore(problem, Watch(progress=progress))
+            with left_out(method, unless=methods != CANDIDATES):
+                judged = judge(problem, method, Watch(progress=progress))
+                estimate = method.restore(problem, Watch(progress=progress))
+                left = residual(estimate, to_array(problem.whole), problem.psf, noise)
+                held_out.append(judged)
+                images[method.name] = problem.restored_scale(estimate).astype(problem.result_dtype)
+                residuals[method.name] = span * left
         except KeyboardInterrupt:
             if not held_out:
                 raise
             interrupted = method.name
             break
-        held_out.append(judged)
-        images[method.name] = problem.restored_scale(estimate).astype(problem.result_dtype)
-        left = residual(estimate, to_array(problem.whole), problem.psf, noise)
-        residuals[method.name] = span * left
     held_out.sort(key=lambda one: one.score)
     return Comparison(held_out, images, residuals, problem.source, span, interrupted)
 

@@ -123,7 +123,8 @@ class Problem:
             warnings.warn(f"psf: {finding}", stacklevel=4)
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
-        found = look_through(source, _checked(limits), find, far_out)
+        levels = _checked(limits)
+        found = look_through(source, levels, find, far_out)
         if n := found.instead.size:
             first = tuple(int(i) for i in found.defects[:, 0])
             warnings.warn(
@@ -131,7 +132,13 @@ class Problem:
                 f"{source.data[first]:.6g}; the median of its neighbours takes the place of each",
                 stacklevel=4,
             )
-        cut = None if limits is None else both_or_one(*(v is not None for v in limits))
+        if found.beyond > source.data.size / 100:
+            share = f"{found.beyond / source.data.size:.0%} of its pixels lie beyond {limits}"
+            mend = "a camera gives no value beyond the levels that it cuts at"
+            warnings.warn(f"limits: {share}, which cut the estimate; {mend}", stacklevel=4)
+        # an end that no pixel is near is not cut
+        ends = zip(levels, (found.low, found.high), strict=True)
+        cut = None if limits is None else both_or_one(*(a == b for a, b in ends))
         rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, cut)
         return cls(found, kernel, source, device, *rest)
 

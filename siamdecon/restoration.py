@@ -192,8 +192,10 @@ def deconvolve(
     limits : tuple of (float or None), optional
         Black and white level of the camera in units of the image, None where it does not cut: (0, 1) for
         the paper's images. Unless given, an image counts as cut where its noise is
-        (`siamdecon.microscope.cut_at`). Where it is cut at both ends, the estimate keeps to them;
-        elsewhere it may rise above the brightest value measured, since blur lowers peaks.
+        (`siamdecon.microscope.cut_at`). Where it is cut at both ends, the estimate keeps to them, that of
+        the paper's networks but for what their contrast adds; elsewhere it may rise above the brightest value
+        measured, since blur lowers peaks. A level that lies more than two ranges of the image away from it
+        does not count: no pixel is cut there.
     center_psf : bool
         Move the kernel's centre of light to its centre, index n // 2 of each axis; off it, the result is
         shifted as far.

@@ -47,6 +47,8 @@ class LargeImage:
         Places of pixels that are left out.
     instead : ndarray, shape (n,)
         The values that are read in their place.
+    beyond : int
+        Number of pixels outside of the limits that were given.
     """
 
     image: Image
@@ -58,6 +60,7 @@ class LargeImage:
     lively: Window
     defects: np.ndarray
     instead: np.ndarray
+    beyond: int
 
     shape = property(lambda self: self.image.shape)
 
@@ -105,7 +108,8 @@ def look_through(
     image : Image
         In memory, or on disk: see `read_image` with `memmap`.
     limits : tuple of (float or None)
-        The values that become 0 and 1; None for the minimum or the maximum.
+        The values that become 0 and 1; None for the minimum or the maximum, and so is a level that lies two
+        ranges of the image or more away from it: no pixel is cut there.
     standing_out, far_out : callable, optional
         What finds defective pixels; see `siamdecon.microscope.camera`.
 
@@ -125,7 +129,10 @@ def look_through(
     >>> found.high, float(found[2:3, 20:21, 20:22].sum())
     (200.0, 1.0)
     """
-    data, digest = image.data, hashlib.sha256()
+    data, digest, beyond = image.data, hashlib.sha256(), 0
+    least, most = (
+        m if cut is None else cut for cut, m in zip(limits, (-np.inf, np.inf), strict=True)
+    )
     extremes, cells, total, square, odd, base = [], [], 0.0, 0.0, [], None
     for first, slab in _slabs(data):
         digest.update(np.ascontiguousarray(slab, image.dtype))
@@ -142,6 +149,7 @@ def look_through(
             odd.append((np.array([where[0] + first, *where[1:]]), slab[where], instead))
             slab[where] = instead
         extremes += [slab.min(), slab.max()]
+        beyond += np.count_nonzero((slab < least) | (slab > most))
         base = np.rint(slab.mean()) if base is None else base
         slab -= base  # in the squares, a large offset would swallow the detail
         total, square = total + slab.sum(), square + np.square(slab).sum()
@@ -165,14 +173,15 @@ def look_through(
     # float32 shows neither what is tiny on the scale of [0, 1] nor what is huge
     seen = 2**-16 * (white - black) < own < 1e6 * (white - black)
     expect(seen and black < high and white > low, "limits", around, limits)
-    low, high = black, white
+    low = low if low - black > 2 * own else black
+    high = high if white - high > 2 * own else white
     mean = total / data.size  # above the base
     average = float((base + mean - low) / (high - low))
     deviation = float(np.sqrt(max(square / data.size - mean**2, 0.0)) / (high - low))
     corner = max(cells, key=lambda cell: cell[0])[1]
     starts = [max(0, min(c - 32, m - 128)) for c, m in zip(corner, data.shape, strict=True)]
     lively = tuple(slice(s, min(m, s + 128)) for s, m in zip(starts, data.shape, strict=True))
-    found = (average, deviation, digest.hexdigest(), lively, places, instead)
+    found = (average, deviation, digest.hexdigest(), lively, places, instead, beyond)
     return LargeImage(image, low, high, *found)
 
 

@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -195,11 +197,25 @@ class Auto(Method):
         """Judge the candidates, and fit the best to the whole image."""
         quiet = Watch(progress=watch.progress)
         methods = candidates(self.methods, self.tier, problem.ndim)
-        found = [judge(problem, method, quiet) for method in methods]
+        found = []
+        for method in methods:
+            with left_out(method, unless=self.methods != CANDIDATES):
+                found.append(judge(problem, method, quiet))
         best = chosen(found).method
         estimator = next(method for method in methods if method.name == best).fit(problem, watch)
         used = {"chosen": best, "held_out": {one.method: one.score for one in found}}
         return replace(estimator, used=estimator.used | used)
+
+
+@contextmanager
+def left_out(method: Method, unless: bool) -> Iterator[None]:
+    """Warn of a candidate that does not take an image, or has diverged; `unless` it was named, so raise."""
+    try:
+        yield
+    except (ValueError, FloatingPointError) as error:
+        if unless:
+            raise
+        warnings.warn(f"{method.name} is left out; {error}", stacklevel=4)
 
 
 def candidates(methods: Sequence[str], tier: str | None, n_dim: int) -> list[Method]:

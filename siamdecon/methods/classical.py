@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -51,13 +51,16 @@ class RichardsonLucy(Method):
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the iterations; there is nothing to train."""
+        method = self
         if not isinstance(self.start, str):
             right = np.shape(self.start) == problem.shape
             expect(right, "start", f"the image's shape {problem.shape}", np.shape(self.start))
             expect(np.isfinite(self.start).all(), "start", "finite values", "NaN or infinity")
+            start = np.asarray(self.start, np.float64) - problem.low
+            method = replace(self, start=(start / (problem.high - problem.low)).clip(0))
         clip = self.clips(problem)
         # not the watch with its bar, since what restores a window may go to another process
-        restore = partial(self.restored, psf=problem.psf, clip=clip, callback=watch.callback)
+        restore = partial(method.restored, psf=problem.psf, clip=clip, callback=watch.callback)
         # light may come from half a kernel away, twice in each iteration; what comes from further than
         # three kernels weighs nothing: 2e-6 of the range after 20 iterations
         reach = 2 * max(n // 2 for n in problem.psf.shape) * self.iterations
@@ -129,7 +132,8 @@ def richardson_lucy(
     iterations : int
         Number of updates.
     start : "mean", "image" or ndarray
-        Where to start: the constant image mean (the paper's baseline), the noisy image, or an image.
+        Where to start: the constant image mean (the paper's baseline), the noisy image, or an image in the
+        units of the noisy one.
     padding : str
         What lies beyond the border, at each convolution; see `PSFConvolution`.
     prefilter : "median", callable or None

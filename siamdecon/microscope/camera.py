@@ -1,9 +1,10 @@
 """What a camera does to numbers: the levels that it cuts at, and its defective pixels."""
 
+import itertools
 import math
 
 import numpy as np
-from scipy.ndimage import maximum_filter, median_filter, minimum_filter
+from scipy.ndimage import maximum_filter, median_filter, minimum_filter, shift
 
 #: Neighbours in the plane, eight or 24: a defect of the camera lies at the same place in every plane.
 _NEAR, _AROUND = (
@@ -131,22 +132,36 @@ def standing_out(
     # a point is as sharp as the kernel's brightest plane
     k = psf.reshape(-1, *psf.shape[-2:])
     k = np.pad(k[k.max(axis=(1, 2)).argmax()], 2)
-    top = tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
+    # which may lie between pixels
+    between = list(itertools.product((0, 0.25, 0.5), repeat=2))[1:]
+    points = [k, *(shift(k, by) for by in between)]
     out, instead = np.zeros(len(where[0]), bool), np.zeros(len(where[0]))
     for ring, left_out in ((_AROUND, 3), (_NEAR, 2)):
         spread, middle, above, below = _compared(image, where, ring, left_out)
-        of_point, _, height, _ = (float(v[0]) for v in _compared(k, top, ring, left_out))
-        sharp = max(_STANDS_OUT, 1.5 * height / max(of_point, 1e-9 * height))
-        # no light is missing from one pixel alone, however steep the image is there
-        dark = below > spread + step + _STANDS_OUT * noise
-        found = (above > sharp * (spread + step)) | dark
+        sharp = 1.5 * max(_sharpness(point, ring, left_out) for point in points)
+        found = above > max(_STANDS_OUT, sharp) * (spread + step)
+        # a point of the specimen that takes up light is as sharp as the kernel, too
+        steep = max(0, sharp - 1) * (spread - _STANDS_OUT * noise).clip(0)
+        found |= below > spread + steep + step + _STANDS_OUT * noise
         out, instead = out | found, np.where(found, middle, instead)
     # of a point, too, some neighbours are far from the bulk: how much the others differ at least
+    top = _top(k)
     faint = np.sort(_neighbours(k, top, _AROUND), axis=0)[:_RING]  # (9, 1)
     left = float((faint[-1] - faint[0])[0] / k[top][0])
     found, middle = _beside(image, outside, where, min(0.5 * left, 0.05), step + noise)
     out, instead = out | found, np.where(found, middle, instead)
     return tuple(w[out] for w in where), instead[out]
+
+
+def _top(k: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the place of the highest value, as `_neighbours` takes places."""
+    return tuple(np.array([i]) for i in np.unravel_index(k.argmax(), k.shape))
+
+
+def _sharpness(k: np.ndarray, ring, left_out: int) -> float:
+    """Return how far the top of a kernel lies above its neighbours, in units of their spread."""
+    spread, _, above, _ = (float(v[0]) for v in _compared(k, _top(k), ring, left_out))
+    return above / max(spread, 1e-9 * float(k.max()))
 
 
 def far_out(

@@ -77,7 +77,7 @@ def prepare_psf(
     ----------
     psf : array, shape ([z,] y, x)
     shape : tuple of int
-        The image's. A larger kernel is cropped around its centre.
+        The image's. A kernel that reaches further than from one end of it to the other is cropped.
     center : bool
         Move the kernel's centre of light to its centre, index n // 2 of each axis.
     subtract_background : bool
@@ -129,7 +129,8 @@ def prepare_psf(
     )
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
     findings += [shifted] * bool(far) + _border(psf, level)
-    kept = tuple(min(n, m) for n, m in zip(psf.shape, shape, strict=True))
+    # from one end of the image to the other
+    kept = tuple(min(n, 2 * m - 1) for n, m in zip(psf.shape, shape, strict=True))
     if kept != psf.shape:
         first = [n // 2 - k // 2 for n, k in zip(psf.shape, kept, strict=True)]
         small = psf[tuple(slice(a, a + k) for a, k in zip(first, kept, strict=True))]

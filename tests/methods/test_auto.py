@@ -159,6 +159,23 @@ def test_what_can_not_be_compared_is_refused(methods):
         deconvolve(CLEAN, PSF, "auto", methods=methods, progress=False)
 
 
+@pytest.mark.parametrize("shape", [(30, 30), (10, 300)])
+def test_a_default_candidate_that_does_not_take_the_image_is_left_out(shape, monkeypatch):
+    """`self_scale` refused a small image, with the advice to take wiener, after all the others' work."""
+    monkeypatch.setenv("SIAMDECON_TIER", "test")
+    image = np.random.default_rng(0).poisson(50 + 50 * np.indices(shape).sum(axis=0))
+    kernel = np.ones((3, 3)) / 9
+    with pytest.warns(UserWarning, match="self_scale is left out; image: expected 36 or more pix"):
+        found = compare(image, kernel, progress=False)
+    assert sorted(found.images) == ["richardson_lucy", "total_variation", "wiener"]
+    with pytest.raises(ValueError, match="image: expected 36 or more pixels"):
+        compare(image, kernel, ["wiener", "self_scale"], progress=False)
+    monkeypatch.setenv("SIAMDECON_TIER", "lab")
+    with pytest.warns(UserWarning, match="self_scale is left out"):
+        result = deconvolve(image, kernel, "auto", progress=False)
+    assert result.settings["chosen"] == found.best
+
+
 def test_a_defective_pixel_does_not_decide():
     noisy = 1000 * degrade(CLEAN, PSF, Noise(gaussian=0.05, clip=False), seed=1) + 100
     grid = hold_out(noisy)[1]

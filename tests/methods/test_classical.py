@@ -163,6 +163,38 @@ def test_the_callback_sees_every_iteration(problem):
     np.testing.assert_array_equal(seen[2], richardson_lucy(image, psf, 2))
 
 
+@pytest.mark.parametrize("method", ["richardson_lucy", "wiener"])
+@pytest.mark.parametrize("shape", [(4, 24, 24), (5, 24, 24), (6, 40)])
+def test_a_kernel_wider_than_the_image_is_no_more_to_one_side(method, shape):
+    """Cropped to an even number of planes it reached further down than up."""
+    image = np.random.default_rng(0).random(shape)
+    line = [np.exp(-0.5 * (np.arange(-8, 9) / 2.5) ** 2) for _ in shape]
+    kernel = line[0]
+    for other in line[1:]:
+        kernel = np.multiply.outer(kernel, other)
+    both = [image, image[::-1]]
+    one, other = (deconvolve(x, kernel / kernel.sum(), method, progress=False).image for x in both)
+    # float32, through transforms of up to 2^14 pixels, a few times each
+    atol = 64 * np.finfo(np.float32).eps * np.abs(one).max()
+    np.testing.assert_allclose(other[::-1], one, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("offset", [-1000, 0, 1000])
+def test_a_start_is_in_the_units_of_the_image(offset):
+    """Taken on the scale of [0, 1], it was no start to go on from."""
+    image = offset + np.random.default_rng(0).poisson(100, (32, 30)).astype(np.float32)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    how = {"method": "richardson_lucy", "progress": False, "clip": False}
+    five = deconvolve(image, kernel, iterations=5, **how).image
+    ten, on = (
+        deconvolve(image, kernel, iterations=n, start=start, **how).image
+        for n, start in ((10, "mean"), (5, five))
+    )
+    # the start is rounded to float32 once more, and each iteration amplifies that by less than two
+    rounding = np.finfo(np.float32).eps * np.abs(image).max()
+    np.testing.assert_allclose(on, ten, rtol=0, atol=2**5 * rounding)
+
+
 def test_the_start_is_the_mean_the_image_or_an_array(problem):
     image, psf = problem
     restored = {start: richardson_lucy(image, psf, 2, start=start) for start in ("mean", "image")}

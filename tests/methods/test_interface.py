@@ -277,6 +277,16 @@ def test_the_limits_of_the_camera_can_be_said(method, limits):
     assert result.settings["range"][0] == low
 
 
+@EACH
+def test_the_white_of_a_camera_that_a_dim_image_does_not_reach_changes_nothing(method):
+    """The unit of the network and of the noise was a hundred times the image's range."""
+    found = [
+        deconvolve(camera(2), PSF[2], method, limits=(None, white), progress=False).image
+        for white in (None, 65535)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
 def test_what_numpy_reads_is_an_image():
     """Tensors of any kind, Dask arrays, and whatever else has __array__."""
     import dask.array

@@ -146,6 +146,12 @@ def test_no_pixel_of_a_good_image_is_taken_for_a_defect(name, recwarn):
     assert not recwarn
 
 
+def gauss(sigma, n):
+    """A Gaussian kernel of n x n pixels."""
+    line = np.exp(-0.5 * ((np.arange(n) - n // 2) / sigma) ** 2)
+    return np.outer(line, line) / line.sum() ** 2
+
+
 MOTION = np.zeros((9, 9))
 MOTION[4] = 1 / 9
 DEFOCUSED = gibson_lanni(Microscope(na=0.8, wavelength=0.6, pixel_size=0.2, size=25, defocus=1.0))
@@ -257,8 +263,52 @@ def test_limits_are_what_the_user_says(limits):
 
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
 def test_limits_may_be_an_array(kind):
-    problem = Problem.look(CELL, PSF, limits=kind([-1.0, 2.0]))
-    assert (problem.low, problem.high, problem.bounded) == (-1, 2, True)
+    problem = Problem.look(CELL, PSF, limits=kind([0.0, 0.5]))
+    assert (problem.low, problem.high, problem.bounded) == (0, 0.5, True)
+
+
+def test_a_level_that_no_pixel_is_near_does_not_count():
+    """As the unit, the white of a 16-bit camera left a dim image in a hundredth of the range."""
+    image = 100 + 1000 * CELL
+    near, far, none = (
+        Problem.look(image, PSF, limits=limits) for limits in ((0, 500), (0, 65535), (None, None))
+    )
+    assert (near.low, near.high, near.clipping) == (0, 500, True)
+    assert (far.low, far.high, far.clipping) == (0, none.high, "black")
+
+
+def test_levels_that_pixels_are_beyond_are_said():
+    """The estimate was cut at 255 of an image up to 3000, in silence."""
+    image = 100 + 1000 * CELL
+    with pytest.warns(UserWarning, match=r"limits: \d+% of its pixels lie beyond \(0, 255\)"):
+        Problem.look(image, PSF, limits=(0, 255))
+
+
+@pytest.mark.parametrize("width", [1.2, 1.6])
+@pytest.mark.parametrize("off", [0, 0.25, 0.5])
+def test_spots_between_pixels_are_no_defects(width, off):
+    """The kernel of a point between four pixels is sharper than that of one on a pixel."""
+    y, x = np.mgrid[:64, :64]
+    spots = sum(
+        np.exp(-((y - a - off) ** 2 + (x - b - off) ** 2) / 2 / (width / 2.355) ** 2)
+        for a in (16, 32, 48)
+        for b in (16, 32, 48)
+    )
+    image = np.random.default_rng(0).poisson(100 + 3000 * spots)
+    assert not len(standing_out(image, gauss(width / 2.355, 7), step=1.0)[0][0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_takes_up_light_is_no_defect(seed):
+    """Of bright field: up to ten pixels of twelve dark spots as sharp as the kernel were left out."""
+    rng, (y, x), sigma = np.random.default_rng(seed), np.mgrid[:128, :128], 2 / 2.355
+    image = np.full((128, 128), 1000.0)
+    for _ in range(12):
+        a, b = rng.uniform(8, 120, 2)
+        spot = np.exp(-((y - a) ** 2 + (x - b) ** 2) / 2 / sigma**2)
+        image -= rng.uniform(250, 800) * spot
+    image = (image + rng.normal(0, 10, image.shape)).round()
+    assert not len(standing_out(image, gauss(sigma, 9), step=1.0)[0][0])
 
 
 @pytest.mark.parametrize("limits", [(1, 0), 3, (0,), (0, np.nan), ("black", "white")])
