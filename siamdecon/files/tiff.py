@@ -108,9 +108,17 @@ def _opened(path, scene):
     each = scene is None and tif.is_shaped and len(tif.series) > len(forms) == 1
     each = each and _planes(tif.series[0]) == 1
     more = tif.is_imagej and len(tif.series[0].pages) > _planes(tif.series[0])
-    if not (each or more):
+    pages = [_sides(s.keyframe.shape) for s in tif.series if s.kind == "shaped"]
+    told = [_sides(about["shape"]) for about in tif.shaped_metadata or ()]
+    # another program has cropped, halved or turned the planes, and kept what tifffile said of them
+    other = any(a[len(a) - len(b) :] != b for a, b in zip(told, pages, strict=True))
+    if not (each or more or other):
         return tif
     tif.close()
+    if other:
+        lost = "its metadata tell of planes of another shape"
+        mend = "its pages are taken for one stack of unknown voxel size"
+        warnings.warn(f"{path.name}: {lost}; {mend}", stacklevel=5)
     return tifffile.TiffFile(path, is_shaped=False, is_imagej=False)
 
 
@@ -130,6 +138,10 @@ def _told_elsewhere(xml, path):
     files = set(_UUID.findall(xml))
     if len(files) == 1 and f'UUID="{files.pop()}"' not in xml:
         return path, _UUID.sub("", xml)
+
+
+def _sides(shape):
+    return [n for n in shape if n != 1]
 
 
 def _planes(series):

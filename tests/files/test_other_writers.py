@@ -432,6 +432,26 @@ def test_a_shape_that_is_not_the_pixels_own_costs_the_metadata(words):
         assert_reads("a.tif", STACK)
 
 
+@pytest.mark.parametrize("all_pages", [False, True])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda stack: stack[:, ::2, ::2], '"shape": [6, 16, 18]'),
+        (lambda stack: stack[:, :8], '"shape": [6, 16, 18], "axes": "ZYX"'),
+        (lambda stack: np.rot90(stack, axes=(1, 2)), '"shape": [2, 3, 16, 18], "axes": "CZYX"'),
+    ],
+)
+def test_planes_that_another_program_halved_or_turned_cost_the_metadata(change, words, all_pages):
+    """Of six planes one was left, or channels were planes along z: libvips keeps the description."""
+    stack = change(np.concatenate([STACK, STACK[:1] + 1]))
+    with tifffile.TiffWriter("a.tif") as tif:
+        for i, plane in enumerate(stack):
+            said = f"{{{words}}}" if all_pages or i == 0 else None
+            tif.write(plane, metadata=None, contiguous=False, description=said, **BLACK)
+    with pytest.warns(UserWarning, match=r"a.tif: its metadata .*its pages are taken for"):
+        assert_reads("a.tif", stack)
+
+
 def test_small_letters_for_axes():
     tifffile.imwrite("a.tif", STACK, metadata={"axes": "zyx"}, **BLACK)
     assert_reads("a.tif", STACK)
