@@ -6,6 +6,7 @@ import math
 import os
 import re
 import tempfile
+import threading
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
@@ -33,6 +34,8 @@ _UUID = re.compile(r"<(?:\w+:)?UUID\b[^>]*>([^<]*)</(?:\w+:)?UUID>")
 _COMPANION = re.compile(r"""<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile=["']([^"']+)""")
 #: Times a window's pixels that may be unpacked to read it; beyond, all of the file is unpacked once.
 _TOUCHED = 16
+#: Held while tifffile's log is read, which all threads share.
+_logged = threading.RLock()
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes; ImageJ's own TIFF has 32-bit offsets
 #: dtypes of ImageJ's own TIFF, and of OME's.
 _IMAGEJ, _OME = ("u1", "u2", "f4"), ("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8")
@@ -356,18 +359,20 @@ def _raising_logged_errors(path):
     """
     said, logger, handler = [], logging.getLogger("tifffile"), logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append((record.levelno, record.getMessage()))
-    muted, level, below = logger.disabled, logger.level, logger.manager.disable
-    logger.addHandler(handler)
-    logger.disabled = False  # whatever the application has muted
-    logger.setLevel(min(level, logging.WARNING))
-    logging.disable(min(below, logging.INFO))
-    try:
-        yield
-    finally:
-        logger.disabled = muted
-        logger.setLevel(level)
-        logging.disable(below)
-        logger.removeHandler(handler)
+    with _logged:  # what other threads read is not of this file
+        muted, level, below = logger.disabled, logger.level, logger.manager.disable
+        filters = logger.filters
+        logger.addHandler(handler)
+        logger.disabled, logger.filters = False, []  # whatever the application has muted
+        logger.setLevel(logging.WARNING)  # or the root's would count
+        logging.disable(min(below, logging.INFO))
+        try:
+            yield
+        finally:
+            logger.disabled, logger.filters = muted, filters
+            logger.setLevel(level)
+            logging.disable(below)
+            logger.removeHandler(handler)
     tags = [text for _, text in said if _TAG.search(text)]
     errors = [text for level, text in said if level >= logging.ERROR and text not in tags]
     if pixels := [e for e in errors if not any(fault in e for fault in _FAULTS)]:

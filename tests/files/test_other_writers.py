@@ -4,6 +4,7 @@ import json
 import logging
 import logging.config
 import struct
+import threading
 from pathlib import Path
 
 import imagecodecs
@@ -16,6 +17,7 @@ import tifffile
 from siamdecon import read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files.images import read_each
+from siamdecon.files.tiff import _raising_logged_errors
 
 STACK = np.random.default_rng(0).integers(100, 400, (5, 16, 18)).astype(np.uint16)
 PLANE = STACK[0]
@@ -38,6 +40,18 @@ def assert_reads(name, pixels, voxel_size=None, **which):
         assert image.dtype == pixels.dtype
         expected = voxel_size and pytest.approx(voxel_size)
         assert image.voxel_size == expected
+
+
+def write_cut(name):
+    """Write a stack whose second page is not there."""
+    tifffile.imwrite(name, STACK, metadata=None, **BLACK)
+    Path(name).write_bytes(Path(name).read_bytes()[:1500])
+
+
+def logger_state():
+    logger = logging.getLogger("tifffile")
+    about = (logger.disabled, logger.level, logger.filters, logger.handlers)
+    return *map(str, about), logging.root.manager.disable
 
 
 def write_lsm(name, planes):
@@ -465,24 +479,55 @@ def test_small_letters_for_axes():
         ),  # which disables the loggers that are there
         lambda: logging.disable(logging.CRITICAL),
         lambda: logging.getLogger("tifffile").setLevel(logging.CRITICAL),
+        lambda: logging.getLogger().setLevel(logging.CRITICAL),
+        lambda: logging.getLogger("tifffile").addFilter(lambda record: False),
     ],
 )
 def test_a_cut_file_is_refused_whatever_the_application_has_muted(mute, monkeypatch):
     """What tifffile only logs was then not seen: four of five planes were lost in silence."""
-    logger, below = logging.getLogger("tifffile"), logging.root.manager.disable
+    root, logger, below = (
+        logging.getLogger(),
+        logging.getLogger("tifffile"),
+        logging.root.manager.disable,
+    )
+    level, above = logger.level, root.level
     monkeypatch.setattr(logger, "disabled", logger.disabled)
-    level = logger.level
-    tifffile.imwrite("a.tif", STACK, metadata=None, **BLACK)
-    Path("a.tif").write_bytes(Path("a.tif").read_bytes()[:1500])
+    monkeypatch.setattr(logger, "filters", [])
+    write_cut("a.tif")
     try:
         mute()
-        muted = logger.disabled, logger.level, logging.root.manager.disable
+        before = logger_state()
         with pytest.raises(ValueError, match=r"cannot read a.tif: .*invalid page offset"):
             read_image("a.tif")
-        assert (logger.disabled, logger.level, logging.root.manager.disable) == muted
+        assert logger_state() == before
     finally:
         logging.disable(below)
         logger.setLevel(level)
+        root.setLevel(above)
+
+
+def test_a_thread_waits_for_another_threads_log():
+    """Good files were refused for another's fault, cut ones were read, and what was muted no more."""
+    write_cut("cut.tif")
+    write_image("good.tif", STACK)
+    before, entered, done = logger_state(), threading.Event(), []
+
+    def read_cut():
+        entered.set()
+        with pytest.raises(ValueError, match=r"cannot read cut.tif: .*invalid page offset"):
+            read_image("cut.tif")
+        done.append("cut")
+
+    other = threading.Thread(target=read_cut)
+    with _raising_logged_errors(Path("good.tif")):
+        other.start()
+        assert entered.wait(5)
+        other.join(0.2)
+        assert not done
+        assert read_image("good.tif").shape == STACK.shape
+    other.join(5)
+    assert done == ["cut"]
+    assert logger_state() == before
 
 
 # Voxel sizes
