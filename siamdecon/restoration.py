@@ -372,7 +372,7 @@ def deconvolve_file(
         untrained = kind.of_tier(tier, problem.ndim, options)
         if folder and "checkpoint" in kind.choices and checkpoint is None:
             folder.mkdir(exist_ok=True)
-            same = repr((untrained, seed, problem.voxel_size))
+            same = repr((untrained, seed, problem.voxel_size, problem.cut))
             name = digest(same, problem.psf.tobytes(), problem.identity())
             checkpoint = folder / f"training-{name}"
         watch = Watch(None, progress, checkpoint)
@@ -419,6 +419,7 @@ def _create(part: Path, output: Path, source: Image, dtype, estimator, settings,
     side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
     same = settings()
     same |= {"image": same["image"] | {"path": None}, "dtype": dtype}
+    same |= {"voxel_size": source.voxel_size}  # what its metadata say, beside the pixels
     weights = estimator.run.average.state_dict().values() if estimator.run else ()
     about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
     return take_up(part, lambda path: create_zarr(path, *form, side, source.path), *about), side

@@ -720,6 +720,35 @@ def test_a_run_with_other_settings_begins_anew(small_chunks, monkeypatch):
         np.testing.assert_array_equal(restored(tile=24, iterations=3), expected)
 
 
+BEGUN = r"out\.zarr\.unfinished: begun with other settings; begins anew"
+
+
+def test_a_run_with_another_voxel_size_begins_anew(small_chunks, monkeypatch):
+    """The old one was kept, in silence."""
+    with monkeypatch.context() as patched:
+        patched.setattr("siamdecon.restoration.write_window", stopped(interrupt, 3)[0])
+        with pytest.raises(KeyboardInterrupt):
+            restored(tile=24)
+    corrected = (0.4, *VOXEL[1:])
+    write_image("in.tif", STACK, voxel_size=corrected, overwrite=True)
+    with pytest.warns(UserWarning, match=BEGUN):
+        restored(tile=24)
+    assert read_image("out.zarr").voxel_size == pytest.approx(corrected)
+
+
+def test_a_training_with_other_limits_begins_anew(small_chunks, monkeypatch):
+    """Its checkpoint was refused."""
+    how = network_on(16, 48) | {"noise": "auto"}
+    cut = STACK[:16, :48, :48].clip(200)  # where its noise is
+    write_image("in.tif", cut, voxel_size=VOXEL, overwrite=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("siamdecon.restoration.write_window", stopped(interrupt, 2)[0])
+        with pytest.raises(KeyboardInterrupt):
+            restored(**how)
+    with pytest.warns(UserWarning, match=BEGUN):
+        restored(**how, limits=(None, None))
+
+
 def test_a_chunk_that_is_lost_is_not_passed_over(small_chunks, monkeypatch):
     def lost(out, block, pixels):
         write_window(out, block, pixels)
