@@ -274,7 +274,9 @@ def _lengths(tif, series):
             return {"Z": 0, **lengths}, dict.fromkeys("ZYX", unit)
     shaped = tif.shaped_metadata[tif.series.index(series)] if series.kind == "shaped" else {}
     about, tags = tif.imagej_metadata or shaped, series.keyframe.tags
-    unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 0)}
+    # ImageJ leaves out a step of 1.0; tifffile, as whose 1.11a this package writes, one that is unknown
+    imagej = about.get("slices", 1) > 1 and about.get("ImageJ") not in (None, "1.11a")
+    unit, lengths = about.get("unit") or "", {"Z": about.get("spacing", 1.0 if imagej else 0)}
     for axis in "YX":
         pixels, length = tags.valueof(f"{axis}Resolution", (0, 1))
         lengths[axis] = length / pixels if pixels else 0

@@ -554,6 +554,20 @@ def test_resolution_tags_may_have_a_unit_of_their_own(how, tag, per_unit, unit):
     assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
 
 
+def test_a_step_of_one_is_left_out_by_imagej():
+    """It was unknown."""
+    for unit, z in (("micron", 1.0), ("nm", 0.001)):
+        text = f"ImageJ=1.54f\nimages=5\nslices=5\nunit={unit}\nloop=false\n"
+        resolution = {"resolution": (10 * z, 10 * z), "resolutionunit": 1}
+        tifffile.imwrite("a.tif", STACK, metadata=None, description=text, **resolution, **BLACK)
+        assert_reads("a.tif", STACK, (z, 0.1, 0.1))
+    write_image("a.tif", STACK, voxel_size=(None, 0.1, 0.1), overwrite=True)
+    assert read_image("a.tif").voxel_size == (None, pytest.approx(0.1), pytest.approx(0.1))
+    text = "ImageJ=1.54f\nimages=5\nframes=5\nunit=um\n"  # no planes along z
+    tifffile.imwrite("a.tif", STACK, metadata=None, description=text, **BLACK)
+    assert read_image("a.tif", time=0).shape == PLANE.shape
+
+
 def test_the_calibration_of_metamorph():
     """Its TIFFs are for print, as to their tags."""
     values = {
