@@ -21,6 +21,7 @@ from siamdecon.files.units import to_um, um_of
 
 _FINEST_PRINT = 5.0  # um; no printer or scanner has finer pixels
 _FINEST = 1e-3  # um; no microscope of light has
+_FINE = 0.02  # um; few have
 _SHOWN_OTHERWISE = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE)
 _ASIDE = 0b101  # bits of NewSubfileType: a reduced copy of another page, a mask of it
 _PRINTED = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
@@ -291,6 +292,10 @@ def _lengths(tif, series):
     units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
     if 0 < width < _FINEST < lengths["X"] * um_of(printed) < _FINEST_PRINT:
         units |= {"Y": printed, "X": printed}  # the tags have a unit of their own
+    elif 0 < width < _FINE and um_of(unit) == 1 and printed in ("inch", "cm"):
+        tags = f"{lengths['X'] * um_of(printed):.3g} um by the unit of its tags, {printed}"
+        said = f"its pixels are {width:.3g} um wide by the unit in its text, {unit!r}, and {tags}"
+        warnings.warn(f"{tif.filename}: {said}; give the voxel size in um", stacklevel=6)
     for axis in lengths:
         if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
             lengths[axis], units[axis] = length, shaped.get(f"PhysicalSize{axis}Unit") or "um"

@@ -554,6 +554,17 @@ def test_resolution_tags_may_have_a_unit_of_their_own(how, tag, per_unit, unit):
     assert_reads("a.tif", STACK, (0.3, 0.2, 0.2))
 
 
+@pytest.mark.parametrize(("tag", "name", "per_unit"), [(2, "inch", 254), (3, "cm", 100)])
+def test_tags_and_text_that_contradict_each_other_are_said(tag, name, per_unit):
+    """libvips writes tags of its own and keeps ImageJ's text: 0.0039 um in place of 0.1, in silence."""
+    text = "ImageJ=1.54f\nimages=5\nslices=5\nunit=um\nspacing=0.3\n"
+    how = {"resolution": (per_unit, per_unit), "resolutionunit": tag}
+    tifffile.imwrite("a.tif", STACK, metadata=None, description=text, **how, **BLACK)
+    said = f"its pixels are 0.0.* um wide by .* 'um', and 100 um by .* {name}; give the voxel size"
+    with pytest.warns(UserWarning, match=said):
+        read_image("a.tif")
+
+
 def test_a_step_of_one_is_left_out_by_imagej():
     """It was unknown."""
     for unit, z in (("micron", 1.0), ("nm", 0.001)):
