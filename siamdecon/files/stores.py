@@ -54,7 +54,8 @@ class Stored:
     _grid = property(lambda self: self.array.shards or self.array.chunks)
 
     def __getitem__(self, window):
-        """Read a window, or a number or a step of each axis."""
+        """Read a window, or a number or a step of each axis; as NumPy counts, but forwards only."""
+        window = self._counted(window)
         try:
             if self.complete and (gone := next(self.missing(window), None)):
                 raise OSError(f"{gone[1]} was there, and is gone")
@@ -118,6 +119,19 @@ class Stored:
             places = zip(chunk, grid, shape, strict=True)
             place = tuple(slice(i * side, min(n, (i + 1) * side)) for i, side, n in places)
             yield place, folder / self.array.metadata.encode_chunk_key(chunk)
+
+    def _counted(self, window):
+        """Return a window without ellipsis or negative numbers; raise IndexError if it is outside."""
+        window = window if isinstance(window, tuple) else (window,)
+        dots = next((i for i, p in enumerate(window) if p is Ellipsis), None)
+        if dots is not None:
+            between = (slice(None),) * (self.ndim - len(window) + 1)
+            window = window[:dots] + between + window[dots + 1 :]
+        sides = list(zip(window, self.shape, strict=False))
+        inside = all(isinstance(p, slice) or -n <= p < n for p, n in sides)
+        if not inside or len(window) > self.ndim:
+            raise IndexError(f"{window} is outside of pixels of shape {self.shape}")
+        return tuple(p if isinstance(p, slice) else p % n for p, n in sides)
 
     def _in_array(self, window):
         """Return the place in the array of a window of what is shown."""

@@ -604,6 +604,31 @@ def test_a_compressed_tiff_that_is_cut_short_is_refused():
         restored("packed.tif", output="out.tif")
 
 
+@pytest.mark.parametrize("kind", ["zarr", "tif"])
+def test_pixels_on_disk_are_indexed_as_numpy_does(kind):
+    """Some windows were others, in silence, or false alarms of damage."""
+    store("a.zarr", STACK)
+    tifffile.imwrite("a.tif", STACK, photometric="minisblack", **TILED)
+    pixels = read_image(f"a.{kind}", memmap=True).data
+    assert isinstance(pixels, Stored)
+    every = slice(None)
+    windows = [3, -1, np.int64(-2), (3, -1), (3, -1, -70), ..., (..., 3), (3, ..., -1), (-1, ...)]
+    windows += [
+        (2, 3, 4, ...),
+        (every, -1),
+        (..., slice(-3, None)),
+        (slice(3, 9, 2), -1, every),
+        (),
+    ]
+    for window in windows:
+        np.testing.assert_array_equal(pixels[window], STACK[window], str(window))
+    for window in (38, -39, (0, 90), (..., 70), (0, 0, 0, 0)):
+        with pytest.raises(IndexError, match="outside of pixels of shape \\(38, 90, 70\\)"):
+            pixels[window]
+    np.testing.assert_array_equal(list(pixels.at(2, 5)), STACK[..., 5])
+    np.testing.assert_array_equal(pixels.at(0, 5)[-1, ...], STACK[5, -1])
+
+
 def stopped(stop, after):
     """Return a `write_window` that calls `stop` in place of writing, after some blocks."""
     written = []
