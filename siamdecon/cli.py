@@ -192,6 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Ctrl-C and SIGTERM end a training early, whose result is written, or all of it: 130 and 143.
     """
+    if hasattr(sys.stdout, "reconfigure"):  # a name that it can't show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = words[0] if words and words[0] in COMMANDS else ""
     args = parser(command).parse_args(words[1:] if command else words)

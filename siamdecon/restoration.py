@@ -114,21 +114,26 @@ def check_output(path: Path, source: Image, dtype: str | None, overwrite: bool) 
     dtype = dtype or ("source" if path.suffix.lower() == ".png" else "float32")
     kinds = "float32, source, or an integer or float dtype, such as uint16"
     try:
-        found = source.dtype if dtype == "source" else np.dtype(dtype)
-    except TypeError:
+        found = _native(source.dtype if dtype == "source" else dtype)
+    except (TypeError, SyntaxError, ValueError):
         found = np.dtype(object)
     shown = Words(f"source, which is {found}") if dtype == "source" else dtype
     expect(found.kind in "iuf", "dtype", kinds, shown)
     check_storable(path, found, source.shape)
     if path.suffix.lower() in (".tif", ".tiff"):  # the others are packed
         check_room(path, found.itemsize * source.data.size)
-    if found != source.dtype:
+    if found != _native(source.dtype):
         _check_levels(source, value_limits(found))
     if source.path:
         ours, theirs = path.resolve(), source.path.resolve()
         apart = ours not in theirs.parents and theirs not in ours.parents
         expect(apart, path.name, f"a place apart from {source.path}, the image", str(path))
     return found
+
+
+def _native(dtype: Any) -> np.dtype:
+    """Return a dtype by its usual name and in the machine's byte order: files have one of their own."""
+    return np.dtype(np.dtype(dtype).newbyteorder("=").str)
 
 
 @np.errstate(invalid="ignore", over="ignore")  # of NaN and infinity `Problem` speaks

@@ -434,6 +434,25 @@ def test_channels_and_times_are_named_as_they_are_asked_for(files, capsys):
     assert "image 2 of 2: --channel 1\n" in capsys.readouterr().err
 
 
+def test_a_number_is_recorded_as_one(files):
+    several = {"metadata": {"axes": "TCYX", "Labels": ["Alexa 488", "DAPI"] * 2}}
+    tifffile.imwrite("in.tif", np.stack([[files] * 2] * 2), imagej=True, **several)
+    assert run("--psf", "psf.tif", "--method", "wiener", "--channel", "all", "--time", "1") == 0
+    which = [(image["channel"], image["time"]) for image in json.load(open("out.json"))["images"]]
+    assert which == [(0, 1), (1, 1)]
+
+
+def test_a_name_that_the_terminal_can_not_show_is_no_error(files):
+    """The result was there, and the exit status that of an error."""
+    command = "in.tif --psf psf.tif --method wiener --quiet -o \u00fc.tif".split()
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *command], capture_output=True, env=ascii_only
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(rb"\xfc.tif: wiener") and Path("\u00fc.tif").exists()
+
+
 def test_a_signal_among_several_images_ends_all(files, capsys, monkeypatch):
     tifffile.imwrite("in.tif", np.stack([files, files]), imagej=True, metadata={"axes": "CYX"})
     step = SiameseTraining.take_step

@@ -15,6 +15,7 @@ from siamdecon.methods import METHODS
 from siamdecon.methods.siamese import Noise2SameD
 from siamdecon.network.inference import predict
 from siamdecon.network.patches import random_patches
+from siamdecon.restoration import check_output
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 CLEAN = load_sample("vesicles")[:60, :52]
@@ -231,6 +232,18 @@ def test_save_replaces_nothing_unasked(tmp_path, taken):
     assert os.listdir(tmp_path) == [taken]
     assert (tmp_path / taken).read_text() == "precious"
     result.save(tmp_path / "out.tif", overwrite=True)
+
+
+def test_dtypes_by_any_name(tmp_path):
+    """A comma was a SyntaxError, q a riddle of the Zarr library, and another byte order was refused."""
+    source = Image((200 * CLEAN).astype(">u2"), "YX")
+    for dtype, found in ((">u2", "u2"), ("source", "u2"), ("q", "i8"), (">f4", "f4")):
+        name = "a.zarr" if dtype == "q" else "a.ome.tif"
+        got = check_output(tmp_path / name, source, dtype, False)
+        assert (got.str, got.char) == (np.dtype(found).str, np.dtype(found).char)
+    for dtype in (",", "(", "no such", "2u2"):
+        with pytest.raises(ValueError, match="dtype: expected float32, source, or an integer"):
+            check_output(tmp_path / "a.tif", source, dtype, False)
 
 
 def test_a_png_takes_the_dtype_of_the_source(tmp_path):

@@ -48,8 +48,11 @@ def check_writable(path, overwrite=False, suffixes=()):
     path = Path(path)
     folder = path.resolve().parent
     check_suffix(path, suffixes)
-    if len(os.fsencode(path.name)) > 255:
-        raise ValueError(f"cannot write {path.name[:40]}...: its name is longer than 255 bytes")
+    longest = 255 - len(".unfinished") * (path.suffix.lower() == ".zarr")
+    if len(os.fsencode(path.name)) > longest:
+        raise ValueError(
+            f"cannot write {path.name[:40]}...: its name is longer than {longest} bytes"
+        )
     if path.is_dir() and not is_store(path):
         raise IsADirectoryError(f"cannot write {path}: it is a folder; add a file name")
     if path.exists() and not overwrite:

@@ -175,20 +175,27 @@ def read_each(path, *, memmap=False, channel=None, time=None, scene=None):
     n = sides.get("S", 1)
     if n in (2, 4) and not np.ptp(read[0].take(-1, read[1].index("S"))):
         n -= 1  # opacity
-    sizes = {"C": sides.get("C", n), "T": sides.get("T", 1)}
+    c = sides.get("C", 1)
+    sizes = {"C": c if c > 1 else n, "T": sides.get("T", 1)}
     channels, times = (
-        range(sizes[axis]) if index == "all" else [index]
+        range(sizes[axis]) if index == "all" else [_number(index, read[3])]
         for axis, index in (("C", channel), ("T", time))
     )
     return [(c, t, _one(path, read, memmap, c, t, scene)) for t in times for c in channels]
 
 
+def _number(index, names):
+    """Return a number that is a word of a command line, unless it is a name, as a number."""
+    return int(index) if str(index).isdecimal() and index not in names else index
+
+
 def _one(path, read, memmap, channel, time, scene):
     """Return the image of one channel and one time."""
     data, axes, sizes, names = read
-    if channel is not None and "C" not in axes:
-        axes = axes.replace("S", "C")  # colours are channels, too
     sides = dict(zip(axes, data.shape, strict=True))
+    if channel is not None and "S" in axes and sides.get("C", 1) == 1:
+        axes = axes.replace("C", "I").replace("S", "C")  # colours are channels, too
+        sides = dict(zip(axes, data.shape, strict=True))
     names = names if len(names) == sides.get("C", 1) else ()
     stack = "; if they are planes along z, say so in Fiji, Image > Properties"
     mend = stack if axes in ("CYX", "TYX") else ""

@@ -466,6 +466,16 @@ def test_planes_that_another_program_halved_or_turned_cost_the_metadata(change, 
         assert_reads("a.tif", stack)
 
 
+def test_colours_beside_an_axis_of_one_channel():
+    """To pick one was the advice of an error at picking one."""
+    colours = np.random.default_rng(2).integers(0, 255, (1, 33, 38, 3), np.uint8)
+    tifffile.imwrite("a.tif", colours, photometric="rgb", metadata={"axes": "CYXS"})
+    for channel in range(3):
+        assert_reads("a.tif", colours[0, ..., channel], channel=channel)
+    each = [image.data for _, _, image in read_each("a.tif", channel="all")]
+    np.testing.assert_array_equal(each, np.moveaxis(colours[0], -1, 0))
+
+
 def test_small_letters_for_axes():
     tifffile.imwrite("a.tif", STACK, metadata={"axes": "zyx"}, **BLACK)
     assert_reads("a.tif", STACK)

@@ -13,6 +13,7 @@ import tifffile
 from siamdecon import deconvolve, deconvolve_file, read_image, write_image
 from siamdecon.cli import main
 from siamdecon.files import Image
+from siamdecon.files.atomic import check_writable
 from siamdecon.files.images import read_each
 from siamdecon.files.units import cast
 
@@ -526,6 +527,9 @@ def test_a_name_of_255_bytes_is_written():
     np.testing.assert_array_equal(read_image(name).data, GREY)
     with pytest.raises(ValueError, match="longer than 255 bytes"):
         write_image("a" + name, GREY)
+    check_writable("a" * 239 + ".zarr")  # beside it is a folder whose name ends in .unfinished
+    with pytest.raises(ValueError, match="longer than 244 bytes"):
+        check_writable("a" * 240 + ".zarr")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="posix_fallocate")
