@@ -1,6 +1,7 @@
 """The trainable model f: a residual U-Net, in 2D and 3D."""
 
 import copy
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -13,6 +14,7 @@ from siamdecon.hardware import channels_last
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_seeding = threading.Lock()
 
 
 class _Renormalisation(torch.autograd.Function):
@@ -336,6 +338,7 @@ def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Mo
     >>> torch.equal(a.weight, b.weight)
     True
     """
-    with torch.random.fork_rng(devices=[]):
+    # torch draws weights from the one random state of all threads
+    with _seeding, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build(*args, **kwargs)

@@ -1,5 +1,7 @@
 """The network: shape, size, and what it is made of."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from siamdecon import UNet
 from siamdecon.methods.ssi import SmallUNet
-from siamdecon.network.unet import BATCH_NORM, receptive_field
+from siamdecon.network.unet import BATCH_NORM, receptive_field, seeded
 
 
 def parameters(model):
@@ -231,3 +233,19 @@ def test_statistics_off_the_cpu_are_the_same(dtype):
     for ours, theirs in zip(here, layer.statistics(elsewhere), strict=True):
         # sums of 32 values of 1 or so, in float32
         torch.testing.assert_close(ours.double(), theirs, rtol=32 * 2**-24, atol=32 * 2**-24)
+
+
+def test_networks_built_in_two_threads_have_the_weights_of_their_seeds():
+    meeting, before = threading.Barrier(2), torch.get_rng_state()
+
+    def weights(seed):
+        return torch.cat([p.detach().flatten() for p in seeded(seed, UNet, 2, 32).parameters()])
+
+    def build(first):
+        meeting.wait(timeout=60)
+        return [weights(seed) for seed in range(first, first + 10)]
+
+    with ThreadPoolExecutor(2) as pool:
+        built = [w for part in pool.map(build, (0, 10)) for w in part]
+    assert all(torch.equal(w, weights(seed)) for seed, w in enumerate(built))
+    assert torch.equal(torch.get_rng_state(), before)
