@@ -24,7 +24,8 @@ class _Renormalisation(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Module) -> Tensor:
         """Return (x - mu) / sigma * weight + bias, which is what the equation comes to."""
         mean, variance = layer.statistics(x)  # (c,) each
-        share = (1 / (layer.num_batches_tracked + 1).to(mean.dtype)).clamp(min=layer.momentum)
+        ctx.seen = layer.num_batches_tracked + 1  # all passes of a step are one batch
+        share = (1 / ctx.seen.to(mean.dtype)).clamp(min=layer.momentum)
         running = layer.running_mean.lerp(mean, share), layer.running_var.lerp(variance, share)
         ctx.save_for_backward(x, weight, mean, variance, *running)
         ctx.layer = layer
@@ -39,7 +40,7 @@ class _Renormalisation(torch.autograd.Function):
         r, d = scale / unit, (mean - running[0]) * scale
         how = (weight * r, None, None, mean, unit, True, eps, [True] * 3)
         to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(gradient, x, *how)
-        ctx.layer.keep(*running)
+        ctx.layer.keep(*running, ctx.seen)
         return to_x, r * to_weight + d * to_bias, to_bias, None
 
 
@@ -61,10 +62,10 @@ class _Renormalised:
             return super().forward(x)
         return _Renormalisation.apply(x, self.weight, self.bias, self)
 
-    def keep(self, mean: Tensor, variance: Tensor) -> None:
-        """Take up running statistics, (c,) each."""
+    def keep(self, mean: Tensor, variance: Tensor, seen: Tensor) -> None:
+        """Take up running statistics, (c,) each, of a number of batches."""
         self.running_mean.copy_(mean), self.running_var.copy_(variance)
-        self.num_batches_tracked += 1
+        self.num_batches_tracked.copy_(seen)
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and variance of each feature of (n, c, [z,] y, x), (c,) each."""

@@ -205,6 +205,15 @@ def test_all_passes_of_a_step_have_the_same_units():
         (first + again).sum().backward()
 
 
+def test_all_passes_of_a_step_are_one_batch():
+    (one, batches), (two, _) = renormalised(), renormalised()
+    for x in batches:
+        one(x).sum().backward()
+        (two(x) + two(x)).sum().backward()
+    for expected, found in zip(one.buffers(), two.buffers(), strict=True):
+        assert torch.equal(expected, found)
+
+
 def test_a_layer_whose_weight_is_kept_still_passes_gradients_on():
     layer, (x, *_) = renormalised()
     x.requires_grad_()
