@@ -245,6 +245,14 @@ def test_gaussian_2d_is_the_spot_in_focus_whatever_the_defocus():
     np.testing.assert_allclose(gaussian(Microscope()), centre / centre.sum(), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("defocus", [-100.0, 50.0, 100.0])
+def test_gaussian_far_from_the_focus_is_its_nearest_plane(defocus):
+    psf = gaussian(Microscope(defocus=defocus), 3)
+    assert np.isfinite(psf).all() and psf.sum() == pytest.approx(1)
+    nearest = 0 if defocus > 0 else -1
+    np.testing.assert_allclose(psf[nearest] / psf[nearest].sum(), gaussian(Microscope(), 2))
+
+
 def test_gaussian_3d_follows_the_defocus():
     assert gaussian(Microscope(defocus=2 * 0.406), 3).sum((1, 2)).argmax() == 6
 
