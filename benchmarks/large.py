@@ -118,7 +118,7 @@ def block_seconds(method: str, options: dict) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker has
     try:
-        with torch.inference_mode(), one_thread_each():
+        with one_thread_each(), torch.inference_mode():
             estimator.restore(window)
             begin = time.perf_counter()
             estimator.restore(window)

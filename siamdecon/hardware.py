@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +41,12 @@ class _Here(threading.local):
 
 
 _here = _Here()
+
+
+class _Inside:
+    """How many blocks of `one_thread_each` run, of all threads, and what was set before the first began."""
+
+    lock, blocks, threads, precision = threading.Lock(), 0, 1, None
 
 
 def available_cores(cgroup: Path = CGROUP) -> int:
@@ -77,6 +83,8 @@ def one_thread_each(mend: str = TAKE_LESS) -> Iterator[None]:
 
     `side_by_side` uses the other cores. Threads that meet within each operation wait for each other's time
     slices where the machine has anything else to do, and the last digits of a sum depend on their number.
+    What the caller has set of gradients and autocast does not count in the block: a training needs gradients,
+    and chooses its own precision.
 
     Parameters
     ----------
@@ -99,25 +107,44 @@ def one_thread_each(mend: str = TAKE_LESS) -> Iterator[None]:
     ...
     siamdecon.hardware.OutOfMemory: memory: CUDA out of memory. Tried to allocate 2.00 GiB; take less
     """
+    # asked in any case: a thread that has not yet takes, at its first operation, what another has set since
     threads, outer = torch.get_num_threads(), _here.workers
     # a GPU's convolutions use 10 bits of each number unless told otherwise; from torch 2.9 on by "conv"
     dnn, new = torch.backends.cudnn, hasattr(torch.backends.cudnn, "conv")
     switch = (dnn.conv, "fp32_precision") if new else (dnn, "allow_tf32")
-    before = getattr(*switch)
-    torch.set_num_threads(1)
-    setattr(*switch, "ieee" if new else False)
-    _here.workers = outer or threads
+    # both are the process's: the first of all threads' blocks notes them, and the last puts them back
+    with _Inside.lock:
+        if not _Inside.blocks:
+            _Inside.threads, _Inside.precision = threads, getattr(*switch)
+        _Inside.blocks += 1
+        torch.set_num_threads(1)
+        setattr(*switch, "ieee" if new else False)
+        _here.workers = outer or _Inside.threads
     try:
-        yield
+        with torch.inference_mode(False), _own_precision():
+            yield
     except (MemoryError, RuntimeError) as error:
         if not is_full(error):
             raise
         said = ". ".join(str(error).split(". ")[:2]).strip(" .") or "full"
         raise OutOfMemory(f"memory: {said}; {mend}") from error
     finally:
-        _here.workers = outer
-        setattr(*switch, before)
-        torch.set_num_threads(threads)
+        with _Inside.lock:
+            _Inside.blocks -= 1
+            if not _Inside.blocks:
+                setattr(*switch, _Inside.precision)
+            if outer is None:  # this sets the number of this thread, and of threads that are new
+                torch.set_num_threads(_Inside.threads)
+            _here.workers = outer
+
+
+def _own_precision() -> ExitStack:
+    """Return the context that ends any autocast around it; it may be entered once."""
+    contexts = ExitStack()
+    for kind in ("cpu", "cuda", "mps"):
+        if torch.is_autocast_enabled(kind):
+            contexts.enter_context(torch.autocast(kind, enabled=False))
+    return contexts
 
 
 def is_full(error: Exception) -> bool:

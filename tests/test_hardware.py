@@ -173,6 +173,44 @@ def test_one_thread_each_is_over_when_it_is_over():
     assert torch.get_num_threads() == before
 
 
+def test_blocks_of_two_threads_that_overlap_keep_and_leave_what_is_set():
+    """One enters, two enters, one leaves, two leaves."""
+    dnn = torch.backends.cudnn
+    switch = (dnn.conv, "fp32_precision") if hasattr(dnn, "conv") else (dnn, "allow_tf32")
+    before, kept = (torch.get_num_threads(), getattr(*switch)), []
+    torch.set_num_threads(3)
+    two_is_in, one_is_out = threading.Event(), threading.Event()
+
+    def two():
+        both = threading.Barrier(2)
+        with one_thread_each():
+            two_is_in.set()
+            assert one_is_out.wait(60)
+            side_by_side(
+                lambda _: both.wait(60), [0, 1], device=CPU
+            )  # it has its share of the cores
+            kept.append((torch.get_num_threads(), getattr(*switch)))
+        kept.append((torch.get_num_threads(), getattr(*switch)))
+
+    second = threading.Thread(target=two)
+    try:
+        with one_thread_each():
+            second.start()
+            assert two_is_in.wait(60)
+        assert torch.get_num_threads() == 3
+        one_is_out.set()
+        second.join()
+        new = threading.Thread(
+            target=lambda: kept.append((torch.get_num_threads(), getattr(*switch)))
+        )
+        new.start(), new.join()
+        exact = "ieee" if hasattr(dnn, "conv") else False
+        assert kept == [(1, exact), (3, before[1]), (3, before[1])]
+    finally:
+        torch.set_num_threads(before[0])
+        setattr(*switch, before[1])
+
+
 def test_an_error_in_a_part_waits_for_the_others():
     ended = []
 

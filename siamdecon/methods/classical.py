@@ -99,7 +99,8 @@ class RichardsonLucy(Method):
                 side_by_side(update, *zip(*cuts, strict=True), device=y.device)
                 x, after = after, x
                 if callback:
-                    callback(i + 1, to_array(x, clip))
+                    with torch.inference_mode(False):  # it may train
+                        callback(i + 1, to_array(x, clip))
         g = after = None  # their volumes go before the result comes
         return x.clamp(0, 1) if clip else x
 

@@ -220,7 +220,8 @@ class SiameseTraining(Training):
         """Give the averaged weights batch statistics of their own; the training goes on as it would."""
         if self.average is not self.model and self.step:
             apart = self.generator.clone_state()
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            how = {"enabled": self.dtype is not None, "cache_enabled": False}  # as in `compute`
+            with torch.autocast(self.device.type, self.dtype, **how):
                 update_bn((self.patches(apart) for _ in range(16)), self.average)
 
     def finish(self) -> None:

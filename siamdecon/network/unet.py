@@ -292,7 +292,9 @@ def compute(network: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
     >>> compute(nn.Conv2d(3, 1, 1), torch.zeros(2, 3, 8, 9), torch.bfloat16).dtype
     torch.float32
     """
-    with torch.autocast(x.device.type, dtype, enabled=dtype is not None):
+    # a caller's autocast around this one would keep the weights' copies from step to step
+    how = {"enabled": dtype is not None, "cache_enabled": False}
+    with torch.autocast(x.device.type, dtype, **how):
         return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
 
 

@@ -55,6 +55,34 @@ def test_it_restores_and_repeats(method, n_dim):
     np.testing.assert_array_equal(first.image, second.image)
 
 
+@EACH
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_the_caller_has_set_of_gradients_and_autocast_changes_nothing(method, threads):
+    expected, before = restore(method).image, torch.get_num_threads()
+    autocast = torch.autocast("cpu", torch.bfloat16)
+    try:
+        torch.set_num_threads(threads)
+        for context in (torch.no_grad(), torch.inference_mode(), autocast):
+            with context:
+                np.testing.assert_array_equal(restore(method).image, expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_callback_may_train():
+    expected, found = restore("noise2self").image, []
+
+    def callback(step, _):
+        weight = torch.ones(1, requires_grad=True)
+        (2 * weight).backward()
+        found.append((step, float(weight.grad), restore("noise2self").image))
+
+    restore("richardson_lucy", iterations=2, callback=callback)
+    assert [one[:2] for one in found] == [(1, 2.0), (2, 2.0)]
+    for *_, image in found:
+        np.testing.assert_array_equal(image, expected)
+
+
 @pytest.mark.parametrize("method", TRAINED)
 def test_the_settings_say_how_small_the_tiles_have_become(method, monkeypatch):
     def limited(f, x, tile, overlap=32):
