@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy  # which loads scipy.optimize when it is first used
@@ -131,22 +132,30 @@ def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
     >>> m(torch.tensor([0.0, 0.5, 1.0])).round(decimals=3)
     tensor([0.0400, 0.5000, 0.9600])
     """
+    # functions of the module, since a training that keeps one may go to another process
     if noise is None:
-        return lambda x: x
+        return _unchanged
     expect(isinstance(noise, Noise), "noise", "a Noise or None", noise)
-    low, high, bins = -0.5, 1.5, 2000
-    knots = torch.from_numpy(noise.mean(np.linspace(low, high, bins + 1)))
-    value, slope = knots[:-1].float(), knots.diff().float()
+    knots = torch.from_numpy(noise.mean(np.linspace(*_KNOTS)))
+    return partial(_interpolated, tables=(knots[:-1].float(), knots.diff().float()))
 
-    def response(x: Tensor) -> Tensor:
-        place = (x - low) * (bins / (high - low))
-        left = place.detach().nan_to_num().clamp(0, bins - 1).int()
-        # interpolates between the knots and extrapolates beyond them
-        tables = (table.to(x, non_blocking=True) for table in (value, slope))
-        at, rise = (table.index_select(0, left.flatten()) for table in tables)
-        return torch.addcmul(at.view_as(x), rise.view_as(x), place - left)
 
-    return response
+#: Where the table of `mean_response` begins and ends, and its number of values.
+_KNOTS = -0.5, 1.5, 2001
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def _interpolated(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Interpolate between the knots, and extrapolate beyond them; the tables are values and slopes, (n,)."""
+    low, high, count = _KNOTS
+    place = (x - low) * ((count - 1) / (high - low))
+    left = place.detach().nan_to_num().clamp(0, count - 2).int()
+    moved = (table.to(x, non_blocking=True) for table in tables)
+    at, rise = (table.index_select(0, left.flatten()) for table in moved)
+    return torch.addcmul(at.view_as(x), rise.view_as(x), place - left)
 
 
 #: Section 3: Poisson alpha 0.001, Gaussian sigma 0.1, 1 % of impulses, 10 bits.

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from siamdecon.files.phantoms import filaments
 from siamdecon.hardware import one_thread_each, to_array
 from siamdecon.methods import METHODS
 from siamdecon.methods.base import TIERS
+from siamdecon.microscope.noise import Noise
 from siamdecon.network.training import Watch
 from siamdecon.problem import Problem
 from siamdecon.tiles import TILE, blend, exact
@@ -67,6 +69,18 @@ def test_what_the_caller_has_set_of_gradients_and_autocast_changes_nothing(metho
                 np.testing.assert_array_equal(restore(method).image, expected)
     finally:
         torch.set_num_threads(before)
+
+
+@EACH
+@pytest.mark.parametrize("noise", [None, Noise(gaussian=0.1)])
+def test_a_result_can_go_to_another_process(method, noise):
+    options = {"noise": noise} if "weights" in METHODS[method].option_names() else {}
+    result = restore(method, **options)
+    found = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(found.image, result.image)
+    if result.run:
+        x = torch.linspace(-1, 2, 99)
+        assert torch.equal(found.run.response(x), result.run.response(x))
 
 
 def test_a_callback_may_train():
