@@ -11,9 +11,9 @@ import torch
 from scipy.ndimage import generate_binary_structure, median_filter
 from torch import Tensor
 
-from siamdecon.expect import expect, expect_counts, expect_positive
+from siamdecon.expect import Words, expect, expect_counts, is_number
 from siamdecon.files.on_disk import Window
-from siamdecon.hardware import keep_freed_memory, side_by_side, to_array, to_tensor
+from siamdecon.hardware import as_array, keep_freed_memory, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.microscope.convolution import PSFConvolution, Workspace, around_origin
 from siamdecon.network.training import Watch
@@ -22,7 +22,7 @@ from siamdecon.tiles import Estimator, bands, within
 
 Callback = Callable[[int, np.ndarray], None]
 _PREFILTERS = {None: lambda y: y, "median": partial(median_filter, size=3)}
-_EPS = float(np.finfo(np.float32).eps)
+_EPS, _TINY = (float(getattr(np.finfo(np.float32), name)) for name in ("eps", "tiny"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,10 @@ class RichardsonLucy(Method):
         keep_freed_memory()
         image = to_array(x)  # ([z,] y, x)
         prefilter = self.prefilter if callable(self.prefilter) else _PREFILTERS[self.prefilter]
-        y = to_tensor(prefilter(image), x.device).clamp(min=0)  # (1, 1, [z,] y, x)
+        y = as_array(prefilter(image), "prefilter")
+        expect(y.shape == image.shape, "prefilter", f"the image's shape {image.shape}", y.shape)
+        y = to_tensor(y, x.device).clamp_(min=0)  # (1, 1, [z,] y, x)
+        expect(bool(y.isfinite().all()), "prefilter", "finite values", Words("NaN or infinity"))
         if isinstance(self.start, str):
             x = torch.full_like(y, y.mean().item()) if self.start == "mean" else y.clone()
         else:
@@ -85,7 +88,7 @@ class RichardsonLucy(Method):
         g = PSFConvolution(psf, image.ndim, self.padding, Workspace())
         after = torch.empty_like(x)
         # what a transform rounds to is no light: log2(n) sums, each to half an eps of the largest value
-        dark = max(1e-12, _EPS * math.log2(y.numel()) * y.max().item())
+        dark = max(_TINY, _EPS * math.log2(y.numel()) * y.max().item())
 
         def update(core: Window, window: Window) -> None:
             """Make a band of the next estimate from what it depends on."""
@@ -185,7 +188,8 @@ class Wiener(Method):
     clip: bool | None = None
 
     def __post_init__(self):
-        expect_positive(balance=self.balance)
+        held = is_number(self.balance) and 1e-30 <= self.balance <= 1e30  # its square fits float32
+        expect(held, "balance", "a positive number from 1e-30 to 1e30", self.balance)
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:
         """Return the division; there is nothing to train."""

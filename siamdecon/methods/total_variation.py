@@ -42,8 +42,9 @@ class TotalVariation(Method):
 
     def __post_init__(self):
         check_iterations(self.iterations, self.padding)
-        positive = self.weight is None or (is_number(self.weight) and self.weight > 0)
-        expect(positive, "weight", "a positive number", self.weight)
+        # a larger one overflows Adam's squares
+        known = self.weight is None or (is_number(self.weight) and 0 < self.weight <= 1e10)
+        expect(known, "weight", "a positive number up to 1e10", self.weight)
         self.check_noise()
 
     def fit(self, problem: Problem, watch: Watch) -> Estimator:

@@ -146,6 +146,39 @@ def test_richardson_lucy_stays_finite_and_positive(image, padding):
     assert np.isfinite(estimate).all() and estimate.min() > -1e-6  # a rounded transform
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**-60])
+def test_richardson_lucy_has_no_unit(problem, unit):
+    """A power of two changes no digit."""
+    image, psf = problem
+    expected = richardson_lucy(image, psf, 5, clip=False)
+    found = richardson_lucy(image * unit, psf, 5, clip=False)
+    np.testing.assert_array_equal(found, expected * np.float32(unit))
+
+
+@pytest.mark.parametrize(
+    ("prefilter", "expected"),
+    [
+        (lambda y: y[::2], "the image's shape"),
+        (lambda y: np.where(y > y.mean(), np.nan, y), "finite values"),
+        (lambda y: None, "an array"),
+    ],
+)
+def test_a_prefilter_gives_an_image_of_the_same_shape(prefilter, expected):
+    with pytest.raises(ValueError, match=f"prefilter: expected {expected}"):
+        richardson_lucy(np.eye(8), np.ones((3, 3)) / 9, prefilter=prefilter)
+
+
+@pytest.mark.parametrize("balance", [1e-30, 1e30])
+def test_wiener_is_finite_up_to_the_last_balance(problem, balance):
+    image, psf = problem
+    assert np.isfinite(wiener(image, psf, balance=balance, clip=False)).all()
+
+
+def test_total_variation_of_the_largest_weight_is_flat():
+    image = np.random.default_rng(0).random((16, 16))
+    assert np.ptp(total_variation(image, np.ones((3, 3)) / 9, weight=1e10)) < 0.2 * np.ptp(image)
+
+
 def test_values_below_0_count_as_0(problem):
     image, psf = problem
     assert np.any(image - 0.2 < 0)
@@ -475,11 +508,11 @@ def test_unfit_images_and_kernels_are_refused(method, image, psf, message):
         ("richardson_lucy", {"padding": "valid"}, "padding: "),
         *(
             ("wiener", {"balance": balance}, "balance: expected a positive number")
-            for balance in (0, -1, np.nan, np.inf)
+            for balance in (0, -1, np.nan, np.inf, 1e-46, 1e39)
         ),
         *(
             ("total_variation", {"weight": weight}, "weight: expected a positive number")
-            for weight in (0, -1, np.nan, np.inf)
+            for weight in (0, -1, np.nan, np.inf, 1e39)
         ),
         ("total_variation", {"iterations": 0}, "iterations: expected a whole number of 1 or more"),
         ("total_variation", {"padding": "same"}, "padding: expected one of"),
