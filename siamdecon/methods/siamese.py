@@ -5,7 +5,7 @@ import io
 import math
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from siamdecon.expect import expect, expect_counts, expect_one_of, expect_positive, is_number
+from siamdecon.expect import (
+    expect,
+    expect_counts,
+    expect_one_of,
+    expect_positive,
+    is_number,
+    is_whole,
+)
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
 from siamdecon.methods.base import Method, plain, tier_name
@@ -122,6 +129,12 @@ class TrainingConfig:
         expect(noisy, "mask_sigma", "0 or more", self.mask_sigma)
         known = self.noise is None or isinstance(self.noise, Noise)
         expect(known, "noise", "a Noise or None", self.noise)
+        drawn = is_whole(self.seed) and 0 <= self.seed < 2**63
+        expect(drawn, "seed", "a whole number of 0 or more, below 2^63", self.seed)
+        sizes = (None,) * 2 if self.voxel_size is None else self.voxel_size
+        known = isinstance(sizes, Sequence) and len(sizes) in (2, 3)
+        known = known and all(size is None or is_number(size) for size in sizes)
+        expect(known, "voxel_size", "um along each of 2 or 3 axes, or None", self.voxel_size)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -19,7 +19,7 @@ from siamdecon.network.patches import symmetries
 from siamdecon.network.training import Training
 from siamdecon.network.unet import compute, cropped, receptive_field, whole_strides
 from siamdecon.problem import Problem
-from siamdecon.tiles import STITCHES, Estimator
+from siamdecon.tiles import STITCHES, Estimator, check_tile
 
 #: Pixels by which an image is continued, mirrored, for a network that knows no border; 32 do no more.
 MARGIN = 16
@@ -71,7 +71,7 @@ def predict(
     Raises
     ------
     ValueError
-        If an option needs the kernel and none is given, or `stitch` is neither.
+        If an option needs the kernel and none is given, `stitch` is neither, or a tile has below 16 pixels.
     FloatingPointError
         If the training has diverged: the network gives NaN or infinity.
 
@@ -106,6 +106,7 @@ def estimator_of(
 ) -> Estimator:
     """Return what restores windows of an image with a network trained on it; see `predict`."""
     expect_one_of(STITCHES, stitch=stitch)
+    check_tile(tile)
     f = restorer(run, problem.psf if average_flips else None)
     side, m = tile or tile_side(run.model, problem.ndim), mean_response(run.config.noise)
     halo, core, stride = None, None, 1

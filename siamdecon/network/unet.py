@@ -14,6 +14,7 @@ from siamdecon.hardware import channels_last
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_FAR = 2048  # pixels; no network of convolutions needs more of them to show how far it looks
 _seeding = threading.Lock()
 
 
@@ -143,6 +144,11 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     -------
     int
 
+    Raises
+    ------
+    ValueError
+        If it looks at the whole image, as one with global pooling does.
+
     Examples
     --------
     >>> receptive_field(nn.Conv2d(1, 1, 5, padding=2), n_dim=2)
@@ -168,6 +174,8 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
             reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
         if reach < side // 2 - stride:
             return reach
+        sees = "'blend' for a network that looks at the whole image"
+        expect(side < _FAR, "stitch", sees, "exact")
         side *= 2
 
 

@@ -102,6 +102,13 @@ def test_a_gpu_that_is_full_whatever_the_tile_is_an_error(run, monkeypatch):
         predict(training, image, average_flips=False, calibrate=False)
 
 
+@pytest.mark.parametrize("tile", [8.5, "a", 1, -1, 0])
+def test_a_tile_that_is_none(run, tile):
+    training, image = run
+    with pytest.raises(ValueError, match="tile: expected 16 or more pixels"):
+        predict(training, image, np.ones((3, 3)) / 9, tile=tile)
+
+
 def test_an_unknown_way_to_stitch(run):
     with pytest.raises(ValueError, match="stitch: expected one of blend, exact, got 'sew'"):
         predict(*run, average_flips=False, calibrate=False, stitch="sew")

@@ -77,6 +77,16 @@ def test_the_receptive_field_is_symmetric_and_reaches_far():
     assert seen.max() > 50
 
 
+@pytest.mark.parametrize("n_dim", [2, 3])
+def test_a_network_that_looks_at_the_whole_image_has_no_field(n_dim):
+    class Brightness(torch.nn.Module):
+        def forward(self, x):
+            return x + x.mean()
+
+    with pytest.raises(ValueError, match="stitch: expected 'blend'"):
+        receptive_field(Brightness(), n_dim)
+
+
 @pytest.mark.parametrize("arguments", [{"n_dim": 4}, {"features": 0}, {"depth": 0}])
 def test_impossible_networks(arguments):
     with pytest.raises(ValueError, match="expected"):
