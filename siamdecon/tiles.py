@@ -186,7 +186,7 @@ def pyramid_weights(shape: Sequence[int]) -> Tensor:
             [0.3333, 0.6667, 1.0000, 0.6667, 0.3333],
             [0.3333, 0.5000, 0.5000, 0.5000, 0.3333]])
     """
-    counts = [torch.arange(1.0, size + 1) for size in shape]
+    counts = [torch.arange(1, size + 1, dtype=torch.float32) for size in shape]
     ramps = [torch.minimum(count, count.flip(0)) for count in counts]
     grids = torch.meshgrid(*(ramp / ramp.max() for ramp in ramps), indexing="ij")
     return reduce(torch.minimum, grids)

@@ -247,7 +247,8 @@ class ScalePairs(Training):
         self.pairs = side_by_side(pair, targets, measured, device=self.device)
         self.sides = [min(sides) for sides in zip(*(p.shape[1:] for p in self.pairs), strict=True)]
         # larger copies are drawn more often
-        self.shares = torch.tensor([float(pair[0].numel()) for pair in self.pairs])
+        sizes = [float(pair[0].numel()) for pair in self.pairs]
+        self.shares = torch.tensor(sizes, dtype=torch.float32)
         self.optimizer = Muon(self.model.parameters(), self.method.learning_rate)
         self.step, self.history = 0, History()
 

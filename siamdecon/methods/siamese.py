@@ -218,8 +218,9 @@ class SiameseTraining(Training):
     def hide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return J and x_Jc: the mask, and x with Gaussian noise in place of the masked pixels."""
         mask = stratified_mask(tuple(x.shape), self.config.mask_percent, self.generator)
-        noise, n = torch.zeros(mask.shape), int(mask.sum())
-        noise[mask] = self.config.mask_sigma * torch.randn(n, generator=self.generator)
+        noise, n = torch.zeros(mask.shape, dtype=x.dtype), int(mask.sum())
+        drawn = torch.randn(n, generator=self.generator, dtype=x.dtype)
+        noise[mask] = self.config.mask_sigma * drawn
         # a copy that waits for the GPU would stall each step
         mask, noise = (t.to(x.device, non_blocking=True) for t in (mask, noise))
         return mask, torch.where(mask, noise, x)

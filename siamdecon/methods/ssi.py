@@ -222,7 +222,8 @@ class SSITraining(Training):
             return y.clamp(0, 1) if self.clip else y
 
     def _like(self, x: Tensor, draw) -> Tensor:
-        return draw(x.shape, generator=self.generator).to(x.device, non_blocking=True)
+        drawn = draw(x.shape, generator=self.generator, dtype=x.dtype)
+        return drawn.to(x.device, non_blocking=True)
 
 
 def bounds(estimate: Tensor) -> Tensor:

@@ -47,9 +47,7 @@ class Muon(torch.optim.Adam):
         for weight in parameters:
             if weight.ndim > 1 and min(weight.flatten(1).shape) > 1:
                 alike[weight.flatten(1).shape].append(weight)
-        self.alike = [
-            (ws, torch.zeros(len(ws), *shape, device=ws[0].device)) for shape, ws in alike.items()
-        ]
+        self.alike = [(ws, ws[0].new_zeros(len(ws), *shape)) for shape, ws in alike.items()]
         self.gain, self.momentum = gain, momentum
         matrices = {id(weight) for weights, _ in self.alike for weight in weights}
         others = [weight for weight in parameters if id(weight) not in matrices]
@@ -66,7 +64,7 @@ class Muon(torch.optim.Adam):
             rows, columns = change.shape[1:]
             rate = self.param_groups[0]["lr"] * self.gain * max(1, rows / columns) ** 0.5
             for weight, part in zip(weights, change, strict=True):
-                weight.sub_(part.view_as(weight), alpha=min(rate, torch.finfo().max))
+                weight.sub_(part.view_as(weight), alpha=min(rate, torch.finfo(weight.dtype).max))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

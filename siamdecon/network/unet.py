@@ -341,7 +341,7 @@ def sound_precision(x: Tensor, stride: int) -> AbstractContextManager:
 
 
 def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Module:
-    """Build a network with random weights determined by a seed; the global random state is unchanged.
+    """Build a network with random weights in float32 determined by a seed; the global state is unchanged.
 
     Examples
     --------
@@ -352,4 +352,9 @@ def seeded(seed: int, build: Callable[..., nn.Module], *args, **kwargs) -> nn.Mo
     # torch draws weights from the one random state of all threads
     with _seeding, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(*args, **kwargs)
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            return build(*args, **kwargs)
+        finally:
+            torch.set_default_dtype(before)

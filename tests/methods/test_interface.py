@@ -83,6 +83,19 @@ def test_a_result_can_go_to_another_process(method, noise):
         assert torch.equal(found.run.response(x), result.run.response(x))
 
 
+@EACH
+@BOTH
+def test_torchs_default_dtype_changes_nothing(method, n_dim):
+    expected = restore(method, n_dim).image
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = restore(method, n_dim).image
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_callback_may_train():
     expected, found = restore("noise2self").image, []
 
