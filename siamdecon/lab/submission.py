@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from siamdecon.lab.checks.anew import drawn_anew
+from siamdecon.lab.checks.siamese import gradient
 
 #: Events of Python's audit hooks that are closed to a learner's code.
 CLOSED = frozenset(
@@ -266,6 +267,10 @@ class _Recorder:
         try:
             answered = self.function(*arguments)
             call["returned"] = encode(answered)
+            networks = [a for a in arguments if isinstance(a, torch.nn.Module)]
+            if isinstance(answered, torch.Tensor) and answered.requires_grad and networks:
+                if answered.numel() == 1:
+                    call["gradient"] = encode(gradient(answered, networks[0]))
             return answered
         except BaseException as error:
             call["raised"] = [type(error).__name__, str(error)[:300]]
@@ -370,7 +375,14 @@ class _Replay:
         if "raised" in call:
             kind, message = map(str, call["raised"])
             raise type(kind[:80], (Exception,), {})(message)
-        return decode(call["returned"])
+        answered = decode(call["returned"])
+        if (
+            "gradient" in call
+        ):  # a loss with the learner's value and gradient, at this network's weights
+            network = next(a for a in arguments if isinstance(a, torch.nn.Module))
+            weights = torch.cat([w.flatten() for w in network.parameters()])
+            answered = answered.detach() + decode(call["gradient"]) @ (weights - weights.detach())
+        return answered
 
 
 def replayed(answer: dict, program: Sequence = (), names: Sequence[str] = ()) -> list:

@@ -195,6 +195,48 @@ def test_an_answer_that_is_written_otherwise_is_right(name):
         EXERCISES[name](answer)
 
 
+#: Parts of a loss of two passes, right in value, that a network can't learn from.
+CUT = (
+    "inv.item()",
+    "inv.detach()",
+    "rec.item()",
+    "masked.detach()",
+    "unmasked.detach()",
+    "masked.data",
+)
+LOSSES = {
+    "two_pass_loss": ("g(f(x))", "g(f(x_hidden))", "unmasked"),
+    "noise2same_d_loss": ("f(x)", "f(x_hidden)", "g(unmasked)"),
+}
+
+
+def loss_of_two_passes(name: str, cut: str = "") -> str:
+    """Return the source of a right loss, or of one with a part that has no gradient."""
+    first, second, blurred = LOSSES[name]
+    part = cut.split(".")[0]
+    return f"""
+def {name}(f, g, x, x_hidden, mask, weight):
+    unmasked, masked = {first}, {second}
+    rec = torch.nn.functional.mse_loss({blurred}, x)
+    {f"{part} = {cut}" if part.endswith("masked") else ""}
+    inv = torch.linalg.vector_norm((unmasked - masked)[mask]) / mask.sum() ** 0.5
+    return {cut if part == "rec" else "rec"} + weight * {cut if part == "inv" else "inv"}
+"""
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_that_a_part_cannot_learn_from_is_refused(name):
+    EXERCISES[name](answer(loss_of_two_passes(name)))
+    for cut in CUT:
+        with pytest.raises(CheckFailed, match="the value is right, but a part of the loss has no"):
+            EXERCISES[name](answer(loss_of_two_passes(name, cut)))
+    backward = loss_of_two_passes(name).replace(
+        "    return", "    (rec + inv).backward()\n    return"
+    )
+    with pytest.raises(CheckFailed, match="the value is right, but its gradient fails: Trying to"):
+        EXERCISES[name](answer(backward))
+
+
 class TestEngine:
     twice = Exercise("twice x", lambda x: 2 * x, ((np.arange(3.0),),), {"squared": lambda x: x**2})
 

@@ -22,7 +22,7 @@ from siamdecon.lab.grading import Grader, grade, submissions
 from siamdecon.lab.kept import SUFFIX
 from siamdecon.lab.submission import decode, encode, replayed, run
 from tests.course import DERIVE
-from tests.lab.test_checks import BANK, EXERCISES, WRITTEN, answer
+from tests.lab.test_checks import BANK, CUT, EXERCISES, LOSSES, WRITTEN, answer, loss_of_two_passes
 
 RIGHT = """
 def camera(blurred, rnd, alpha, sigma):
@@ -423,6 +423,17 @@ def test_what_a_check_sees_of_a_function_is_seen_from_afar():
     assert Ellipsis in [step.argval for step in dis.get_instructions(replay)]
     with pytest.raises(LookupError, match="it gave no answer"):
         check(replay)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_of_a_loss_is_seen_from_afar(name):
+    """Its value alone would not tell a loss from which nothing can be learned."""
+    for cut in ("", *CUT):
+        program = [(1, "import torch"), (2, loss_of_two_passes(name, cut))]
+        plan = {"program": program, "arguments": [name]}
+        coded = json.loads(json.dumps(run(**plan, check=drawn_anew(1)[name])))
+        verdict = Grader().judge(name, coded, plan)
+        assert verdict.right is (not cut) and ("no gradient" in verdict.hint) is bool(cut), cut
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class Exercise:
             raise CheckFailed(
                 f"Expected a function, got {type(answer).__name__}; pass it by name, without calling it."
             )
-        expected = [_array(self.oracle(*copy.deepcopy(arguments))) for arguments in self.inputs]
+        expected = [as_array(self.oracle(*copy.deepcopy(arguments))) for arguments in self.inputs]
         got = [self._answered(answer, *pair) for pair in zip(self.inputs, expected, strict=True)]
         pairs = zip(got, expected, strict=True)
         wrong = next((i for i, pair in enumerate(pairs) if not self._close(*pair)), None)
@@ -108,7 +108,7 @@ class Exercise:
             raise CheckFailed(f"Nothing to check yet: {todo}.")
         answered = self._outcome(answered, given)
         try:
-            got = _array(answered)
+            got = as_array(answered)
         except (TypeError, ValueError):
             if left:
                 raise CheckFailed(f"Nothing to check yet: {left} is still to be written.") from None
@@ -148,7 +148,7 @@ class Exercise:
                 if self._same(got, mutant):
                     yield hint
         arrays = {
-            name: [_array(arguments[i]) for arguments in self.inputs]
+            name: [as_array(arguments[i]) for arguments in self.inputs]
             for i, name in enumerate(names)
             if all(
                 _is_array(a[i]) and a[i].shape == e.shape != ()
@@ -167,7 +167,7 @@ class Exercise:
             warnings.simplefilter("ignore")
             for result, arguments in zip(got, self.inputs, strict=True):
                 try:
-                    if not self._close(result, _array(mistake(*copy.deepcopy(arguments)))):
+                    if not self._close(result, as_array(mistake(*copy.deepcopy(arguments)))):
                         return False
                 except Exception:
                     return False
@@ -215,7 +215,7 @@ def _is_array(value) -> bool:
     return hasattr(value, "shape")
 
 
-def _array(value) -> np.ndarray:
+def as_array(value) -> np.ndarray:
     """Turn a number, array or tensor into an array of floats (complex numbers stay)."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()

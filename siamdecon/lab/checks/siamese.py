@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from siamdecon.lab.checks.engine import CheckFailed, Exercise
+from siamdecon.lab.checks.engine import CheckFailed, Exercise, as_array
 
 
 def _tensor(answered, why: str) -> Tensor:
@@ -40,7 +40,28 @@ class OfLosses(Exercise):
                 "the result has no gradient: f is not used, or .detach(), .data or torch.no_grad() cut the "
                 "tie to its weights."
             )
+        solved = self.solution(*given)
+        if self._close(as_array(answered), as_array(solved)):  # a wrong value has its own hint
+            expected = gradient(solved, given[0])
+            try:
+                got = gradient(answered, given[0])
+            except RuntimeError as error:  # such as a backward() within the loss
+                raise CheckFailed(f"the value is right, but its gradient fails: {error}") from error
+            # float32 errs by 1e-6; NaN is no gradient, either
+            if not (got - expected).abs().max() <= 1e-3 * expected.abs().max():
+                raise CheckFailed(
+                    "the value is right, but a part of the loss has no gradient: .item(), .detach(), .data "
+                    "or torch.no_grad() cut it off."
+                )
         return answered
+
+
+def gradient(loss: Tensor, f: nn.Module) -> Tensor:
+    """Return the gradient of a loss for the weights of f, in one row; 0 for a weight that is not used."""
+    weights = list(f.parameters())
+    found = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+    parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+    return torch.cat([part.flatten() for part in parts])
 
 
 class _Filter(nn.Module):
