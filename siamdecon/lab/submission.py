@@ -96,6 +96,8 @@ def read(notebooks: list[Path], exercises: list[str]) -> dict[str, dict]:
                     found[name] = plan
             except Unanswered as error:
                 found[name] = {"unanswered": str(error)}
+            except Exception as error:  # this exercise alone, whatever its cells can be
+                found[name] = {"unanswered": f"It can't be read: {_said(error)}"}
     return found | ({"": broken} if broken else {})
 
 
@@ -149,7 +151,12 @@ def _code(path: Path) -> Iterator[_Cell]:
         tags = list(cell.get("metadata", {}).get("tags", []))
         try:
             tree = ast.parse(TransformerManager().transform_cell("\n".join(lines)))
-            yield _Cell(tags, [_Statement(node) for node in tree.body])
+            body = [_Statement(node) for node in tree.body]
+            for (
+                statement
+            ) in body:  # finds what `ast.parse` lets pass, such as an argument named twice
+                _ = statement.symbols
+            yield _Cell(tags, body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             said = getattr(error, "msg", None) or error
             yield _Cell(tags, [], f"{type(error).__name__}: {said}")

@@ -1,5 +1,6 @@
 """Grading: solved, untouched and half-done notebooks get what they deserve; hostile ones harm nobody else."""
 
+import ast
 import csv
 import dis
 import inspect
@@ -20,7 +21,7 @@ from siamdecon.lab.checks.anew import drawn_anew
 from siamdecon.lab.course import NOTEBOOKS, QUESTIONS
 from siamdecon.lab.grading import Grader, grade, submissions
 from siamdecon.lab.kept import SUFFIX
-from siamdecon.lab.submission import decode, encode, replayed, run
+from siamdecon.lab.submission import decode, encode, read, replayed, run
 from tests.course import DERIVE
 from tests.lab.test_checks import BANK, CUT, EXERCISES, LOSSES, WRITTEN, answer, loss_of_two_passes
 
@@ -135,6 +136,10 @@ HANDED_IN = {
     "half renamed": ([RIGHT.replace("camera", "kamera"), CHECK], None),
     "gone": (["x = 1", "y = 2", CHECK], "Nothing defines camera before its check."),
     "not Python": (["def camera(:\n    return", CHECK], "not valid Python: SyntaxError"),
+    "twice": (
+        ["def camera(b, r, a, a):\n    return b", CHECK],
+        "not valid Python: SyntaxError: duplicate argument",
+    ),
     "called": ([RIGHT, "checks.camera(camera(1, 2, 3, 4))"], "Expected a function"),
     "a helper": (
         [
@@ -177,6 +182,23 @@ def test_every_submission_gets_its_verdict_and_its_hint(tmp_path):
         assert rows[learner]["01 camera"] == right, learner
     assert "not a notebook: NotJSONError" in rows["broken"]["note"]
     assert rows["empty"]["01 camera"] == rows["broken"]["01 camera"] == ""
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        "def camera(b, r, a, a):\n    return b",
+        "nonlocal x",
+        "def camera(b):\n    x = 1\n    global x",
+        "def camera(b):\n    from math import *",
+    ],
+)
+def test_a_slip_that_only_the_compiler_finds_costs_its_own_exercise_alone(slip, tmp_path):
+    right = WRITTEN["largest_pixel"][1]
+    path = hand_in(tmp_path, "a", right, "checks.largest_pixel(largest_pixel)", slip, CHECK)
+    plans = read([path], ["camera", "largest_pixel"])
+    assert "not valid Python: SyntaxError" in plans["camera"]["unanswered"]
+    assert plans["largest_pixel"]["program"] == [(2, ast.unparse(ast.parse(right)))]
 
 
 def test_a_loop_without_end_costs_its_own_time_alone(tmp_path):
