@@ -49,11 +49,15 @@ ABSENT = Verdict(None, "Not handed in.")
 
 @dataclass
 class Submission:
-    """What a learner has handed in: the folder, if there is one, the notebooks, and the answers' files."""
+    """What a learner has handed in: the folder, if there is one, the notebooks, and the answers' files.
+
+    `notes` say what of it was left out.
+    """
 
     root: Path | None
     notebooks: list[Path] = field(default_factory=list)
     answers: list[Path] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
 
     def add(self, path: Path) -> None:
         """Take a file, if it is a notebook or holds answers; no links, which may point anywhere."""
@@ -150,7 +154,7 @@ class Grader:
                 verdicts[name] = Verdict(False, said)
             else:
                 task = {"limits": limits, "exercise": name, "seed": self.seed, **plan}
-                answer, broken = _in_a_process(task, submission.root, min(self.seconds, left))
+                answer, broken = _in_a_process(task, submission, min(self.seconds, left))
                 verdicts[name] = (
                     self.judge(name, answer, plan) if answer else Verdict(False, broken)
                 )
@@ -183,8 +187,13 @@ def _changed(path: Path) -> tuple[float, str]:
     return path.stat().st_mtime, str(path)
 
 
-def _in_a_process(task: dict, root: Path | None, seconds: float) -> tuple[dict | None, str]:
-    """Do a task of `work` in a process of its own; return its result, or None and what became of it."""
+def _in_a_process(
+    task: dict, submission: Submission | None, seconds: float
+) -> tuple[dict | None, str]:
+    """Do a task of `work` in a process of its own; return its result, or None and what became of it.
+
+    Of a submission, the process gets a copy of its files.
+    """
     # a server that has imported the package once; each task is a copy of it
     servers = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if servers else "spawn")
@@ -193,8 +202,8 @@ def _in_a_process(task: dict, root: Path | None, seconds: float) -> tuple[dict |
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder, result = Path(name).resolve(), Path(name).resolve() / "result.json"
         (folder / "work").mkdir()
-        if root:
-            _copy(root, folder / "work")
+        if submission and submission.root:
+            _copy(submission, folder / "work")
         process = context.Process(target=_begin, args=(task, folder, result), daemon=True)
         process.start()
         try:
@@ -238,16 +247,19 @@ def _end(process) -> None:
     process.join(STARTING)
 
 
-def _copy(root: Path, folder: Path) -> None:
+def _copy(submission: Submission, folder: Path) -> None:
     """Copy a learner's small files, apart from notebooks; no links, which may point anywhere."""
-    for path, folders, files in os.walk(root):
+    for path, folders, files in os.walk(submission.root):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        target = folder / Path(path).relative_to(root)
+        target = folder / Path(path).relative_to(submission.root)
         for file in (Path(path, f) for f in files if not f.startswith(".")):
-            if file.suffix != ".ipynb" and not file.is_symlink() and file.is_file():
-                if file.stat().st_size <= COPIED:
-                    target.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, target / file.name)
+            try:
+                if file.suffix != ".ipynb" and not file.is_symlink() and file.is_file():
+                    if file.stat().st_size <= COPIED:
+                        target.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(file, target / file.name)
+            except OSError as error:  # an exercise may not need it
+                submission.notes.add(f"{file.name} could not be copied: {error.strerror or error}")
 
 
 def submissions(folder: Path) -> dict[str, Submission]:
@@ -332,7 +344,10 @@ def grade(folder: Path, output: Path, grader: Grader, overwrite: bool = False) -
         graded = {}
         for number, (name, learner) in enumerate(learners.items()):
             print(f"{number + 1} of {len(learners)}: {name}", file=sys.stderr)
-            graded[name] = grader.learner(learner)
+            try:
+                graded[name] = grader.learner(learner)
+            except OSError as error:  # such as a file that has vanished; the others go on
+                graded[name] = {"": Verdict(None, f"Not graded: {error}")}
         notebooks = _asked(graded, learners)
         rows = [_row(name, learners[name], graded[name], notebooks) for name in learners]
         write_atomically(output, lambda part: _write(part, rows))
@@ -373,7 +388,8 @@ def _row(
         predicted[f"{number} predicted"] = right if said.keys() & asked.keys() else ""
         predicted[f"{number} asked"] = len(asked)
         predicted |= {key: said.get(key, "") for key in ours if key not in asked}
-    notes = [note for note in (verdicts[""].hint if "" in verdicts else "", broken) if note]
+    hint = verdicts[""].hint if "" in verdicts else ""
+    notes = [note for note in (hint, broken, *sorted(learner.notes)) if note]
     right = sum(value == 1 for value in exercises.values())
     total = {"right": right, "of": len(exercises) // 2, "note": "; ".join(notes)}
     return {"learner": name} | total | exercises | predicted

@@ -6,6 +6,7 @@ import dis
 import inspect
 import json
 import os
+import shutil
 import socket
 import textwrap
 
@@ -313,6 +314,31 @@ def test_the_learners_small_files_are_there_and_links_are_not(tmp_path):
     hand_in(tmp_path, "a", look, CHECK)
     hint = graded(tmp_path)["a"]["01 camera: hint"]
     assert hint == "Your function raised ValueError: ['helper.py', 'numpy.py']"
+
+
+def test_a_file_that_cannot_be_read_costs_its_own_learner_alone(tmp_path, monkeypatch):
+    for learner, file in (("a", "locked.csv"), ("b", "fine.csv"), ("c", "fine.csv")):
+        hand_in(tmp_path, learner, RIGHT, CHECK).with_name(file).write_text("1,2")
+    copyfile, learner = shutil.copyfile, Grader.learner
+
+    def refused(source, target):
+        if source.name == "locked.csv":
+            raise PermissionError(13, "Permission denied", str(source))
+        return copyfile(source, target)
+
+    def vanished(self, submission):
+        if submission.root.name == "b":
+            raise FileNotFoundError(2, "No such file", "gone.ipynb")
+        return learner(self, submission)
+
+    monkeypatch.setattr(shutil, "copyfile", refused)
+    monkeypatch.setattr(Grader, "learner", vanished)
+    rows = graded(tmp_path)
+    assert {name: (row["01 camera"], row["note"]) for name, row in rows.items()} == {
+        "a": ("1", "locked.csv could not be copied: Permission denied"),
+        "b": ("", "Not graded: [Errno 2] No such file: 'gone.ipynb'"),
+        "c": ("1", ""),
+    }
 
 
 def test_whose_notebooks_they_are(tmp_path):
