@@ -49,7 +49,8 @@ residual = Exercise(
     solution=_residual_solved,
 )
 
-_CLEAN = _RNG.random((8, 8))
+#: All candidates lie in [0, 1], so that `score`, which clips, agrees.
+_CLEAN = 0.25 + 0.2 * _RNG.random((8, 8))
 _SIGNS = np.where(np.indices((8, 8)).sum(axis=0) % 2, 1.0, -1.0)
 _SPOT = np.zeros((8, 8))
 _SPOT[3, 4] = 0.5  # one pixel very wrong: the smallest mean absolute error, the largest maximum
