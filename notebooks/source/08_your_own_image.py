@@ -163,8 +163,8 @@ assert after["B"] < psnr(image, psf) - 1
 # large weight of smoothness (the $\beta$ of notebook 03), and total variation. Three numbers can be computed without a
 # clean image:
 #
-# - **own**: the residual's standard deviation, divided by the noise. Above 1, structure is missing.
-#   Below 1, noise has been fitted.
+# - **own**: the residual's standard deviation, divided by the noise. Well above 1, structure is
+#   missing. Well below 1, noise has been fitted.
 # - **held out**: the residual of the same estimate against the *second exposure*. (Notebook 11 makes two
 #   exposures of one.)
 # - **agreement**: the difference between the restorations of the two exposures, divided by the noise.
@@ -289,7 +289,7 @@ assert column["agreement"]["Lucy-Richardson, 50"] > 3 * column["agreement"][pick
 #
 # | you see | it means | do |
 # |---|---|---|
-# | own residual above 1, or outlines in it | structure is missing | less smoothing, more iterations; check the PSF |
+# | own residual well above 1, or outlines in it | structure is missing | less smoothing, more iterations; check the PSF |
 # | own residual below 1, held out above it | noise was fitted | fewer iterations, more smoothing |
 # | restorations of two exposures, or two seeds, differ by more than the noise | detail is invented | the same, or ignore that detail |
 # | all of these are good | the estimate is consistent | report it as consistent, not as true |

@@ -4,19 +4,24 @@ import numpy as np
 
 from siamdecon.lab.checks.engine import Exercise
 
-#: Own residual, held-out residual and agreement of eight estimates; each likely mistake picks another.
+#: Own residual, held-out residual and agreement of ten estimates; each likely mistake picks another. The
+#: right one is near both limits, and so are two wrong ones.
 _TABLE = np.array(
     [
         (1.00, 1.50, 0.90),
         (1.20, 1.01, 0.30),
         (0.95, 1.04, 0.70),
-        (0.98, 1.03, 0.80),
+        (1.04, 1.03, 0.97),
         (0.60, 1.005, 3.0),
+        (1.07, 1.02, 0.50),
         (0.50, 1.20, 0.95),
         (1.30, 1.00, 2.00),
+        (1.00, 1.02, 1.10),
         (1.00, 1.10, 0.05),
     ]
 ).T
+_SECOND = _TABLE[:, ::-1].copy()
+_SECOND[0, _SECOND[1] == 1.03] = 0.90  # noise was fitted, and yet it predicts best
 
 
 def _lowest(values, *sieves):
@@ -25,15 +30,19 @@ def _lowest(values, *sieves):
     return min(kept, key=lambda i: values[i])
 
 
-def _sieves(own, agreement):
-    return [value <= 1.05 for value in own], [value <= 1 for value in agreement]
+def _sieves(own, agreement, most_own=1.05, most_agreement=1.0):
+    return [value <= most_own for value in own], [value <= most_agreement for value in agreement]
+
+
+def _with_limits(*limits):
+    return lambda own, held_out, agreement: _lowest(held_out, *_sieves(own, agreement, *limits))
 
 
 #: Of the estimates without missing structure and without invented detail, the one that predicts best.
 pick = Exercise(
     "the choice by the table",
     lambda own, held_out, agreement: _lowest(held_out, *_sieves(own, agreement)),
-    (tuple(_TABLE), tuple(_TABLE[:, ::-1])),
+    (tuple(_TABLE), tuple(_SECOND)),
     {
         "nothing was discarded: an estimate without its structure, or with invented detail, is chosen.": (
             lambda own, held_out, agreement: _lowest(held_out)
@@ -43,6 +52,21 @@ pick = Exercise(
         ),
         "an estimate with an own residual above 1.05 is chosen: structure is missing from it.": (
             lambda own, held_out, agreement: _lowest(held_out, _sieves(own, agreement)[1])
+        ),
+        "the limit of the own residual is 1.05: a little above 1 is still noise.": _with_limits(
+            1.0
+        ),
+        "the limit of the own residual is 1.05: an estimate with 1.07 is chosen.": _with_limits(
+            1.15
+        ),
+        "the limit of the agreement is 1: an estimate with 1.1 is chosen.": _with_limits(1.05, 1.5),
+        "the limit of the agreement is 1: an estimate with 0.97 is discarded.": _with_limits(
+            1.05, 0.85
+        ),
+        "an own residual below 1 is no reason to discard: the held-out one tells whether noise was fitted.": (
+            lambda own, held_out, agreement: _lowest(
+                held_out, np.abs(own - 1) <= 0.05, _sieves(own, agreement)[1]
+            )
         ),
         "the index is that among the estimates left; return the one among all.": (
             lambda own, held_out, agreement: np.argmin(

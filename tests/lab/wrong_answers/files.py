@@ -39,6 +39,26 @@ def mask_itself(own, held_out, agreement):
     return _sound(own, agreement)
 
 
+def own_below_one(own, held_out, agreement):
+    return np.argmin(np.where((own <= 1) & (agreement <= 1), held_out, 99))
+
+
+def own_too_high(own, held_out, agreement):
+    return np.argmin(np.where((own <= 1.15) & (agreement <= 1), held_out, 99))
+
+
+def agreement_too_high(own, held_out, agreement):
+    return np.argmin(np.where((own <= 1.05) & (agreement <= 1.5), held_out, 99))
+
+
+def agreement_too_low(own, held_out, agreement):
+    return np.argmin(np.where((own <= 1.05) & (agreement < 0.85), held_out, 99))
+
+
+def own_near_one(own, held_out, agreement):
+    return np.argmin(np.where((abs(own - 1) <= 0.05) & (agreement <= 1), held_out, 99))
+
+
 def _ramp(size):
     return np.minimum(np.arange(size), np.arange(size)[::-1]) + 1
 
@@ -104,6 +124,11 @@ BANK = {
         (least_own, "most noise"),
         (least_agreement, "smoothest"),
         (residual_itself, "the residual itself"),
+        (own_below_one, "a little above 1"),
+        (own_too_high, "with 1.07 is chosen"),
+        (agreement_too_high, "with 1.1 is chosen"),
+        (agreement_too_low, "0.97 is discarded"),
+        (own_near_one, "no reason to discard"),
         (mask_itself, "which estimates are left"),
     ],
     "pyramid_weights": [
