@@ -313,6 +313,8 @@ def encode(value) -> dict:
     """
     if value is None or type(value) in (bool, int, float, str):
         return {"plain": value}
+    if isinstance(value, np.str_):  # an entry of an array of words
+        return {"plain": str(value)}
     if value is ...:
         return {"ellipsis": True}
     if type(value) in (list, tuple):

@@ -433,6 +433,8 @@ def test_only_data_come_back():
     for value in values:
         again = decode(json.loads(json.dumps(encode(value))))
         np.testing.assert_equal(again, value)
+    word = decode(encode(np.array(["noise fitted", "consistent"])[1]))
+    assert word == "consistent" and type(word) is str
     assert decode(encode(...)) is ...
     assert type(decode(encode(object()))).__name__ == "object"
     assert encode(np.array([object()])) == {"other": "ndarray"}
