@@ -11,7 +11,7 @@
 # | After it you can | make training pairs from a single image; find the fault in a pair; say why coarser copies are sharper; name two ways in which the method misleads |
 # | Before it | Python and NumPy; what a point-spread function (PSF) is; helpful: notebooks 03, 04 and 07 |
 # | Reading | 20 minutes |
-# | Running | 50 seconds and 1300 training steps, on two CPU cores |
+# | Running | 50 seconds and 920 training steps, on two CPU cores |
 
 # %%
 import numpy as np
@@ -470,4 +470,4 @@ predictions()
 # %% tags=["hide-cell"]
 from siamdecon.lab import check_budget
 
-check_budget(training_steps=1300)
+check_budget(training_steps=920)
