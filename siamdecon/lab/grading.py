@@ -22,6 +22,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 from siamdecon.expect import expect_counts
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
@@ -33,6 +34,7 @@ from siamdecon.lab.submission import LARGEST_FILE, replayed, work
 
 COPIED = 2**20  # bytes of a file beside a notebook, up to which an exercise may read it
 LONGEST = 10_000  # letters of a cell of the table
+PACKED = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz"}
 STARTING = 120  # seconds that a process may take before it is at the learner's code
 
 
@@ -65,6 +67,8 @@ class Submission:
         for suffix, files in kind:
             if path.name.endswith(suffix) and path.is_file() and not path.is_symlink():
                 files.append(path)
+        if path.suffix.lower() in PACKED:
+            self.notes.add(f"has {path.name}, which is not opened")
 
     def said(self) -> tuple[dict[str, str], str]:
         """Return the answers by the questions' keys, and which files can't be read."""
@@ -262,6 +266,11 @@ def _copy(submission: Submission, folder: Path) -> None:
                 submission.notes.add(f"{file.name} could not be copied: {error.strerror or error}")
 
 
+def _counts(name: str) -> bool:
+    """Whether a file or folder is a learner's own, not what a Mac or Jupyter lays beside it."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
 def submissions(folder: Path) -> dict[str, Submission]:
     """Find the notebooks of each learner, and the answers beside them.
 
@@ -292,21 +301,24 @@ def submissions(folder: Path) -> dict[str, Submission]:
     if not folder.is_dir():
         form = "a folder with a folder for each learner, or with their notebooks"
         raise NotADirectoryError(f"{folder}: expected {form}; there is no such folder")
-    named = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)})", re.S)
+    # a second download, or a copy in Jupyter, has the number at the end
+    again = r"(?: ?\(\d+\)|-Copy\d+)*"
+    named = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)}){again}", re.S)
     found: dict[str, Submission] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_symlink():
+        if not _counts(path.name) or path.is_symlink():
             continue
         if path.is_dir():
-            learner = found.setdefault(path.name, Submission(path))
+            learner = found.setdefault(normalize("NFC", path.name), Submission(path))
+            learner.root = learner.root or path
             for at, folders, files in os.walk(path):
-                folders[:] = sorted(f for f in folders if f != ".ipynb_checkpoints")
-                for file in sorted(files):
+                folders[:] = sorted(filter(_counts, folders))
+                for file in sorted(filter(_counts, files)):
                     learner.add(Path(at, file))
         elif path.name.endswith((".ipynb", SUFFIX)):
             stem = path.name.removesuffix(".ipynb").removesuffix(SUFFIX)
             name = (match[1] if (match := named.fullmatch(stem)) else stem) or folder.resolve().name
-            found.setdefault(name, Submission(None)).add(path)
+            found.setdefault(normalize("NFC", name), Submission(None)).add(path)
     if not any(submission.notebooks for submission in found.values()):
         raise FileNotFoundError(f"{folder}: expected learners' notebooks (*.ipynb); there are none")
     return found

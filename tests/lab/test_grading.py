@@ -342,20 +342,46 @@ def test_a_file_that_cannot_be_read_costs_its_own_learner_alone(tmp_path, monkey
 
 
 def test_whose_notebooks_they_are(tmp_path):
-    for name in ("anna-01_degradation", "anna_00_quickstart", "02_fft_convolution", "Bo's work"):
+    for name in (
+        "anna-01_degradation",
+        "anna_00_quickstart",
+        "anna-01_degradation (1)",
+        "anna-01_degradation-Copy1",
+        "02_fft_convolution",
+        "02_fft_convolution-Copy2",
+        "Bo's work",
+        "Zoe\u0308-01_degradation",  # two forms of one name: NFD, as a Mac writes it, and NFC
+        "Zo\u00eb-00_quickstart",
+    ):
         (tmp_path / f"{name}.ipynb").write_text("{}")
-    for name in ("dora/deep/x.ipynb", "dora/.ipynb_checkpoints/x-checkpoint.ipynb"):
+    for name in (
+        "dora/deep/x.ipynb",
+        "dora/.ipynb_checkpoints/x-checkpoint.ipynb",
+        "dora/deep/._x.ipynb",
+        "dora/__MACOSX/deep/x.ipynb",
+        "__MACOSX/dora/x.ipynb",
+        "packed/abgabe.zip",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     (tmp_path / "emil").mkdir()
     found = submissions(tmp_path)
-    assert {name: [path.name for path in learner.notebooks] for name, learner in found.items()} == {
-        "anna": ["anna-01_degradation.ipynb", "anna_00_quickstart.ipynb"],
-        tmp_path.name: ["02_fft_convolution.ipynb"],
-        "Bo's work": ["Bo's work.ipynb"],
-        "dora": ["x.ipynb"],
-        "emil": [],
+    assert {name: {path.name for path in learner.notebooks} for name, learner in found.items()} == {
+        "anna": {
+            "anna-01_degradation.ipynb",
+            "anna_00_quickstart.ipynb",
+            "anna-01_degradation (1).ipynb",
+            "anna-01_degradation-Copy1.ipynb",
+        },
+        tmp_path.name: {"02_fft_convolution.ipynb", "02_fft_convolution-Copy2.ipynb"},
+        "Bo's work": {"Bo's work.ipynb"},
+        "Zo\u00eb": {"Zoe\u0308-01_degradation.ipynb", "Zo\u00eb-00_quickstart.ipynb"},
+        "dora": {"x.ipynb"},
+        "packed": set(),
+        "emil": set(),
     }
+    assert found["packed"].notes == {"has abgabe.zip, which is not opened"}
+    assert not found["dora"].notes
 
 
 def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
