@@ -120,6 +120,26 @@ class _Statement:
             inner += scope.get_children()
         return bound, used
 
+    @cached_property
+    def changes(self) -> set[str]:
+        """The names whose values it changes: it sets a part of them, or calls a method for its effect."""
+        found, nodes = set(), [self.node]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+                continue  # it is only defined
+            nodes += ast.iter_child_nodes(node)
+            part = node
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                part = node.value.func
+            elif isinstance(getattr(node, "ctx", None), ast.Load):
+                continue
+            while isinstance(part, ast.Attribute | ast.Subscript):
+                part = part.value
+                if isinstance(part, ast.Name):
+                    found.add(part.id)
+        return found
+
     @property
     def is_star(self) -> bool:
         """Whether it imports all names of a module."""
@@ -190,11 +210,15 @@ def _plan(cells: list[_Cell], called: dict[str, tuple[int, ast.Call]], name: str
         others = {n for other, (n, _) in called.items() if other != name}
         arguments = [ast.Name(_instead(cells, end, others, arguments[0].id), ast.Load())]
     needed = set().union(*(_Statement(ast.Expr(argument)).symbols[1] for argument in arguments))
+    # a call of a module's, such as checks.f(), changes nothing that an exercise needs
+    modules = ast.Import | ast.ImportFrom
+    own = set().union(*(s.symbols[0] for _, s in before if not isinstance(s.node, modules)))
     kept: set[int] = set()
     while more := {
         i
         for i, (_, statement) in enumerate(before)
-        if i not in kept and (statement.symbols[0] & needed or statement.is_star)
+        if i not in kept
+        and ((statement.symbols[0] | statement.changes & own) & needed or statement.is_star)
     }:
         kept |= more
         needed |= set().union(*(before[i][1].symbols[1] for i in more))

@@ -152,6 +152,17 @@ HANDED_IN = {
         ],
         None,
     ),
+    "filled later": (
+        [
+            "P, S = {}, []\nfor bits in (8, 10):\n    P['bits'] = bits",
+            "S.append(1 / 2 ** P['bits'])",
+            "from types import SimpleNamespace\nq = SimpleNamespace()\nq.n = 1024",
+            RIGHT.replace("* 1024) / 1024", "* q.n) * S[0]"),
+            "np.seterr(3)\nother = []\nother.append(1 / 0)",  # not needed
+            CHECK,
+        ],
+        None,
+    ),
     "not needed": (["import time\nx = time.sleep(99)", "1 / 0", RIGHT, CHECK, "1 / 0"], None),
     "needed": (
         ["levels = 1 / 0", RIGHT.replace("1024", "levels"), CHECK],
@@ -200,6 +211,29 @@ def test_a_slip_that_only_the_compiler_finds_costs_its_own_exercise_alone(slip, 
     plans = read([path], ["camera", "largest_pixel"])
     assert "not valid Python: SyntaxError" in plans["camera"]["unanswered"]
     assert plans["largest_pixel"]["program"] == [(2, ast.unparse(ast.parse(right)))]
+
+
+@pytest.mark.parametrize(
+    ("cell", "kept"),
+    [
+        ("P['bits'] = 10", True),
+        ("P['bits'] += 10", True),
+        ("P.n = 1024", True),
+        ("P.append(1024)", True),
+        ("for i in range(3):\n    P.append(i)", True),
+        ("print(P['bits'])", False),
+        ("R['bits'] = P", False),
+        ("np.show(P)", False),
+        ("checks.other(P)", False),
+        ("def g():\n    P.append(3)", False),
+    ],
+)
+def test_a_statement_that_changes_what_is_needed_is_kept(cell, kept, tmp_path):
+    function = "def camera(*a):\n    return np.array(P)"
+    path = hand_in(tmp_path, "a", "P = {}\nR = {}", cell, function, CHECK)
+    program = [text for _, text in read([path], ["camera"])["camera"]["program"]]
+    given = ["import numpy as np", "P = {}", *[cell] * kept, function]
+    assert program == given
 
 
 def test_a_loop_without_end_costs_its_own_time_alone(tmp_path):
