@@ -26,7 +26,7 @@ import nbformat
 HERE = Path(__file__).resolve().parent
 SOURCES = sorted((HERE / "source").glob("*.py"))
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 COLAB = f"""\
 # Only on Colab: install this package, and leave torch and numpy as they are.
@@ -244,13 +244,13 @@ def write_course(folder: Path, seed: int, answers: Path | None) -> None:
         made[f"source/{source.stem}/{source.stem}.ipynb"] = notebook
     for name, text in made.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
+        (folder / name).write_text(text, "utf-8", newline="\n")
     print(f"{folder}: {len(SOURCES)} assignments; cd there, and nbgrader generate_assignment NAME")
 
 
 def equations() -> list[dict]:
     """Read the ledger of equations."""
-    return tomllib.loads((HERE / "equations.toml").read_text())["equation"]
+    return tomllib.loads((HERE / "equations.toml").read_text("utf-8"))["equation"]
 
 
 def notation() -> str:
@@ -315,10 +315,12 @@ def main() -> None:
     (HERE / "solutions").mkdir(exist_ok=True)
     for source in SOURCES:
         for path, text in targets(source).items():
-            path.write_text(text)
+            path.write_text(text, "utf-8", newline="\n")
             print(path.relative_to(HERE.parent))
-    (HERE.parent / "docs" / "notation.md").write_text(notation())
-    (HERE.parent / "siamdecon" / "lab" / "exercises.json").write_text(exercises())
+    (HERE.parent / "docs" / "notation.md").write_text(notation(), "utf-8", newline="\n")
+    (HERE.parent / "siamdecon" / "lab" / "exercises.json").write_text(
+        exercises(), "utf-8", newline="\n"
+    )
 
 
 if __name__ == "__main__":
