@@ -1,6 +1,7 @@
 """Every exercise: its stub fails, its solution passes, and each plausible wrong answer gets its own hint."""
 
 import importlib
+import warnings
 from pathlib import Path
 
 import jupytext
@@ -359,6 +360,12 @@ class TestMutants:
         exercise = Exercise("a sum", weighted, self.INPUTS, {}, solution=weighted)
         with pytest.raises(CheckFailed, match=words):
             exercise(wrong)
+
+    def test_a_learner_sees_no_warning_of_a_mutant(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for exercise in filter(lambda e: e.solution, EXERCISES.values()):
+                assert mutants.__wrapped__(exercise.solution)
 
     @pytest.mark.parametrize("name", [n for n, e in EXERCISES.items() if e.solution])
     def test_a_solution_is_right_and_a_mutant_that_is_not_gets_a_hint(self, name):

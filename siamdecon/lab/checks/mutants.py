@@ -7,6 +7,7 @@ import functools
 import inspect
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 
 _SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
@@ -41,7 +42,9 @@ def mutants(function: Callable) -> tuple[tuple[str, Callable], ...]:
     """
     source = textwrap.dedent(inspect.getsource(function))
     forms = dict.fromkeys((ast.unparse(ast.parse(source)), _inlined(source)))
-    return tuple(mutant for form in forms for mutant in _mutants(form, function.__globals__))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # a mistake such as 2(x) is no learner's
+        return tuple(mutant for form in forms for mutant in _mutants(form, function.__globals__))
 
 
 def _inlined(source: str) -> str:
