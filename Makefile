@@ -99,7 +99,7 @@ notebooks: $(STAMP)  ## derive the notebooks and the page of notation from noteb
 figures: $(STAMP)  ## draw docs/*.png from the notebooks
 	$(BIN)/python notebooks/derive.py --figures
 
-samples: $(STAMP)  ## derive data/ from siamdecon/phantoms.py
+samples: $(STAMP)  ## derive data/ from siamdecon/files/phantoms.py
 	$(BIN)/python -m siamdecon.files.samples
 
 sweep: $(STAMP)  ## train the stored sweep of the lambda explorer, data/lambdas.zip; goes on where it was stopped
