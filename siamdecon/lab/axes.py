@@ -76,7 +76,7 @@ class Axes:
         return html.escape(f"{', '.join(curves)} against {self.xlabel}", quote=True)
 
     def _across(self, x: float) -> float:
-        share = (x - self.x[0]) / (self.x[-1] - self.x[0])
+        share = (x - self.x[0]) / ((self.x[-1] - self.x[0]) or 1)  # one value: on the left
         return _LEFT + share * (_WIDTH - _RIGHT - _LEFT)
 
     def _up(self, y: float) -> float:

@@ -112,7 +112,7 @@ def slices_explorer(
         name: np.sqrt(np.mean((e - clean) ** 2, axis=(1, 2))).tolist()
         for name, e in estimates.items()
     }
-    top = 1.1 * max(max(e) for e in errors.values())
+    top = 1.1 * max(max(e) for e in errors.values()) or 1.0  # they may equal the truth
 
     def frame(plane, planes) -> Frame:
         first = min(max(0, plane - planes // 2), max(0, n - planes))
@@ -128,7 +128,7 @@ def slices_explorer(
 
     return Explorer(
         ", ".join(volumes),
-        {"plane": tuple(range(n)), "planes": tuple(k for k in (1, 5, n) if k <= n)},
+        {"plane": tuple(range(n)), "planes": tuple(sorted({k for k in (1, 5, n) if k <= n}))},
         frame,
         start={"plane": n // 2},
         titles={"plane": "plane z", "planes": "planes averaged"},

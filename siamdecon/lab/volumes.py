@@ -62,8 +62,8 @@ def grey_limits(arrays: dict[str, np.ndarray]) -> tuple[float, float]:
     >>> grey_limits({"black": np.zeros(9), "white": np.ones(9)})
     (0.0, 1.0)
     """
-    # an odd step, since an even one may meet the same columns in every row
-    samples = [array.ravel()[:: array.size // 10**6 | 1] for array in arrays.values()]
+    # an odd step, since an even one may meet the same columns in every row; a mask has no percentiles
+    samples = [1 * array.ravel()[:: array.size // 10**6 | 1] for array in arrays.values()]
     ends = np.array([np.percentile(sample, (0.1, 99.9)) for sample in samples])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     return (low, high) if high > low else (low, low + 1)

@@ -18,6 +18,7 @@ from siamdecon.lab import (
     noise_explorer,
     optics_explorer,
     scales_explorer,
+    slices_explorer,
     sweep,
 )
 from siamdecon.lab.axes import Axes
@@ -114,6 +115,15 @@ def test_fewer_positions_for_the_page():
     data = page_data(explorer.to_html())
     assert data["sizes"] == [2, 2]
     assert data["texts"][2] == "grey 1.0, side 8"
+
+
+@pytest.mark.parametrize("planes", [1, 5, 8])
+def test_slices_of_one_plane_or_without_an_error_are_drawn(planes):
+    clean = np.linspace(0, 1, planes * 256).reshape(planes, 16, 16)
+    explorer = slices_explorer(clean, {"the truth": clean})
+    explorer.set(plane=planes - 1, planes=1)
+    assert explorer.frame.text == f"plane {planes - 1}: RMSE of the truth 0.000"
+    assert "<svg" in explorer.text.value and "nan" not in explorer.text.value
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ class TestExplorer:
         side = np.s_[2 : times * y - 2, times * (x + 2) + 4 : -6]
         assert right[side].mean() == pytest.approx(32 / 64, abs=0.03)
 
+    def test_a_mask_is_shown_too(self):
+        picture = volume_explorer({"a": VOLUME, "mask": VOLUME > VOLUME.mean()}).frame.picture
+        assert pixels(picture).std() > 0
+
     def test_its_text_says_where_in_micrometres(self):
         explorer = volume_explorer({"a": VOLUME, "b": 1 - VOLUME}, voxel_size=SIZES)
         explorer.set(z=3, y=5, x=8)
