@@ -172,9 +172,8 @@ def _code(path: Path) -> Iterator[_Cell]:
         try:
             tree = ast.parse(TransformerManager().transform_cell("\n".join(lines)))
             body = [_Statement(node) for node in tree.body]
-            for (
-                statement
-            ) in body:  # finds what `ast.parse` lets pass, such as an argument named twice
+            # finds what `ast.parse` lets pass, such as an argument named twice
+            for statement in body:
                 _ = statement.symbols
             yield _Cell(tags, body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -409,9 +408,8 @@ class _Replay:
             kind, message = map(str, call["raised"])
             raise type(kind[:80], (Exception,), {})(message)
         answered = decode(call["returned"])
-        if (
-            "gradient" in call
-        ):  # a loss with the learner's value and gradient, at this network's weights
+        if "gradient" in call:
+            # a loss with the learner's value and gradient, at this network's weights
             network = next(a for a in arguments if isinstance(a, torch.nn.Module))
             weights = torch.cat([w.flatten() for w in network.parameters()])
             answered = answered.detach() + decode(call["gradient"]) @ (weights - weights.detach())

@@ -269,9 +269,8 @@ def gaussian(microscope: Microscope, n_dim: int = 2) -> np.ndarray:
     z = m.z_positions(n_dim) * (n_dim == 3)
     lateral = np.exp(-0.5 * (m.radii() / sigma_r) ** 2)
     axial = np.exp(-0.5 * (z / sigma_z) ** 2)
-    if (
-        axial.max() < 1e-300
-    ):  # far from the focus all planes would be 0: in units of the nearest one
+    if axial.max() < 1e-300:
+        # far from the focus all planes would be 0: in units of the nearest one
         axial = np.exp(0.5 * ((z**2).min() - z**2) / sigma_z**2)
     stack = axial[:, None, None] * lateral
     return _normalised(stack, n_dim)
