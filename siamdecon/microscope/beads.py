@@ -144,22 +144,21 @@ def psf_from_beads(
         )
         warnings.warn(f"image: {found}: {what}", stacklevel=2)
         alone = good if good.any() else alone
-    cuts = _cuts(image, places[alone], sides)
-    cuts = [cut / cut.max() for cut in cuts]
-    average = np.median(cuts, axis=0)
+    inside = _cuts(np.ones(image.shape, bool), places[alone], sides)
+    nearest = [_nearest(places, place, sides) for place in places[alone]]
+    cuts = np.ma.array(_cuts(image, places[alone], sides), mask=~(np.array(inside) & nearest))
+    middle = tuple(slice(max(n // 2 - 2, 0), n // 2 + 3) for n in sides)
+    cuts = [cut / cut[middle].max() for cut in cuts]
+    average = np.ma.median(np.ma.array(cuts), axis=0)
     for _ in range(2):  # the first average is blurred by what has not been aligned yet
-        aligned = np.array([_aligned(average, cut) for cut in cuts])
-        away = [np.std(difference) for difference in aligned - np.median(aligned, axis=0)]
+        aligned = np.ma.array([_aligned(average, cut) for cut in cuts])
+        away = [difference.std() for difference in aligned - np.ma.median(aligned, axis=0)]
         # a bead with a dim one beside it, or aligned to that, is unlike the others
         aligned = aligned[away <= 3 * np.median(away)]
-        average = np.mean(aligned, axis=0)
+        average = aligned.mean(axis=0)
     spread = float(np.sqrt(np.mean((aligned - average) ** 2)) / average.max())
-    if (end := np.median(rim(average)) / average.max()) > BRIGHT_BORDER:
-        lost = (
-            f"beads are cut out where they have {end:.0%} of their peak: the kernel is too narrow"
-        )
-        mend = "give a larger size, or beads further from each other and the border"
-        warnings.warn(f"image: {lost}; {mend}", stacklevel=2)
+    average = _where_seen(average)
+    _say_if_cut(average)
     psf = _cropped(centered(without_background(average)), share)
     return BeadPSF(psf, len(places), len(aligned), spread, fwhm(psf), voxel_size)
 
@@ -230,6 +229,16 @@ def _alone(places: np.ndarray, sides: np.ndarray, shape: tuple[int, ...]) -> np.
     return alone & (depth >= depth[alone].max(initial=0) / 2)
 
 
+def _nearest(places: np.ndarray, place: np.ndarray, sides) -> np.ndarray:
+    """Tell which pixels around a bead are no nearer to another: what lies there is the other's light."""
+    grid = np.ogrid[tuple(slice(-(n // 2), n // 2 + 1) for n in sides)]
+    nearest = np.ones(sides, bool)
+    for off in places - place:
+        if off.any() and (np.abs(off) < sides).all():
+            nearest &= sum(g * o for g, o in zip(grid, off, strict=True)) <= off @ off / 2
+    return nearest
+
+
 def _cuts(image: np.ndarray, places: np.ndarray, sides) -> list[np.ndarray]:
     """Cut beads out; where the border lies near, what is beyond is dark."""
     padded = np.pad(image, [(n // 2, n // 2) for n in sides])
@@ -237,11 +246,42 @@ def _cuts(image: np.ndarray, places: np.ndarray, sides) -> list[np.ndarray]:
     return [padded[window] for window in around]
 
 
-def _aligned(average: np.ndarray, cut: np.ndarray) -> np.ndarray:
+def _aligned(average: np.ma.MaskedArray, cut: np.ma.MaskedArray) -> np.ma.MaskedArray:
     from skimage.registration import phase_cross_correlation  # imported here: slow
 
-    moved, *_ = phase_cross_correlation(average, cut, upsample_factor=20, normalization=None)
-    return shift(cut, moved, order=3, mode="nearest")
+    both = (average.filled(0), cut.filled(0))  # the background is 0
+    moved, *_ = phase_cross_correlation(*both, upsample_factor=20, normalization=None)
+    hidden = shift(np.ma.getmaskarray(cut).astype(float), moved, order=1, mode="nearest") > 0.5
+    return np.ma.array(shift(both[1], moved, order=3, mode="nearest"), mask=hidden)
+
+
+def _where_seen(average: np.ma.MaskedArray) -> np.ndarray:
+    """Cut an average around its centre to where a bead was seen; NaN where none was."""
+    seen = np.argwhere(~np.ma.getmaskarray(average))
+    middle = np.array(average.shape) // 2
+    half = np.abs(seen - middle).max(axis=0)
+    return average.filled(np.nan)[tuple(map(slice, middle - half, middle + half + 1))]
+
+
+def _say_if_cut(average: np.ndarray) -> None:
+    """Warn of a kernel that goes on beyond what was cut out: at its border, or at the ends of one axis."""
+    peak = np.nanmax(average)
+    if (end := np.nanmedian(rim(average)) / peak) > BRIGHT_BORDER:
+        lost = (
+            f"beads are cut out where they have {end:.0%} of their peak: the kernel is too narrow"
+        )
+        mend = "give a larger size, or beads further from each other and the border"
+        warnings.warn(f"image: {lost}; {mend}", stacklevel=3)
+    seen = np.where(np.isnan(average), -np.inf, average / peak)
+    for axis, name in enumerate("zyx"[-average.ndim :]):
+        line = seen.max(axis=tuple(a for a in range(average.ndim) if a != axis))
+        line = line[np.isfinite(line)]  # a stack may end on one side
+        if (end := max(line[0], line[-1])) > 0.5:
+            lost = f"beads end along {name} where they have {end:.0%} of their peak"
+            mend = "take more planes" if name == "z" else "give a larger size"
+            warnings.warn(
+                f"image: {lost}: the kernel's width there is a lower bound; {mend}", stacklevel=3
+            )
 
 
 def _cropped(psf: np.ndarray, share: float) -> np.ndarray:

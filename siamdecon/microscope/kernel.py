@@ -149,6 +149,7 @@ def without_background(psf: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     psf : ndarray, shape ([z,] y, x)
+        NaN where it is not known.
 
     Returns
     -------
@@ -162,9 +163,10 @@ def without_background(psf: np.ndarray) -> np.ndarray:
     [0.0, 0.0, 90.0, 0.0, 0.0]
     """
     above = np.asarray(psf, np.float64)
-    above = above - np.median(rim(above))
+    known = np.isfinite(rim(above))
+    above = np.nan_to_num(above - np.median(rim(above)[known]))
     smooth = gaussian_filter(above, 1.0, mode="nearest")
-    noise = np.median(np.abs(rim(smooth))) / 0.6745  # the median of |N(0, 1)|
+    noise = np.median(np.abs(rim(smooth)[known])) / 0.6745  # the median of |N(0, 1)|
     pieces, _ = label(binary_dilation(smooth > 3 * noise, iterations=2))
     return np.where(pieces == pieces.flat[above.argmax()], above.clip(0), 0)
 

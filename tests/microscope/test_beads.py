@@ -259,3 +259,43 @@ def test_beads_as_sharp_as_a_defect_are_kept_and_said(pixel_size):
     # half a pixel off, a bead of one pixel is two pixels wide, on average one and a half
     assert max(measured.fwhm) < 1.5
     assert like(measured, psf) > 0.9
+
+
+def spots(shape, places, sigmas, amplitudes, seed=0):
+    """Gaussian beads on a camera's offset, with read noise."""
+    grid = np.indices(shape)
+    image = np.full(shape, 100.0)
+    for place, amplitude in zip(places, amplitudes, strict=True):
+        away = sum(((g - p) / s) ** 2 for g, p, s in zip(grid, place, sigmas, strict=True))
+        image += amplitude * np.exp(-away / 2)
+    return image + np.random.default_rng(seed).normal(0, 5, shape)
+
+
+@pytest.mark.parametrize("apart", [12, 16, 20, 30])
+@pytest.mark.parametrize("share", [1, 0.6, 0.4, 0.2])
+def test_the_light_of_a_neighbour_is_no_part_of_the_kernel(apart, share):
+    """Its flank at the window's end outshone the bead: a kernel four times as wide, in silence."""
+    places = (48.3, 32.2), (48.3, 32.2 + apart)
+    measured = psf_from_beads(spots((96, 96), places, (2, 2), (1000, 1000 * share)))
+    assert measured.used == 2
+    assert measured.fwhm == pytest.approx([2.3548 * 2] * 2, rel=0.05)
+
+
+def test_a_bead_beside_saturated_ones_keeps_its_shape():
+    """It was erased, and half of a neighbour took its place."""
+    places = (48.3, 48.2), (48.3, 72.2), (24.3, 48.2)
+    image = spots((96, 96), places, (2, 2), (1000, 20000, 20000)).clip(0, 4095)
+    with pytest.warns(UserWarning, match="image: 2 of 3 beads reach 4095, .* left out"):
+        measured = psf_from_beads(image)
+    assert measured.used == 1
+    assert measured.fwhm == pytest.approx([2.3548 * 2] * 2, rel=0.05)
+
+
+@pytest.mark.parametrize(("planes", "at"), [(5, 2), (9, 2)])
+def test_a_stack_that_ends_within_the_beads_is_said(planes, at):
+    """5 planes of beads 7.1 wide gave 4.0, and 9 planes with the beads near one end 5.8, in silence."""
+    places = [(at, y, x) for y in (20, 60) for x in (20, 60)]
+    image = spots((planes, 80, 80), places, (3, 2, 2), [1000] * 4)
+    with pytest.warns(UserWarning, match="end along z .* a lower bound; take more planes"):
+        measured = psf_from_beads(image)
+    assert measured.fwhm[1:] == pytest.approx([2.3548 * 2] * 2, rel=0.05)
