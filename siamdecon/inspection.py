@@ -45,6 +45,7 @@ class Inspection:
     gain : float or None
         What one photon adds, in units of the image; None if that can't be told within 20 %: the noise does
         not grow along a line, as where rounding outweighs it, differs little, or neighbours share it.
+        Of an EMCCD it is twice that, as amplification doubles the variance of the noise.
     findings : list of str
         What stands in the way of a good result.
     psf : ndarray or None

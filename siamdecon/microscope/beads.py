@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, shift
 
-from siamdecon.expect import NO_ZEROS, Words, expect
+from siamdecon.expect import NO_ZEROS, Words, expect, is_number, is_whole
 from siamdecon.hardware import as_array
 from siamdecon.microscope.camera import SHARPEST, filled, standing_out
 from siamdecon.microscope.kernel import BRIGHT_BORDER, centered, rim, without_background
@@ -21,7 +21,7 @@ _PLATEAU = 4
 
 @dataclass(frozen=True)
 class BeadPSF:
-    """A kernel measured from beads.
+    """A kernel measured from beads; usable wherever a kernel is.
 
     Attributes
     ----------
@@ -49,6 +49,11 @@ class BeadPSF:
     spread: float
     fwhm: tuple[float, ...]
     voxel_size: Sequence[float | None] | None = None
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is None:  # "if needed" in NumPy 2; NumPy 1 does not accept None
+            return np.asarray(self.psf, dtype=dtype)
+        return np.array(self.psf, dtype=dtype, copy=copy)
 
     def __str__(self):
         known = self.voxel_size is not None and None not in self.voxel_size
@@ -101,8 +106,12 @@ def psf_from_beads(
     step, image = float(image.dtype.kind in "bui"), image.astype(np.float64)
     shape = Words(f"shape {image.shape}")
     expect(image.ndim in (2, 3), "image", "beads (y, x) or (z, y, x)", shape)
-    expect(size is None or np.min(size) >= 3, "size", "3 pixels or more", size)
-    expect(0 < share <= 1, "share", "a share of the light, up to 1", share)
+    each = (size,) * image.ndim if np.ndim(size) == 0 else tuple(size)
+    good = len(each) == image.ndim and all(is_whole(n) and n >= 3 for n in each)
+    wanted = f"a whole number of 3 or more, or {image.ndim} of them"
+    expect(size is None or good, "size", wanted, size)
+    good = is_number(share) and 0 < share <= 1
+    expect(good, "share", "a share of the light, up to 1", share)
     expect(np.isfinite(image).all(), "image", "finite values", Words("NaN or infinity"), NO_ZEROS)
     if (none := filled(image)) is not None:
         image[none] = np.median(image[~none])
@@ -124,11 +133,7 @@ def psf_from_beads(
     image = flat
     mend = "is this an image of beads? Give one with beads brighter than its noise"
     expect(len(places) > 0, "image", "beads", Words("none that stands out from the noise"), mend)
-    sides = (
-        _sides(image.shape, places)
-        if size is None
-        else np.broadcast_to(size, image.ndim) // 2 * 2 + 1
-    )
+    sides = _sides(image.shape, places) if size is None else np.array(each) // 2 * 2 + 1
     alone = _alone(places, sides, image.shape)
     got = Words(f"{len(places)}, none alone within {' x '.join(map(str, sides))} pixels")
     mend = "give a smaller size, or an image with fewer beads"

@@ -96,7 +96,11 @@ def test_what_is_no_image_of_beads(image, message):
         psf_from_beads(image, size=17)
 
 
-@pytest.mark.parametrize("wrong", [{"size": 0}, {"size": (9, -3)}, {"share": 2}, {"share": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": size} for size in (0, (9, -3), 9.5, "9", (9, 9, 9), True)]
+    + [{"share": share} for share in (2, 0, None, "a")],
+)
 def test_what_is_no_size_of_a_kernel(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
         psf_from_beads(beads(KERNELS["in focus"]), **wrong)
@@ -299,3 +303,15 @@ def test_a_stack_that_ends_within_the_beads_is_said(planes, at):
     with pytest.warns(UserWarning, match="end along z .* a lower bound; take more planes"):
         measured = psf_from_beads(image)
     assert measured.fwhm[1:] == pytest.approx([2.3548 * 2] * 2, rel=0.05)
+
+
+def test_a_measured_kernel_is_taken_as_it_is():
+    """It was refused: "read a file"."""
+    stack = beads(KERNELS["stack"]).clip(0).astype(np.float32)
+    measured = psf_from_beads(Image(stack, "ZYX", (0.25, 0.1, 0.1)))
+    np.testing.assert_array_equal(measured, measured.psf)
+    image, how = Image(stack, "ZYX", (0.25, 0.1, 0.1)), {"iterations": 1}
+    one, other = (deconvolve(image, k, "richardson_lucy", **how) for k in (measured, measured.psf))
+    np.testing.assert_array_equal(one.image, other.image)
+    with pytest.raises(ValueError, match=r"psf: expected voxels of 0\.5 um along z"):
+        deconvolve(Image(stack, "ZYX", (0.5, 0.1, 0.1)), measured, "richardson_lucy", **how)
