@@ -26,6 +26,8 @@ _STANDS_OUT = 4.0
 #: Two to four pixels further from an area that was filled up it is up to 1.04 times as bright, on average, as
 #: beside it; from the dark around cells whose light was blurred by one pixel, 1.11 times or more.
 _RISE = 1.1
+#: So many pixels show what noise an image has.
+_LEAST = 1000
 #: A spot one pixel wide; what is sharper is a defect.
 SHARPEST = np.outer([1, 4, 1], [1, 4, 1]) / 36
 
@@ -229,6 +231,52 @@ def _rises(image: np.ndarray, where: np.ndarray, near: np.ndarray) -> bool:
         return False
     light, more = (np.mean(image[ring]) - image.min() for ring in (wide & ~near, further))
     return more > _RISE * light
+
+
+def without_noise(image: np.ndarray) -> np.ndarray | None:
+    """Find where an image holds no noise: filled up, with its lowest value or any other, or saturated.
+
+    Returns
+    -------
+    ndarray of bool or None
+        None if that is nowhere, or nearly everywhere.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).poisson(100, (64, 64)); image[:, 40:] = np.median(image)
+    >>> int(without_noise(image).sum(axis=1).max()), without_noise(image[:, :40])
+    (24, None)
+    """
+    none, same = filled(image), _of_one_value(image)
+    if none is None or same is None:
+        return same if none is None else none
+    return none | same
+
+
+def _of_one_value(image: np.ndarray) -> np.ndarray | None:
+    """Find wide areas of exactly one value, but the lowest: of that, `filled` tells what was measured."""
+    if min(image.shape[-2:]) < 7:
+        return None
+    alike = image[..., 1:, 1:] == image[..., :-1, 1:]
+    alike &= image[..., 1:, 1:] == image[..., 1:, :-1]
+    alike &= image[..., 1:, 1:] == image[..., :-1, :-1]
+    if np.count_nonzero(alike) < 36:  # the least that such an area has
+        return None
+    flat, none = (1,) * (image.ndim - 2), (0,) * (image.ndim - 2)
+    alike = np.pad(alike, [(0, 0)] * len(flat) + [(1, 0)] * 2, "edge")
+    where = minimum_filter(alike, (*flat, 6, 6), mode="constant") & (image != image.min())
+    # 6 x 6 pixels are like those above and to the left of them: 7 x 7 are alike
+    where = maximum_filter(where, (*flat, 7, 7), mode="constant", origin=(*none, -1, -1))
+    # noise below a grey level leaves such areas, too: of many values, or with holes
+    wide = where & (image < image.max())
+    near = maximum_filter(wide, (*flat, 3, 3))
+    beside = near & ~wide
+    if beside.any():
+        values, counts = np.unique(image[wide], return_counts=True)
+        usual = minimum_filter(near, (*flat, 3, 3)) | (image == values[counts.argmax()])
+        where &= ~wide | (usual[beside].mean() < 0.5 and counts.max() > 0.9 * counts.sum())
+    left = np.count_nonzero(~where)
+    return where if max(_LEAST, image.size / 20) <= left < image.size else None
 
 
 def unmeasured(image: np.ndarray) -> list[str]:

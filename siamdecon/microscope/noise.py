@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from siamdecon.expect import expect, is_number, is_whole
-from siamdecon.microscope.camera import cut_at, filled
+from siamdecon.microscope.camera import cut_at, without_noise
 
 #: Residuals beyond this many standard deviations count as impulses.
 _FAR = 4.0
@@ -233,9 +233,10 @@ def estimate_noise(image: np.ndarray, clip: bool | str | None = None) -> Noise |
     if not clip:
         return None
     sigma, pixels = noise_level(image), np.asarray(image, dtype=np.float64)
-    local = uniform_filter(pixels, size=5)
+    seen, local = _shows_noise(image), uniform_filter(pixels, size=5)
     for _ in range(2):  # sigma decides which pixels are far enough from 0 and 1
         free = (local > 2 * sigma) & (local < 1 - 2 * sigma)
+        free &= True if seen is None else seen
         if free.sum() < 1000:
             sigma = _background_noise(pixels, local)
             break
@@ -290,10 +291,11 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     clip = clipping(image) if clip is None else clip
     residual, signal = (np.asarray(image) - blurred).ravel(), np.asarray(blurred).ravel()
     sigma, finest = noise_level(image), finest_detail(image).ravel()
-    free = np.ones(signal.shape, dtype=bool)
+    seen = _shows_noise(image)
+    free = seen = np.ones(signal.shape, bool) if seen is None else seen.ravel()
     if clip:
         for _ in range(2):  # sigma decides which pixels are far enough from 0 and 1
-            free = _far_from_ends(signal, sigma, Noise(clip=clip))
+            free = seen & _far_from_ends(signal, sigma, Noise(clip=clip))
             if free.sum() < 1000:
                 known = estimate_noise(image, clip)
                 return Noise(gaussian=known.gaussian if known else sigma, clip=clip)
@@ -437,7 +439,7 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     ----------
     image : ndarray, shape ([z,] y, x)
     where : ndarray of bool, shape as `image`, optional
-        The pixels to use; unless given, all but those that were filled up (`siamdecon.microscope.camera`).
+        The pixels to use; unless given, all but those that hold none (`siamdecon.microscope.camera`).
 
     Returns
     -------
@@ -456,11 +458,18 @@ def noise_level(image: np.ndarray, where: np.ndarray | None = None) -> float:
     """
     inside = tuple(slice(1, -1) if n > 2 else slice(None) for n in np.shape(image))
     detail = finest_detail(image)[inside]
-    if where is None and (none := filled(np.asarray(image))) is not None:
-        where = ~maximum_filter(none, 3)
+    where = _shows_noise(image) if where is None else where
     seen = detail if where is None else detail[where[inside]]
     # the median of |N(0, 1)|; it is 0 where most pixels hold no photon
     return float(np.median(np.abs(seen)) / 0.6745) or float(seen.std())
+
+
+def _shows_noise(image: np.ndarray) -> np.ndarray | None:
+    """Return where the finest detail of an image is that of its noise; None if that is everywhere."""
+    none = without_noise(np.asarray(image))
+    if none is None or not (seen := ~maximum_filter(none, 3))[..., 1:-1, 1:-1].any():
+        return None
+    return seen
 
 
 def finest_detail(image: np.ndarray) -> np.ndarray:

@@ -8,9 +8,17 @@ from scipy.ndimage import gaussian_filter, rotate
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, inspect, load_sample, paper_psf
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import look_through
-from siamdecon.microscope.camera import cut_at, far_out, filled, standing_out, unmeasured
+from siamdecon.methods.self_scale import find_noise
+from siamdecon.microscope.camera import (
+    cut_at,
+    far_out,
+    filled,
+    standing_out,
+    unmeasured,
+    without_noise,
+)
 from siamdecon.microscope.degradation import blur
-from siamdecon.microscope.noise import clipping, noise_level
+from siamdecon.microscope.noise import clipping, estimate_noise, fit_noise, noise_level
 from siamdecon.microscope.psf import Microscope, gibson_lanni
 from siamdecon.problem import Problem
 
@@ -388,6 +396,72 @@ def test_the_noise_is_not_that_of_what_was_filled_up(border):
     assert filled(padded).mean() == pytest.approx(1 - image.size / padded.size, abs=0.01)
     assert noise_level(padded) == pytest.approx(noise_level(image), rel=1e-3)
     assert inspect(padded).noise == pytest.approx(inspect(image).noise, rel=1e-3)
+
+
+FILLS = {"median": np.median, "mean": np.mean, "highest": np.max, "0 once subtracted": lambda _: 0}
+
+
+def noisy_cell():
+    """A cell blurred by a Gaussian, with noise of 20 on a signal of 500."""
+    line = np.exp(-((np.arange(9) - 4) ** 2) / 4.5)
+    psf = np.outer(line, line) / line.sum() ** 2
+    x = load_sample("cell")[60:188, 60:188].astype(float)
+    signal = 100 + 500 * blur((x - x.min()) / np.ptp(x), psf)
+    return signal + np.random.default_rng(0).normal(0, 20, x.shape), psf
+
+
+@pytest.mark.parametrize("columns", [64, 124])
+@pytest.mark.parametrize("name", FILLS)
+def test_the_noise_is_not_that_of_an_area_of_one_value(name, columns):
+    """The median, which our own message advises, took half off the noise, or all of it."""
+    image, psf = noisy_cell()
+    image = image - np.median(image) * (name == "0 once subtracted")
+    padded = np.pad(image, ((0, 0), (0, columns)), constant_values=FILLS[name](image))
+    assert inspect(padded).noise == pytest.approx(20, rel=0.1)
+    found, alone = (
+        deconvolve(x, psf, "total_variation", limits=(None, None), progress=False).image
+        for x in (padded, image)
+    )
+    inside = slice(0, 112)
+    far = np.std(found[:, inside] - alone[:, inside]) / np.std(alone[:, inside])
+    assert far < 0.05
+    scaled = (padded - padded.min()) / np.ptp(padded)
+    noise = find_noise(scaled, psf)
+    assert noise.gaussian * np.ptp(padded) == pytest.approx(20, rel=0.1)
+    assert noise.salt_and_pepper < 0.005
+
+
+def test_clipped_noise_is_not_that_of_an_area_of_one_value():
+    light = gaussian_filter(np.random.default_rng(1).random((128, 128)), 4)
+    light = (light - light.min()) / np.ptp(light) * 1.1 - 0.1
+    image = np.random.default_rng(2).normal(light, 0.1).clip(0, 1)
+    padded = np.pad(image, ((0, 0), (0, 124)), constant_values=np.median(image))
+    for x in (image, padded):
+        assert estimate_noise(x).gaussian == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_the_noise_is_not_that_of_what_is_saturated(share):
+    image, _ = noisy_cell()
+    image = 3 * (gaussian_filter(image, 3) - 100) + image - gaussian_filter(image, 1)
+    assert noise_level(np.minimum(image, np.quantile(image, 1 - share))) == pytest.approx(
+        noise_level(image), rel=0.1
+    )
+
+
+def test_thin_lines_on_white_show_some_noise():
+    image = np.full((128, 128), 255.0)
+    image[:, ::12] = 0
+    assert np.isfinite([noise_level(image), fit_noise(image / 255, image / 255).gaussian]).all()
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.2, 3])
+def test_few_grey_levels_are_not_taken_for_what_was_filled_up(mean):
+    counts = np.random.default_rng(0).poisson(mean, (128, 128)) + 100.0
+    rounded = np.rint(100 + np.random.default_rng(0).normal(0, 0.2, (128, 128)))
+    ramp = np.rint(rounded + np.linspace(0, 20, 128))
+    half = np.where(np.arange(128) < 64, rounded, counts)
+    assert all(without_noise(x) is None for x in (counts, rounded, ramp, half))
 
 
 @pytest.mark.parametrize(
