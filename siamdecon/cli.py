@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from siamdecon._version import __version__
-from siamdecon.expect import Words, expect, expect_module
+from siamdecon.expect import Words, expect, expect_module, warn
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
 from siamdecon.files.on_disk import LARGE
@@ -444,10 +444,10 @@ def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.nd
     finest = microscope.wavelength / (4 * microscope.na)
     if microscope.pixel_size > 10 * finest:
         coarse = f"--pixel: more than ten times the {finest:.2g} um of the optics"
-        warnings.warn(f"{coarse}; divide a camera's pixel by the magnification", stacklevel=2)
+        warn(f"{coarse}; divide a camera's pixel by the magnification")
     if args.size is not None:
         return model(microscope, len(shape))
     psf, lost = psf_for(shape, microscope, model)
     if lost > 0.015:
-        warnings.warn(f"psf: {lost:.0%} of its light lies beyond the image", stacklevel=2)
+        warn(f"psf: {lost:.0%} of its light lies beyond the image")
     return psf

@@ -1,7 +1,11 @@
 """The one form of an error: what was expected, what arrived, how to mend it."""
 
+import contextlib
+import sys
+import warnings
 from importlib import import_module
 from numbers import Integral, Real
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +15,9 @@ import numpy as np
 NO_ZEROS = (
     "put numpy.nanmedian(image) or a median of their neighbours there; zeros would make an edge"
 )
+
+#: Files of this package, and of the decorators around its functions.
+_NO_CALLERS = (str(Path(__file__).parent), contextlib.__file__)
 
 
 def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
@@ -37,6 +44,23 @@ def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None
     if not ok:
         shown = got if isinstance(got, Words) else repr(got)
         raise ValueError(f"{name}: expected {expected}, got {shown}{mend and '; '}{mend}")
+
+
+def warn(message: str) -> None:
+    """Warn at the line outside of this package that called it: Python shows a warning once a line.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     warn("image: dark")
+    >>> caught[0].category.__name__, str(caught[0].message)
+    ('UserWarning', 'image: dark')
+    """
+    frame, depth = sys._getframe(1), 2
+    while frame.f_back and frame.f_code.co_filename.startswith(_NO_CALLERS):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, stacklevel=depth)
 
 
 def is_number(value: Any) -> bool:

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import Words, expect, expect_module, expect_one_of
+from siamdecon.expect import Words, expect, expect_module, expect_one_of, warn
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 #: What to do where memory does not suffice.
@@ -325,12 +324,12 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         why = str(error).split("\n")[0]
         if name is None:
-            warnings.warn(f"device: the CPU, as torch can't use the GPU here ({why})", stacklevel=4)
+            warn(f"device: the CPU, as torch can't use the GPU here ({why})")
             return torch.device("cpu")
         got = f"got {str(name)!r} ({why})"
         raise ValueError(f"device: expected 'cpu', 'cuda' or 'mps', {got}") from error
     if device.type == "mps":
-        warnings.warn("device: mps is untested; compare a result with the CPU's", stacklevel=4)
+        warn("device: mps is untested; compare a result with the CPU's")
     return device
 
 

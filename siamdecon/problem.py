@@ -1,7 +1,6 @@
 """A measurement and its kernel, checked and scaled once; the rest of the package relies on that."""
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range, is_whole
+from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range, is_whole, warn
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
@@ -86,7 +85,7 @@ class Problem:
         found = cls.on_disk(source, psf, **how)
         x = found.x.whole()
         for finding in unmeasured(x.numpy()):
-            warnings.warn(f"image: {finding}", stacklevel=3)
+            warn(f"image: {finding}")
         return replace(found, x=x.to(found.device), sample=(slice(None),))
 
     @classmethod
@@ -120,22 +119,21 @@ class Problem:
         kernel, findings = prepare_psf(psf, source.shape, **how)
         check_sampling(psf, source)
         for finding in findings:
-            warnings.warn(f"psf: {finding}", stacklevel=4)
+            warn(f"psf: {finding}")
         step = 1.0 if source.dtype.kind in "bui" else 0.0
         find = partial(standing_out, psf=kernel, step=step)
         levels = _checked(limits)
         found = look_through(source, levels, find, far_out)
         if n := found.instead.size:
             first = tuple(int(i) for i in found.defects[:, 0])
-            warnings.warn(
+            warn(
                 f"image: {n} of {source.data.size} pixels stand out as defects do, the first at {first} with "
-                f"{source.data[first]:.6g}; the median of its neighbours takes the place of each",
-                stacklevel=4,
+                f"{source.data[first]:.6g}; the median of its neighbours takes the place of each"
             )
         if found.beyond > source.data.size / 100:
             share = f"{found.beyond / source.data.size:.0%} of its pixels lie beyond {limits}"
             mend = "a camera gives no value beyond the levels that it cuts at"
-            warnings.warn(f"limits: {share}, which cut the estimate; {mend}", stacklevel=4)
+            warn(f"limits: {share}, which cut the estimate; {mend}")
         # an end that no pixel is near is not cut
         ends = zip(levels, (found.low, found.high), strict=True)
         cut = None if limits is None else both_or_one(*(a == b for a, b in ends))

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from siamdecon.expect import expect, is_whole
+from siamdecon.expect import expect, is_whole, warn
 from siamdecon.files.on_disk import Window
 from siamdecon.hardware import SIDE_BY_SIDE, is_full, side_by_side
 
@@ -146,7 +145,7 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
             if (smaller := tile // 2 // multiple * multiple) < smallest or not is_full(error):
                 raise
         torch.cuda.empty_cache()
-        warnings.warn(f"not enough memory: tiles of {smaller} in place of {tile}", stacklevel=3)
+        warn(f"not enough memory: tiles of {smaller} in place of {tile}")
         tile = smaller
 
 

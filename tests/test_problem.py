@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
+from siamdecon import compare, deconvolve, degrade, richardson_lucy, wiener
 from siamdecon.files.images import Image
 from siamdecon.problem import check_image, check_sampling
 
@@ -83,6 +84,29 @@ def test_images_are_refused_with_the_way_to_mend_them(image, mend):
 def test_thin_volumes_are_not_taken_for_colour(shape):
     image = np.arange(np.prod(shape)).reshape(shape)
     assert check_image(image).shape == shape
+
+
+HOT = np.random.default_rng(0).poisson(100, (30, 30))
+HOT[14, 15] = 60000
+WIDE = np.ones((3, 3))  # a sum of 9, which is said
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: deconvolve(HOT, WIDE / 9, "wiener", progress=False),
+        lambda: deconvolve(HOT, WIDE / 9, "wiener", progress=False, limits=(0, 100)),
+        lambda: compare(HOT, WIDE / 9, ["wiener"], progress=False),
+        lambda: wiener(np.eye(30), WIDE),
+        lambda: richardson_lucy(np.eye(30), WIDE, 1),
+        lambda: degrade(np.eye(30), WIDE),
+    ],
+)
+def test_a_warning_is_of_the_line_that_called_the_package(call):
+    """Of a line of the package, a notebook shows it in the first cell alone."""
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        call()
+    assert {found.filename for found in caught} == {__file__}
 
 
 def test_a_kernel_that_says_nothing_of_its_voxels_fits_any():

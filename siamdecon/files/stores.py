@@ -3,14 +3,13 @@
 import hashlib
 import itertools
 import math
-import warnings
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from siamdecon.expect import Words, expect, expect_index, expect_module
+from siamdecon.expect import Words, expect, expect_index, expect_module, warn
 from siamdecon.files.atomic import ABOUT, is_store, is_zarr, remove, replace, write_atomically
 from siamdecon.files.units import cast, to_um
 
@@ -93,7 +92,7 @@ class Stored:
             unknown = Words(f"{got}, and its metadata name no value for them")
             expect(value is not None, str(self.path), "all chunks", unknown, "copy it anew")
             count = f"count as {value}, its fill value; if they were lost, copy it anew"
-            warnings.warn(f"{self.path.name}: {got} and {count}", stacklevel=4)
+            warn(f"{self.path.name}: {got} and {count}")
 
     def missing(self, window=()):
         """Yield place in the array, and file, of those chunks of a window that are not there."""
@@ -377,7 +376,7 @@ def take_up(folder, create, *settings):
     store = folder / f"{digest(*settings)}.zarr"
     if not store.exists():
         for old in folder.glob("*.zarr"):
-            warnings.warn(f"{folder.name}: begun with other settings; begins anew", stacklevel=4)
+            warn(f"{folder.name}: begun with other settings; begins anew")
             remove(old)
         folder.mkdir(exist_ok=True)
         write_atomically(store, create)

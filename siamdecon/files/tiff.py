@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 import threading
-import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
@@ -15,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from siamdecon.expect import Words, expect, expect_index
+from siamdecon.expect import Words, expect, expect_index, warn
 from siamdecon.files.stores import Stored
 from siamdecon.files.units import to_um, um_of
 
@@ -91,7 +90,7 @@ def read_tiff(path, memmap=False, scene=None):
         kinds = [(s.kind == "ome" and s.name) or " x ".join(map(str, s.shape)) for s in found]
         series = found[expect_index("scene", scene, len(found), path.name, kinds)]
         for doubt in _doubts(tif, series, path):
-            warnings.warn(f"{path.name}: {doubt}", stacklevel=4)
+            warn(f"{path.name}: {doubt}")
         mosaic = series.keyframe.photometric == tifffile.PHOTOMETRIC.CFA
         got = Words("pixels behind filters of several colours (CFA)")
         expect(not mosaic, str(path), "grey values", got, "interpolate each colour first")
@@ -122,7 +121,7 @@ def _opened(path, scene):
     if other:
         lost = "its metadata tell of planes of another shape"
         mend = "its pages are taken for one stack of unknown voxel size"
-        warnings.warn(f"{path.name}: {lost}; {mend}", stacklevel=5)
+        warn(f"{path.name}: {lost}; {mend}")
     return tifffile.TiffFile(path, is_shaped=False, is_imagej=False)
 
 
@@ -253,7 +252,7 @@ def _ome(tif, series):
             elif any(sizes != kept[0] for sizes in kept):
                 lost = f"its metadata are of {len(found)} images, it holds {len(tif.series)}"
             if lost:
-                warnings.warn(f"{tif.filename}: {lost}; give the voxel size in um", stacklevel=6)
+                warn(f"{tif.filename}: {lost}; give the voxel size in um")
             return None if lost else found[0]
 
 
@@ -288,14 +287,14 @@ def _lengths(tif, series):
     elif um_of(unit) == um_of("inch") and width > _FINEST_PRINT:
         said = f"its pixels are {width:.3g} um wide, in {unit!r} as for a print"
         mend = "unless that is right, give the voxel size in um"
-        warnings.warn(f"{tif.filename}: {said}; {mend}", stacklevel=6)
+        warn(f"{tif.filename}: {said}; {mend}")
     units = {axis: about.get(f"{axis.lower()}unit", unit) for axis in lengths}
     if 0 < width < _FINEST < lengths["X"] * um_of(printed) < _FINEST_PRINT:
         units |= {"Y": printed, "X": printed}  # the tags have a unit of their own
     elif 0 < width < _FINE and um_of(unit) == 1 and printed in ("inch", "cm"):
         tags = f"{lengths['X'] * um_of(printed):.3g} um by the unit of its tags, {printed}"
         said = f"its pixels are {width:.3g} um wide by the unit in its text, {unit!r}, and {tags}"
-        warnings.warn(f"{tif.filename}: {said}; give the voxel size in um", stacklevel=6)
+        warn(f"{tif.filename}: {said}; give the voxel size in um")
     for axis in lengths:
         if length := shaped.get(f"PhysicalSize{axis}"):  # in OME's words
             lengths[axis], units[axis] = length, shaped.get(f"PhysicalSize{axis}Unit") or "um"
@@ -311,7 +310,7 @@ def _as_seen(data, axes, page, memmap):
             return _mapped(data, data.dtype, lambda part: top - part, memmap), axes
         said = "white is its lowest value, which has no meaning for floats"
         mend = "values are taken as stored: see that it is no negative"
-        warnings.warn(f"{page.parent.filename}: {said}; {mend}", stacklevel=5)
+        warn(f"{page.parent.filename}: {said}; {mend}")
         return data, axes
     if colours is None:
         return data, axes
@@ -387,14 +386,14 @@ def _raising_logged_errors(path):
     if errors:
         lost = "its pages are taken for one stack of unknown voxel size"
         why = errors[0].split(" raised ")[-1]
-        warnings.warn(f"{path.name}: its metadata can't be read ({why}); {lost}", stacklevel=5)
+        warn(f"{path.name}: its metadata can't be read ({why}); {lost}")
     if tags:
         why = tags[0].split(" raised ")[-1]
-        warnings.warn(f"{path.name}: a tag can't be read ({why})", stacklevel=5)
+        warn(f"{path.name}: a tag can't be read ({why})")
     for _, text in said:
         if any(lost in text for lost in _LOST):
             text = f"{text.split('> ')[-1]}; see that its planes are right"
-            warnings.warn(f"{path.name}: {text}", stacklevel=5)
+            warn(f"{path.name}: {text}")
 
 
 def write_tiff(path, data, axes, voxel_size=None, ome=False, names=()):

@@ -1,8 +1,8 @@
 """What numbers in files mean: lengths in um, and the range of a dtype."""
 
-import warnings
-
 import numpy as np
+
+from siamdecon.expect import warn
 
 # Length units in um, by the first letters that tell them apart; both the micro sign U+00B5 and the Greek
 # letter occur, and Fiji escapes it.
@@ -43,7 +43,7 @@ def to_um(axis, value, unit, name):
         factor = 0
     if factor == 0 and str(unit).strip().lower() not in _NO_LENGTH and value:
         said = f"{name}: the voxel size along {axis.lower()}, {value!r} {unit!r}, can't be read"
-        warnings.warn(f"{said}; give it in um", stacklevel=6)
+        warn(f"{said}; give it in um")
     return length * factor if factor else 0.0
 
 

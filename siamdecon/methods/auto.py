@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.ndimage import median_filter
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, warn
 from siamdecon.hardware import to_array, to_tensor
 from siamdecon.methods.base import METHODS, Method
 from siamdecon.microscope.degradation import residual
@@ -215,7 +214,7 @@ def left_out(method: Method, unless: bool) -> Iterator[None]:
     except (ValueError, FloatingPointError) as error:
         if unless:
             raise
-        warnings.warn(f"{method.name} is left out; {error}", stacklevel=4)
+        warn(f"{method.name} is left out; {error}")
 
 
 def candidates(methods: Sequence[str], tier: str | None, n_dim: int) -> list[Method]:

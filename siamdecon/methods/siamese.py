@@ -3,7 +3,6 @@
 import hashlib
 import io
 import math
-import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -23,6 +22,7 @@ from siamdecon.expect import (
     expect_positive,
     is_number,
     is_whole,
+    warn,
 )
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
@@ -206,7 +206,7 @@ class SiameseTraining(Training):
             try:
                 self.save(Path(watch.checkpoint))
             except OSError as error:  # the training is worth more than its checkpoint
-                warnings.warn(f"checkpoint: {error}; the training goes on without", stacklevel=2)
+                warn(f"checkpoint: {error}; the training goes on without")
         watch.report(self)
 
     def patches(self, generator: torch.Generator | None = None) -> Tensor:

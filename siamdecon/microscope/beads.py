@@ -1,6 +1,5 @@
 """A measured point-spread function: the average of isolated beads in an image."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -8,7 +7,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, shift
 
-from siamdecon.expect import NO_ZEROS, Words, expect, is_number, is_whole
+from siamdecon.expect import NO_ZEROS, Words, expect, is_number, is_whole, warn
 from siamdecon.hardware import as_array
 from siamdecon.microscope.camera import SHARPEST, filled, standing_out
 from siamdecon.microscope.kernel import BRIGHT_BORDER, centered, rim, without_background
@@ -127,7 +126,7 @@ def psf_from_beads(
         flat = image - _background(image)
         places = _peaks(flat)
         sharp = "beads are as sharp as a defective pixel, which makes the kernel too wide"
-        warnings.warn(f"image: {sharp}; give one with smaller pixels", stacklevel=2)
+        warn(f"image: {sharp}; give one with smaller pixels")
     highest = image.max()
     top = image == highest
     image = flat
@@ -147,7 +146,7 @@ def psf_from_beads(
         found = (
             f"{saturated.sum()} of {len(places)} beads reach {highest:.6g}, as saturated ones do"
         )
-        warnings.warn(f"image: {found}: {what}", stacklevel=2)
+        warn(f"image: {found}: {what}")
         alone = good if good.any() else alone
     inside = _cuts(np.ones(image.shape, bool), places[alone], sides)
     nearest = [_nearest(places, place, sides) for place in places[alone]]
@@ -201,9 +200,7 @@ def _peaks(image: np.ndarray) -> np.ndarray:
         if len(others) - len(peaks) >= 3:
             left = f"{len(others) - len(peaks)} others have less than a tenth of that brightness"
             mend = "if those are clumps, cut them off"
-            warnings.warn(
-                f"image: only {len(peaks)} of its peaks are used, as {left}: {mend}", stacklevel=3
-            )
+            warn(f"image: only {len(peaks)} of its peaks are used, as {left}: {mend}")
     # brightest first; a ring around a bead is no bead
     return peaks[np.argsort(-smooth[tuple(peaks.T)], kind="stable")]
 
@@ -276,7 +273,7 @@ def _say_if_cut(average: np.ndarray) -> None:
             f"beads are cut out where they have {end:.0%} of their peak: the kernel is too narrow"
         )
         mend = "give a larger size, or beads further from each other and the border"
-        warnings.warn(f"image: {lost}; {mend}", stacklevel=3)
+        warn(f"image: {lost}; {mend}")
     seen = np.where(np.isnan(average), -np.inf, average / peak)
     for axis, name in enumerate("zyx"[-average.ndim :]):
         line = seen.max(axis=tuple(a for a in range(average.ndim) if a != axis))
@@ -284,9 +281,7 @@ def _say_if_cut(average: np.ndarray) -> None:
         if (end := max(line[0], line[-1])) > 0.5:
             lost = f"beads end along {name} where they have {end:.0%} of their peak"
             mend = "take more planes" if name == "z" else "give a larger size"
-            warnings.warn(
-                f"image: {lost}: the kernel's width there is a lower bound; {mend}", stacklevel=3
-            )
+            warn(f"image: {lost}: the kernel's width there is a lower bound; {mend}")
 
 
 def _cropped(psf: np.ndarray, share: float) -> np.ndarray:

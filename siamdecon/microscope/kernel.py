@@ -1,7 +1,5 @@
 """What a user's kernel needs: looked at once, prepared as the user says, checked wherever it is used."""
 
-import warnings
-
 import numpy as np
 from scipy.ndimage import (
     binary_dilation,
@@ -13,7 +11,7 @@ from scipy.ndimage import (
 )
 from torch import Tensor
 
-from siamdecon.expect import Words, expect
+from siamdecon.expect import Words, expect, warn
 from siamdecon.hardware import as_array
 from siamdecon.microscope.camera import SHARPEST, standing_out
 
@@ -60,7 +58,7 @@ def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
     total = psf.sum()
     expect(total > 0, "psf", "a positive sum", Words("a kernel that is 0 everywhere"))
     if abs(total - 1) > 1e-3:
-        warnings.warn(f"psf: normalised to sum 1, it was {total:.6g}", stacklevel=3)
+        warn(f"psf: normalised to sum 1, it was {total:.6g}")
     return psf / total
 
 

@@ -1,7 +1,6 @@
 """Restore a whole image with a trained network: the unmasked pass, without the PSF."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from siamdecon.expect import expect, expect_one_of
+from siamdecon.expect import expect, expect_one_of, warn
 from siamdecon.hardware import one_thread_each, side_by_side, to_array, to_tensor
 from siamdecon.microscope.convolution import Continued, PSFConvolution
 from siamdecon.microscope.noise import mean_response
@@ -269,7 +268,7 @@ def fit_contrast(
     try:
         scale, offset = scipy.optimize.curve_fit(model, blurred.numpy(), measured, p0=(1.0, 0.0))[0]
     except (RuntimeError, ValueError) as error:
-        warnings.warn(f"the estimate's contrast could not be fitted: {error}", stacklevel=2)
+        warn(f"the estimate's contrast could not be fitted: {error}")
         return 1.0, 0.0
     return float(scale), float(offset)
 
