@@ -148,11 +148,12 @@ def psf_from_beads(
         )
         warn(f"image: {found}: {what}")
         alone = good if good.any() else alone
-    inside = _cuts(np.ones(image.shape, bool), places[alone], sides)
-    nearest = [_nearest(places, place, sides) for place in places[alone]]
-    cuts = np.ma.array(_cuts(image, places[alone], sides), mask=~(np.array(inside) & nearest))
     middle = tuple(slice(max(n // 2 - 2, 0), n // 2 + 3) for n in sides)
-    cuts = [cut / cut[middle].max() for cut in cuts]
+    cuts = [cut / cut[middle].max() for cut in _cuts(image, places[alone], sides)]
+    others = [~_nearest(places, place, sides) for place in places[alone]]
+    # another bead's light, where there is enough of it to be taken for this one's
+    masks = [o & (cut[o].max(initial=0) > 0.1) for o, cut in zip(others, cuts, strict=True)]
+    cuts = np.ma.array(cuts, mask=masks)
     average = np.ma.median(np.ma.array(cuts), axis=0)
     for _ in range(2):  # the first average is blurred by what has not been aligned yet
         aligned = np.ma.array([_aligned(average, cut) for cut in cuts])
@@ -161,8 +162,10 @@ def psf_from_beads(
         aligned = aligned[away <= 3 * np.median(away)]
         average = aligned.mean(axis=0)
     spread = float(np.sqrt(np.mean((aligned - average) ** 2)) / average.max())
-    average = _where_seen(average)
-    _say_if_cut(average)
+    window = _where_seen(average)
+    average = average.filled(np.nan)[window]  # NaN where no bead was seen
+    inside = np.any(_cuts(np.ones(image.shape, bool), places[alone], sides), axis=0)[window]
+    _say_if_cut(np.where(inside, average, np.nan))
     psf = _cropped(centered(without_background(average)), share)
     return BeadPSF(psf, len(places), len(aligned), spread, fwhm(psf), voxel_size)
 
@@ -257,16 +260,16 @@ def _aligned(average: np.ma.MaskedArray, cut: np.ma.MaskedArray) -> np.ma.Masked
     return np.ma.array(shift(both[1], moved, order=3, mode="nearest"), mask=hidden)
 
 
-def _where_seen(average: np.ma.MaskedArray) -> np.ndarray:
-    """Cut an average around its centre to where a bead was seen; NaN where none was."""
+def _where_seen(average: np.ma.MaskedArray) -> tuple[slice, ...]:
+    """Return the window around the centre of an average in which some bead was seen."""
     seen = np.argwhere(~np.ma.getmaskarray(average))
     middle = np.array(average.shape) // 2
     half = np.abs(seen - middle).max(axis=0)
-    return average.filled(np.nan)[tuple(map(slice, middle - half, middle + half + 1))]
+    return tuple(map(slice, middle - half, middle + half + 1))
 
 
 def _say_if_cut(average: np.ndarray) -> None:
-    """Warn of a kernel that goes on beyond what was cut out: at its border, or at the ends of one axis."""
+    """Warn of a kernel, NaN beyond the image, that goes on beyond its border, or the ends of one axis."""
     peak = np.nanmax(average)
     if (end := np.nanmedian(rim(average)) / peak) > BRIGHT_BORDER:
         lost = (
