@@ -1,4 +1,4 @@
-"""The one form of an error: what was expected, what arrived, how to mend it."""
+"""The one form of an error: what was expected, what arrived, how to mend it; and of a warning."""
 
 import contextlib
 import sys

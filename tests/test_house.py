@@ -93,3 +93,9 @@ def test_notebooks_import_from_a_room_not_from_its_files(path):
     modules = re.findall(r"^(?:# )?from (siamdecon[\w.]*) import", path.read_text(), re.M)
     rooms = {"microscope", "network", "methods", "files", "lab"}
     assert set(modules) <= {"siamdecon", *(f"siamdecon.{room}" for room in rooms)}
+
+
+@pytest.mark.parametrize("path", OUTSIDE_LAB, ids=name)
+def test_warnings_point_at_the_caller(path):
+    """A depth of calls that is counted by hand is wrong when a function moves."""
+    assert "warnings.warn(" not in path.read_text() or path.name == "expect.py"
