@@ -16,7 +16,7 @@ from siamdecon.hardware import channels_last, side_by_side, to_array, to_tensor
 from siamdecon.methods.base import Method
 from siamdecon.methods.classical import RichardsonLucy, Wiener
 from siamdecon.methods.total_variation import SHARP, TotalVariation
-from siamdecon.microscope.convolution import reconvolve
+from siamdecon.microscope.convolution import PSFConvolution, reconvolve
 from siamdecon.microscope.noise import Noise, add_noise, fit_noise, mean_response, overfits_noise
 from siamdecon.network.inference import average_turns, check_not_diverged, diverged
 from siamdecon.network.muon import Muon
@@ -199,9 +199,12 @@ class SelfScale(Method):
 
     def _begin(self, problem: Problem) -> tuple[Noise, np.ndarray]:
         """Return the noise, and where the first targets come from, ([z,] y, x)."""
-        estimate, blurred, noise = _first_look(problem, self.noise)
-        noisy = self.start == "auto" and overfits_noise(to_array(problem.whole), blurred, noise)
-        if noisy or self.start == "wiener":
+        noise, by_wiener = self.noise, self.start == "wiener"
+        if noise == "auto" or not by_wiener:
+            estimate, blurred, noise = _first_look(problem, noise)
+            image = to_array(problem.whole)  # ([z,] y, x)
+            by_wiener |= self.start == "auto" and overfits_noise(image, blurred, noise)
+        if by_wiener:
             wiener = Wiener().restored(problem.whole, problem.psf, clip=self.clips(problem))
             estimate = to_array(wiener.clamp(min=0))
         return noise, estimate
@@ -220,6 +223,7 @@ class ScalePairs(Training):
         torch.nn.init.zeros_(f.head[-1].weight)
         super().__init__(f, problem, MovingAverage(f, 0.99), parts=PARTS)
         self.psf, self.noise, self.method = problem.psf, noise, method
+        self.g = PSFConvolution(problem.psf, padding="symmetric")
         self.top = 1.0 if method.clips(problem) else math.inf
         self.turns = symmetries(problem.psf, problem.voxel_size)
         self.whole = self.channels(problem.whole)  # (1, c + 1, [z,] y, x)
@@ -235,7 +239,7 @@ class ScalePairs(Training):
                 target = downsample(estimate, scale, self.rng.uniform(0, scale, estimate.ndim))
                 # a thin structure has lost its brightness to its surroundings
                 target *= estimate.max() / max(target.max(), 1e-3)
-                blurred = to_array(reconvolve(target, self.psf, self.device))
+                blurred = to_array(self.g(to_tensor(target, self.device)))
                 targets.append(to_tensor(target, self.device))
                 measured.append(add_noise(blurred, self.noise, self.rng))
 
