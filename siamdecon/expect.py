@@ -1,6 +1,7 @@
 """The one form of an error: what was expected, what arrived, how to mend it; and of a warning."""
 
 import contextlib
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -17,7 +18,7 @@ NO_ZEROS = (
 )
 
 #: Files of this package, and of the decorators around its functions.
-_NO_CALLERS = (str(Path(__file__).parent), contextlib.__file__)
+_NO_CALLERS = (f"{Path(__file__).parent}{os.sep}", contextlib.__file__)
 
 
 def expect(ok: bool, name: str, expected: str, got: Any, mend: str = "") -> None:
@@ -118,6 +119,20 @@ def expect_counts(**numbers) -> None:
     """
     for name, n in numbers.items():
         expect(is_whole(n) and n >= 1, name, "a whole number of 1 or more", n)
+
+
+def expect_seed(seed: Any) -> None:
+    """Raise ValueError unless random numbers can be drawn from a seed.
+
+    Examples
+    --------
+    >>> expect_seed(-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: seed: expected a whole number of 0 or more, below 2^63, got -1
+    """
+    drawn = is_whole(seed) and 0 <= seed < 2**63
+    expect(drawn, "seed", "a whole number of 0 or more, below 2^63", seed)
 
 
 def expect_positive(**numbers) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siamdecon.expect import NO_ZEROS, Words, expect, expect_unit_range, is_whole, warn
+from siamdecon.expect import NO_ZEROS, Words, expect, expect_seed, expect_unit_range, warn
 from siamdecon.files.images import Image
 from siamdecon.files.on_disk import LargeImage, Window, look_through
 from siamdecon.hardware import as_array, pick_device, to_array, to_tensor
@@ -112,8 +112,7 @@ class Problem:
         subtract_psf_background: bool = False,
     ) -> Self:
         """Scan an image, in memory or on disk, once, slab by slab; see `siamdecon.files.on_disk`."""
-        known = is_whole(seed) and 0 <= seed < 2**63
-        expect(known, "seed", "a whole number of 0 or more, below 2^63", seed)
+        expect_seed(seed)
         device = pick_device(device)
         how = {"center": center_psf, "subtract_background": subtract_psf_background}
         kernel, findings = prepare_psf(psf, source.shape, **how)

@@ -122,7 +122,7 @@ def check_output(path: Path, source: Image, dtype: str | None, overwrite: bool) 
     check_storable(path, found, source.shape)
     if path.suffix.lower() in (".tif", ".tiff"):  # the others are packed
         check_room(path, found.itemsize * source.data.size)
-    if found != _native(source.dtype):
+    if found != source.dtype:
         _check_levels(source, value_limits(found))
     if source.path:
         ours, theirs = path.resolve(), source.path.resolve()

@@ -1,6 +1,7 @@
 """What is accepted, what is refused, and that each message says how to mend it."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from siamdecon import compare, deconvolve, degrade, richardson_lucy, wiener
+from siamdecon.expect import expect, warn
 from siamdecon.files.images import Image
 from siamdecon.problem import check_image, check_sampling
 
@@ -107,6 +109,13 @@ def test_a_warning_is_of_the_line_that_called_the_package(call):
     with warnings.catch_warnings(record=True, action="always") as caught:
         call()
     assert {found.filename for found in caught} == {__file__}
+
+
+def test_a_folder_beside_the_package_with_a_longer_name_is_outside_of_it():
+    script = f"{Path(expect.__code__.co_filename).parent}_scripts/restore.py"
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        exec(compile("warn('image: dark')", script, "exec"), {"warn": warn})
+    assert caught[0].filename == script
 
 
 def test_a_kernel_that_says_nothing_of_its_voxels_fits_any():

@@ -20,8 +20,8 @@ from siamdecon.expect import (
     expect_counts,
     expect_one_of,
     expect_positive,
+    expect_seed,
     is_number,
-    is_whole,
     warn,
 )
 from siamdecon.files.atomic import check_writable, claimed, write_atomically
@@ -129,8 +129,7 @@ class TrainingConfig:
         expect(noisy, "mask_sigma", "0 or more", self.mask_sigma)
         known = self.noise is None or isinstance(self.noise, Noise)
         expect(known, "noise", "a Noise or None", self.noise)
-        drawn = is_whole(self.seed) and 0 <= self.seed < 2**63
-        expect(drawn, "seed", "a whole number of 0 or more, below 2^63", self.seed)
+        expect_seed(self.seed)
         sizes = (None,) * 2 if self.voxel_size is None else self.voxel_size
         known = isinstance(sizes, Sequence) and len(sizes) in (2, 3)
         known = known and all(size is None or is_number(size) for size in sizes)
