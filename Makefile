@@ -65,11 +65,9 @@ lab: $(STAMP)  ## open the course in JupyterLab; ARGS="--no-browser --port 8890"
 test: $(STAMP)  ## run all tests; ARGS="-k psf -x" are passed on to pytest
 	$(BIN)/python -m pytest $(ARGS) siamdecon tests
 	@# As on Binder: its threads, and 2 GiB of address space, which a build with CUDA needs for itself; a
-	@# thread's stack takes 8 MiB of that unless told otherwise, and no memory. Where a processor has no
-	@# bfloat16, training on a volume in float32 takes 0.35 to 0.4 GiB more (notebook 09).
+	@# thread's stack takes 8 MiB of that unless told otherwise, and no memory.
 	@# Exit status 5: ARGS has left out all notebooks.
-	ulimit -s 4096; ulimit -v $$($(BIN)/python -c "import torch; from siamdecon.hardware import autocast_dtype as has; \
-		print('unlimited' if torch.version.cuda else 2**21 if has(torch.device('cpu')) else 5 * 2**19)"); \
+	ulimit -s 4096; ulimit -v $$($(BIN)/python -c "import torch; print('unlimited' if torch.version.cuda else 2**21)"); \
 	SIAMDECON_AUTO=1 binder/start $(BIN)/python -m pytest $(ARGS) --nbval --nbval-cell-timeout=600 notebooks/solutions || [ $$? -eq 5 ]
 
 # One training of the paper's size among them; most notebooks assert what the lab tier gives on a CPU.

@@ -6,17 +6,20 @@ affects the whole process, and a straightforward version would not do so.
 
 import dataclasses
 import multiprocessing
-import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from unittest import mock
 
 import numpy as np
 import torch
 from torch.nn.functional import mse_loss, pad
 
-from siamdecon import UNet, degrade, load_sample, paper_psf
+from siamdecon import PAPER_3D, UNet, degrade, load_sample, load_volume, paper_psf
 from siamdecon.hardware import available_cores
-from siamdecon.methods.siamese import Noise2SameD, SiameseTraining
+from siamdecon.methods.siamese import Noise2Same, Noise2SameD, SiameseTraining
 from siamdecon.microscope.noise import estimate_noise
+from siamdecon.network import unet
 from siamdecon.problem import Problem
 
 
@@ -54,7 +57,7 @@ def plain_steps(pipe, features: int, psf: np.ndarray) -> None:
 
 
 def measure(args, steps: int = 40) -> dict:
-    """Time both kinds of step in turn; print and return medians and their ratio."""
+    """Time both kinds of step, on images and on volumes."""
     tier = Noise2SameD.of_tier("lab", 2, {})
     psf = paper_psf(2)
     noisy = degrade(load_sample("histology"), psf)
@@ -71,23 +74,39 @@ def measure(args, steps: int = 40) -> dict:
         pipe.send((x.numpy(), loop.hide(x)[0].numpy()))
         return pipe.recv()
 
-    def package() -> float:
-        begin = time.perf_counter()
-        loop.take_step()
-        return time.perf_counter() - begin
-
-    pairs = [(plain(), package()) for _ in range(steps + 5)][5:]  # the first are a warm-up
+    package = partial(timed, loop.take_step)
+    result = compared("training step, lab tier", plain, package, steps)
     pipe.send(None)
     worker.join()
-    ratios = [a / b for a, b in pairs]
-    result = {
-        "steps": steps,
-        "ratio_median": statistics.median(ratios),
-        "ratio_quartiles": [float(q) for q in np.quantile(ratios, (0.25, 0.75))],
-    }
-    low, high = result["ratio_quartiles"]
-    print(
-        f"training step, lab tier: the plain one takes {result['ratio_median']:.2f} times as long "
-        f"(quartiles {low:.2f} to {high:.2f}, {steps} pairs)"
+    return {**result, "volumes": compared("on volumes, in float32", *volume_steps(), steps)}
+
+
+def volume_steps() -> list[Callable[[], float]]:
+    """Return what times a step on volumes in float32: with torch's convolution, and with ours."""
+    tier = Noise2Same.of_tier("lab", 3, {"precision": "float32"})
+    noisy = degrade(load_volume(), paper_psf(3), PAPER_3D)
+    problem = Problem.as_it_is(noisy, paper_psf(3), device="cpu")
+    steps = []
+    for conv in (torch.nn.Conv3d, unet.CONV[3]):
+        with mock.patch.dict(unet.CONV, {3: conv}):
+            steps.append(SiameseTraining(tier.network(3, seed=0), problem, tier.config).take_step)
+    return [partial(timed, step) for step in steps]
+
+
+def timed(step: Callable) -> float:
+    """Return how many seconds a step takes."""
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
+
+
+def compared(name: str, plain: Callable, package: Callable, steps: int) -> dict:
+    """Time both in turn; print and return median and quartiles of their ratio."""
+    pairs = [(plain(), package()) for _ in range(steps + 5)][5:]  # the first are a warm-up
+    low, median, high = (
+        float(q) for q in np.quantile([a / b for a, b in pairs], (0.25, 0.5, 0.75))
     )
-    return result
+    print(
+        f"{name}: plain takes {median:.2f} times as long ({low:.2f} to {high:.2f}, {steps} pairs)"
+    )
+    return {"steps": steps, "ratio_median": median, "ratio_quartiles": [low, high]}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from siamdecon import UNet
 from siamdecon.methods.ssi import SmallUNet
-from siamdecon.network.unet import BATCH_NORM, receptive_field, seeded
+from siamdecon.network.unet import BATCH_NORM, Conv3d, channels_last, receptive_field, seeded
 
 
 def parameters(model):
@@ -268,3 +268,37 @@ def test_networks_built_in_two_threads_have_the_weights_of_their_seeds():
         built = [w for part in pool.map(build, (0, 10)) for w in part]
     assert all(torch.equal(w, weights(seed)) for seed, w in enumerate(built))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("size", [(2, 5, 6), (4, 5, 6), (5, 5, 6), (8, 9, 7)])
+def test_a_volume_in_halves_is_convolved_like_a_whole(size):
+    """The oracle is torch's own convolution in float64."""
+    conv = seeded(0, Conv3d, 6, 5, 3, padding=1)
+    x = torch.randn(1, 6, *size, generator=torch.Generator().manual_seed(1))
+    x = x.contiguous(memory_format=channels_last(3)).requires_grad_()
+    weights = [p.detach().double().requires_grad_() for p in (conv.weight, conv.bias)]
+    exact = x.detach().double().requires_grad_()
+    y, true = conv(x), torch.nn.functional.conv3d(exact, *weights, padding=1)
+    # each number is a sum of n products, whose rounding errors add up to n eps times the sum of their sizes
+    n, eps = max(27 * 6, y[0, 0].numel()), torch.finfo(torch.float32).eps
+    ours = torch.autograd.grad(y.square().sum(), (x, *conv.parameters()))
+    theirs = torch.autograd.grad(true.square().sum(), (exact, *weights))
+    for got, expected in zip((y, *ours), (true, *theirs), strict=True):
+        bound = 2 * n * eps * expected.detach().abs().max()
+        assert (got - expected).abs().max() < bound
+
+
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
+)
+def test_a_training_on_single_volumes_unfolds_none():
+    """Unfolded for 3 x 3 x 3, they would take 27 times the memory."""
+    model = UNet(3, features=4, momentum=0.02).to(memory_format=channels_last(3)).train()
+    with torch.profiler.profile(record_shapes=True) as seen:
+        model(torch.randn(1, 1, 16, 16, 16)).square().mean().backward()
+    convolutions = [
+        e
+        for e in seen.events()
+        if "conv" in e.name and [3, 3, 3] in [s[2:] for s in e.input_shapes]
+    ]
+    assert convolutions and not [e for e in convolutions if "slow" in e.name]
