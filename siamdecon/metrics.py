@@ -6,7 +6,7 @@ from scipy import ndimage
 from scipy.fft import dctn
 from skimage import metrics
 
-from siamdecon.expect import Words, expect, expect_unit_range
+from siamdecon.expect import Words, expect, expect_unit_range, warn
 from siamdecon.hardware import as_array
 
 
@@ -14,7 +14,8 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """Score an estimate as the paper's Tables 1 and 2 do.
 
     The estimate is clipped to [0, 1], and the data range is fixed at 1: a range taken from the data
-    would make scores incomparable.
+    would make scores incomparable. An estimate of which more than 1 % lies beyond -0.5 or 1.5 is most
+    likely on another scale, as a camera's counts are, and is warned of.
 
     Parameters
     ----------
@@ -44,6 +45,9 @@ def score(clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
     """
     clean, estimate = _comparable(clean, estimate, np.float32)
     expect_unit_range(clean, "clean")
+    if (far := np.mean(np.abs(estimate - 0.5) > 1)) > 0.01:
+        mend = "score it on the scale of the clean image"
+        warn(f"estimate: {far:.0%} of it lies far beyond [0, 1] and is clipped; {mend}")
     estimate = estimate.clip(0, 1)
     mi = mutual_information(clean, estimate)
     smi = mutual_information(_spectrum(clean), _spectrum(estimate))

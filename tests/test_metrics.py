@@ -1,5 +1,6 @@
 """Scores against their formulas, scikit-image or counted entropies; spectra against sums over rings."""
 
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -178,6 +179,16 @@ def test_mutual_information_is_symmetric_and_within_0_and_1(images, bins):
 def test_images_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"clean image \(9, 9\), got \(9, 8\)"):
         score(np.zeros((9, 9)), np.zeros((9, 8)))
+
+
+def test_an_estimate_on_another_scale_is_warned_of(pair):
+    clean, estimate = pair
+    with pytest.warns(UserWarning, match=r"estimate: \d+% of it lies far beyond \[0, 1\]") as seen:
+        score(clean, (255 * estimate.clip(0, 1)).astype(np.uint8))
+    assert seen[0].filename == __file__
+    estimate[..., 3, 3] = 8  # a bright point that was sharpened too far is no other scale
+    with warnings.catch_warnings(action="error"):
+        score(clean, estimate)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
