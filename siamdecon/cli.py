@@ -46,7 +46,7 @@ OPTICS = {
     "defocus": ("defocus", "distance of the image plane from the focus in um"),
     "magnification": ("magnification", "lateral magnification of the objective"),
     "size": ("psf-size", "odd number of pixels along y and x; as many as hold 99 %% of the light"),
-    "planes": ("psf-planes", "odd number of planes of a 3D kernel; 17 if they fit"),
+    "planes": ("psf-planes", "odd number of planes of a 3D kernel; as far as its light reaches"),
 }
 #: Which of the images in a file; or all of one kind.
 WHICH = ("channel", "time", "scene")
@@ -356,7 +356,7 @@ def make_psf(args: argparse.Namespace) -> None:
             said += f"; the optics' own in the plane {width:.2f} um (0.51 wavelength / NA)"
     else:
         z = given.get("z_step")
-        shape = (255, 255) if z is None else (given.get("planes", 17), 255, 255)
+        shape = (255, 255) if z is None else (65, 255, 255)
         psf = _computed(args, given, shape, "an image of beads")
         voxels = (z, *[given["pixel_size"]] * 2)[-len(shape) :]
         said = f"{' x '.join(map(str, psf.shape))} pixels"
@@ -445,9 +445,7 @@ def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.nd
     if microscope.pixel_size > 10 * finest:
         coarse = f"--pixel: more than ten times the {finest:.2g} um of the optics"
         warn(f"{coarse}; divide a camera's pixel by the magnification")
-    if args.size is not None:
-        return model(microscope, len(shape))
-    psf, lost = psf_for(shape, microscope, model)
-    if lost > 0.015:
+    psf, lost = psf_for(shape, microscope, model, planes=args.planes, size=args.size)
+    if lost > 0.015 and args.size is None:
         warn(f"psf: {lost:.0%} of its light lies beyond the image")
     return psf

@@ -25,6 +25,8 @@ _LENGTHS = {
 _REACH = 5000
 #: Side of the kernel that counts as having all light.
 _WHOLE = 255
+#: A kernel ends along z where its light on the axis stays below this share of the brightest.
+_DIM = 0.002
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,8 @@ def psf_for(
     microscope: Microscope,
     model: Callable[[Microscope, int], np.ndarray] = gibson_lanni,
     share: float = 0.99,
+    planes: int | None = None,
+    size: int | None = None,
 ) -> tuple[np.ndarray, float]:
     """Compute a kernel as large as its light asks for, within an image.
 
@@ -315,11 +319,17 @@ def psf_for(
     shape : tuple of int
         The image's, ([z,] y, x).
     microscope : Microscope
-        Its `size` is not used; of its `planes` as many as the image has, at most.
+        Its `size` and `planes` are not used.
     model : callable
         `gibson_lanni`, `richards_wolf` or `gaussian`.
     share : float
         Of the light of a kernel 255 pixels wide, how much to hold.
+    planes : int, optional
+        Odd number of planes. Unless given, the kernel goes on along z to where its light on the axis is below
+        0.2 % of the brightest, or as far as the image: every plane of a widefield microscope has the same
+        light, so that no share of it tells where to end.
+    size : int, optional
+        Odd number of pixels along y and x, in place of what `share` asks for.
 
     Returns
     -------
@@ -333,18 +343,27 @@ def psf_for(
     >>> psf.shape, lost < 0.01
     ((55, 55), True)
     """
-    n_dim, planes = len(shape), min(microscope.planes, shape[0] - (shape[0] + 1) % 2)
+    n_dim, most = len(shape), shape[0] - (shape[0] + 1) % 2
     # the scalar model stands in for the vectorial one, which takes its time for as many pixels
     quick = gibson_lanni if model is richards_wolf else model
+    planes = planes or (_planes_seen(quick, microscope, most) if n_dim == 3 else 1)
     whole = quick(replace(microscope, size=_WHOLE, planes=planes), n_dim)
     flat = whole.reshape(-1, _WHOLE, _WHOLE).sum(axis=0)  # (y, x)
     distance = np.abs(np.arange(_WHOLE) - _WHOLE // 2)
     rings = np.bincount(np.maximum.outer(distance, distance).ravel(), flat.ravel())
     inside = np.cumsum(rings)  # light within 1, 3, 5, ... pixels
     most = min(_WHOLE // 2, (min(shape[-2:]) - 1) // 2)  # rounding may leave the sum below 1
-    half = min(int(np.searchsorted(inside, share)), most)
-    psf = model(replace(microscope, size=2 * half + 1, planes=planes), n_dim)
-    return psf, float(1 - inside[half])
+    half = min(int(np.searchsorted(inside, share)), most) if size is None else size // 2
+    psf = model(replace(microscope, size=size or 2 * half + 1, planes=planes), n_dim)
+    return psf, float(1 - inside[min(half, _WHOLE // 2)])
+
+
+def _planes_seen(model: Callable, microscope: Microscope, most: int) -> int:
+    """Return how many planes of a kernel, of an odd number at most, have light on the axis."""
+    within = 2 * int(_REACH * microscope.wavelength / microscope.z_step) + 1
+    axis = model(replace(microscope, size=1, planes=min(most, within)), 3).ravel()  # (planes,)
+    seen = np.abs(np.arange(axis.size) - axis.size // 2)[axis > _DIM * axis.max()]
+    return 2 * int(seen.max()) + 1
 
 
 def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:

@@ -391,6 +391,24 @@ def test_a_kernel_is_as_large_as_its_light_asks_for(m):
     assert small.shape == (41, 41) and lost > 0.01
 
 
+@pytest.mark.parametrize(
+    ("m", "all_of_them"),
+    [
+        (Microscope(na=1.4, wavelength=0.52, index=1.518, pixel_size=0.065, z_step=0.3), False),
+        (Microscope(na=0.4, wavelength=0.6, index=1.0, pixel_size=0.4, z_step=0.1), True),
+    ],
+)
+@pytest.mark.parametrize("stack", [61, 60])
+def test_a_kernel_goes_on_along_z_as_far_as_its_light(m, all_of_them, stack):
+    """17 planes of the second end where the light on the axis is at 96 % of its peak."""
+    psf, _ = psf_for((stack, 48, 48), m)
+    axis = gibson_lanni(replace(m, size=1, planes=301), 3).ravel()
+    beyond = axis[: 150 - len(psf) // 2] / axis.max()
+    assert (len(psf) == stack - (stack + 1) % 2) == all_of_them
+    assert all_of_them or beyond.max() < 0.002 < axis[150 - len(psf) // 2] / axis.max()
+    assert psf_for((stack, 48, 48), m, planes=5, size=7)[0].shape == (5, 7, 7)
+
+
 @pytest.mark.parametrize("name", ["index", "sample_index"])
 def test_no_medium_has_such_an_index(name):
     """A quadrature of 54 GB."""
