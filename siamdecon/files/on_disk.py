@@ -207,9 +207,9 @@ def write_window(out: np.ndarray, window: Window, pixels: np.ndarray) -> None:
     Examples
     --------
     >>> out = np.zeros((3, 3), np.uint8)
-    >>> write_window(out, (slice(0, 1), slice(0, 2)), np.array([[2.6, 300.0]]))
+    >>> write_window(out, (slice(0, 1), slice(0, 2)), np.array([[2.6, -1.0]]))
     >>> out[0].tolist()
-    [3, 255, 0]
+    [3, 0, 0]
     """
     for place, planes in _parts(out, window):
         out[place] = cast(pixels[planes], out.dtype)

@@ -50,9 +50,11 @@ def to_um(axis, value, unit, name):
 def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Convert pixels to another dtype, clipped to its range; for an integer dtype, rounded, too.
 
+    Restored peaks may rise above all that was measured: if integers cut them, that is said.
+
     Examples
     --------
-    >>> cast(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8"))
+    >>> cast(np.array([-1.0, 2.6, 255.4]), np.dtype("uint8"))
     array([  0,   3, 255], dtype=uint8)
     """
     info = value_limits(dtype)
@@ -60,6 +62,9 @@ def cast(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
         pixels = np.rint(np.asarray(pixels, np.float64))
         # the largest float64 that a 64-bit integer holds lies below its own largest value
         top = min(float(info.max), np.nextafter(2.0 ** (info.bits - (dtype.kind == "i")), 0))
+        if (pixels > info.max).any():  # one text for all windows of a file: Python shows it once
+            mend = "save as float32, or scale the image first"
+            warn(f"dtype {dtype}: what rises above {info.max} is cut; {mend}")
         return pixels.clip(info.min, top).astype(dtype)
     wider = np.promote_types(pixels.dtype, dtype)  # in which both ends are numbers
     return pixels.astype(wider).clip(float(info.min), float(info.max)).astype(dtype)
