@@ -20,6 +20,8 @@ from siamdecon.microscope.camera import SHARPEST, standing_out
 _ROUNDING = 64 * float(np.finfo(np.float32).eps)
 #: Border of a kernel, in units of its peak, from which it is said to be cut; the paper's has 4 %.
 BRIGHT_BORDER = 0.05
+#: Brightest pixel of its last plane, from which a 3D kernel is said to be cut; the paper's has 5 %.
+BRIGHT_END = 0.2
 
 
 def check_psf(psf: np.ndarray | Tensor, n_dim: int | None = None) -> np.ndarray:
@@ -126,7 +128,7 @@ def prepare_psf(
         if abs(by) > (0.75 if axis == "z" else 0.4)
     )
     shifted = f"its light lies {far} and shifts the result; center_psf=True moves it"
-    findings += [shifted] * bool(far) + _border(psf, level)
+    findings += [shifted] * bool(far) + _border(psf, level) + _ends(light, shape)
     # from one end of the image to the other
     kept = tuple(min(n, 2 * m - 1) for n, m in zip(psf.shape, shape, strict=True))
     if kept != psf.shape:
@@ -293,6 +295,15 @@ def _border(psf: np.ndarray, level: float) -> list[str]:
     cut = f"its border is at {end / peak:.0%} of its peak: it is too small for its light"
     small = min(psf.shape[-2:]) >= 5 and BRIGHT_BORDER * peak <= end <= 0.999 * peak
     return [f"{cut}; compute or cut it larger"] * bool(small)
+
+
+def _ends(psf: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+    """Say if a kernel of fewer planes than the image, ([z,] y, x), ends along z where it is still bright."""
+    if psf.ndim == 2 or len(psf) >= shape[0]:
+        return []
+    end, peak = max(psf[0].max(), psf[-1].max()), psf.max()
+    cut = f"its last plane has {end / peak:.0%} of its peak: it has too few planes for its light"
+    return [f"{cut}; compute or cut more of them"] * bool(BRIGHT_END * peak <= end <= 0.999 * peak)
 
 
 def _off_centre(psf: np.ndarray, focus: bool = True) -> list[float]:

@@ -346,6 +346,24 @@ def computed():
                     yield psf / psf.sum()
 
 
+def test_a_kernel_cut_along_z_is_said_to_be():
+    """With 5 of 31 planes, restored spots lost 37 % of their height, in silence."""
+    z, y, x = np.ogrid[-15:16, -10:11, -10:11]
+    whole = np.exp(-(z**2 / 50 + (y**2 + x**2) / 8))
+    said = (
+        "last plane has 92% of its peak: it has too few planes for its light; compute or cut more"
+    )
+    assert said in " ".join(prepare_psf(whole[13:18], (32, 64, 64))[1])
+    for kernel, shape in (
+        (whole, (64, 64, 64)),  # ends at 1 %
+        (whole[13:18], (5, 64, 64)),  # no more planes are of use
+        (np.ones((3, 3, 3)), (32, 64, 64)),  # a box ends where it does
+        (paper_psf(3), (64, 64, 64)),
+        (whole[15], (64, 64)),
+    ):
+        assert prepare_psf(kernel / kernel.sum(), shape)[1] == []
+
+
 def test_no_computed_kernel_has_a_background_and_those_cut_too_small_are_said_to_be():
     kernels, cut = 0, 0
     for psf in computed():
