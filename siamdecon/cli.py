@@ -422,15 +422,20 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
         try:
             return read_image(args.psf)
         except ValueError as error:  # --channel is about the image
-            mend = "; save the kernel as a file of its own"
-            said = re.sub(r"; (channel|time|scene)=.*", mend, str(error))
+            first = r"(pick one, )?(channel|time|scene)=0 (takes|for) the first"
+            said = re.sub(first, "save the kernel as a file of its own", str(error))
             raise ValueError(f"--psf: {said}") from error
     z, y, x = (None, *(image.voxel_size or (None,) * image.ndim))[-3:]
     if "pixel_size" not in given and None not in (y, x) and abs(y / x - 1) > 0.05:
         mend = "the optics make kernels of square ones; give --pixel, or a kernel by --psf"
         raise ValueError(f"{image.path}: its pixels are {y:g} x {x:g} um, and {mend}")
-    optics = {"pixel_size": x, "z_step": z, **given}
-    return _computed(args, optics, image.shape, "--psf FILE")
+    known = {"pixel_size": x, "z_step": z}
+    psf = _computed(args, known | given, image.shape, "--psf FILE")
+    for field, own in known.items():
+        if own and abs(given.get(field, own) / own - 1) > 0.05:
+            said = f"--{OPTICS[field][0]}: {given[field]:g} um, and the file says {own:g}"
+            warn(f"{said}; the given one is taken")
+    return psf
 
 
 def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.ndarray:

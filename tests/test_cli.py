@@ -212,6 +212,30 @@ def test_a_kernel_of_other_voxels_is_refused(files, capsys):
     assert "expected 3 axes, as the image has" in capsys.readouterr().err
 
 
+def test_voxels_that_contradict_the_file_are_said(files, capsys):
+    """A kernel from a file is refused then; one from the optics was sampled otherwise in silence."""
+    write_stack((0.8, 0.3, 0.3))
+    words = "inspect stack.tif --na 0.8 --wavelength 0.6 --psf-size 17 --pixel".split()
+    assert main([*words, "0.406", "--z-step", "1"]) == 0
+    said = "siamdecon: --pixel: 0.406 um, and the file says 0.3; the given one is taken\n"
+    said += "siamdecon: --z-step: 1 um, and the file says 0.8; the given one is taken\n"
+    assert capsys.readouterr().err == said
+    assert main([*words, "0.303"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("axes", ["TYX", "CYX"])
+def test_a_kernel_of_times_or_channels_is_told_how_to_be_planes(files, capsys, axes):
+    write_stack((0.8, 0.3, 0.3))
+    kernel = np.ones((5, 3, 3), np.float32)
+    tifffile.imwrite("kernel.tif", kernel, imagej=True, metadata={"axes": axes})
+    assert main([*STACK, "--psf", "kernel.tif"]) == 2
+    mend = (
+        "save the kernel as a file of its own; if they are planes along z, say so in Fiji, Image > "
+    )
+    assert mend in capsys.readouterr().err
+
+
 def test_optics_of_square_pixels_are_not_taken_for_others(files, capsys):
     write_image("in.tif", files, voxel_size=(0.4, 0.2), overwrite=True)
     optics = ["--na", "0.8", "--wavelength", "0.6", "--method", "wiener"]
