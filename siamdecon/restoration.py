@@ -424,10 +424,13 @@ def _create(part: Path, output: Path, source: Image, dtype, estimator, settings,
     side = tile * -(-CHUNK[source.ndim] // tile)  # of whole windows
     same = settings()
     same |= {"image": same["image"] | {"path": None}, "dtype": dtype}
-    same |= {"voxel_size": source.voxel_size}  # what its metadata say, beside the pixels
+    # what its metadata say, beside the pixels
+    same |= {name: getattr(source, name) for name in ("voxel_size", "position", "channel")}
+    shown = source.channel and (source.channel, *same["range"])
+    more = (side, source.path, source.position, shown)
     weights = estimator.run.average.state_dict().values() if estimator.run else ()
     about = json.dumps(same, default=str), *(value.cpu().numpy().tobytes() for value in weights)
-    return take_up(part, lambda path: create_zarr(path, *form, side, source.path), *about), side
+    return take_up(part, lambda path: create_zarr(path, *form, *more), *about), side
 
 
 def _restore_windows(f, problem: Problem, create, estimator: Estimator, watch: Watch, client, tile):

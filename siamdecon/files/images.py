@@ -41,11 +41,13 @@ class Image:
         What it shows, who made it, its licence and its source, where known.
     channel : str, optional
         The name of the channel, where known.
+    position : tuple of float, optional
+        um of the first voxel along each axis, where an OME-Zarr says it; another one keeps it.
 
     Raises
     ------
     ValueError
-        If `axes` or `voxel_size` do not fit `data`, or some of it is masked.
+        If `axes`, `voxel_size` or `position` do not fit `data`, or some of it is masked.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Image:
     path: Path | None = None
     credit: str | None = None
     channel: str | None = None
+    position: tuple[float, ...] | None = None
 
     shape = property(lambda self: self.data.shape)
     ndim = property(lambda self: self.data.ndim)
@@ -79,6 +82,9 @@ class Image:
             raise ValueError(f"voxel_size {self.voxel_size} does not fit axes {self.axes}: {mend}")
         sizes = tuple(None if size is None else float(size) for size in sizes)
         object.__setattr__(self, "voxel_size", sizes if any(sizes) else None)
+        place = (0,) * self.ndim if self.position is None else self.position
+        known = np.shape(place) == (self.ndim,) and np.isfinite(place).all()
+        expect(known, "position", "um along each axis", self.position)
 
     def __getstate__(self):
         """Leave what lies on disk there, for another process to open it again."""
@@ -192,6 +198,7 @@ def _number(index, names):
 def _one(path, read, memmap, channel, time, scene):
     """Return the image of one channel and one time."""
     data, axes, sizes, names = read
+    starts = getattr(data, "starts", {})
     sides = dict(zip(axes, data.shape, strict=True))
     if channel is not None and "S" in axes and sides.get("C", 1) == 1:
         axes = axes.replace("C", "I").replace("S", "C")  # colours are channels, too
@@ -211,7 +218,9 @@ def _one(path, read, memmap, channel, time, scene):
     if not memmap:  # Fiji writes big-endian files; torch needs native byte order
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis) or None for axis in axes]
-    image = Image(data, axes, sizes, path, channel=names[place] if names else None)
+    start = tuple(starts.get(axis, 0.0) for axis in axes)
+    about = {"channel": names[place] if names else None, "position": start if any(start) else None}
+    image = Image(data, axes, sizes, path, **about)
     if memmap and not is_zarr(path):
         which = {"channel": channel, "time": time, "scene": scene}
         vars(image)["_again"] = partial(read_image, path.resolve(), memmap=True, **which)
@@ -334,7 +343,9 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
         if path.suffix.lower() == ".png":
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
         if is_zarr(path):
-            form = (data, axes, image.voxel_size, None, like)
+            # shown from the lowest value to the highest
+            shown = told.channel and (told.channel, np.nanmin(data).item(), np.nanmax(data).item())
+            form = (data, axes, image.voxel_size, None, like, told.position, shown)
             return write_atomically(path, lambda part: write_zarr(part, *form))
         how = (data, axes, image.voxel_size, is_ome(path), names)
         return write_atomically(path, lambda part: write_tiff(part, *how))

@@ -11,7 +11,7 @@ import numpy as np
 
 from siamdecon.expect import Words, expect, expect_index, expect_module, warn
 from siamdecon.files.atomic import ABOUT, is_store, is_zarr, remove, replace, write_atomically
-from siamdecon.files.units import cast, to_um
+from siamdecon.files.units import cast, to_um, um_of
 
 #: Side of a chunk by number of dimensions.
 CHUNK = {2: 1024, 3: 128}
@@ -29,6 +29,8 @@ class Stored:
         For messages.
     place : tuple, optional
         What it shows of each axis of the array: a number, or all of it.
+    starts : dict of str to float, optional
+        um of the array's first voxel along "Z", "Y", "X", where an image says it.
 
     Examples
     --------
@@ -40,8 +42,8 @@ class Stored:
 
     complete = False
 
-    def __init__(self, array, path, place=None):
-        self.array, self.path = array, path
+    def __init__(self, array, path, place=None, starts=None):
+        self.array, self.path, self.starts = array, path, starts or {}
         self.place = place or (slice(None),) * array.ndim
 
     dtype = property(lambda self: self.array.dtype)
@@ -202,21 +204,30 @@ def read_zarr(path, scene=None):
     expect(known, name, order, got, "write it anew so")
     changes = [c for level in (finest, about) for c in level.get("coordinateTransformations") or ()]
     known = {change["type"] for change in changes} <= {"identity", "scale", "translation"}
-    scales = [change.get("scale") for change in changes if change["type"] == "scale"]
-    known &= all(np.shape(scale) == (array.ndim,) for scale in scales)
+    told = [(c["type"], c.get(c["type"])) for c in changes if c["type"] != "identity"]
+    known &= all(np.shape(numbers) == (array.ndim,) for _, numbers in told)
     expect(known, name, "a scale for each axis, and translations", changes, "write them so")
     # a size of 0 is unknown
-    scale, sizes = np.prod(scales or [[0] * array.ndim], axis=0), {}
-    for letter, axis, size in zip(names, axes, scale.tolist(), strict=True):
+    scales = [numbers for kind, numbers in told if kind == "scale"] or [[0] * array.ndim]
+    scale, start, sizes, starts = np.prod(scales, axis=0), np.zeros(array.ndim), {}, {}
+    for kind, numbers in told:  # one after the other
+        start = start * numbers if kind == "scale" else start + numbers
+    each = zip(names, axes, scale.tolist(), start.tolist(), strict=True)
+    for letter, axis, size, first in each:
         if letter in "ZYX":
             # without a unit, a size of other than 1 is said to be unknown
             unit = axis.get("unit") or ("" if size == 1 else "no unit")
             sizes[letter] = to_um(letter, size, unit, path.name)
+            # where the size is unknown, in voxels
+            starts[letter] = first * (um_of(unit) or size == 1) if size else 0.0
     channels = _about(group).get("omero", {}).get("channels") or []
-    return Stored(array, path), letters, sizes, [c["label"] for c in channels if c.get("label")]
+    labels = [c["label"] for c in channels if c.get("label")]
+    return Stored(array, path, starts=starts), letters, sizes, labels
 
 
-def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None):
+def create_zarr(
+    path, shape, dtype, axes, voxel_size=None, side=None, like=None, position=None, channel=None
+):
     """Create an OME-Zarr, compressed, and return its finest resolution, to be written in windows.
 
     The others, which viewers show first, are for `coarser` to write. In each, two voxels along an axis are
@@ -235,6 +246,10 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     like : pathlib.Path, optional
         A file or a store: if it is a Zarr of version 2, this is one, too, with metadata of version 0.4, which
         more programs read; else it is of version 3, with metadata of version 0.5.
+    position : tuple of float, optional
+        um of the first voxel along each axis.
+    channel : tuple of (str, float, float), optional
+        Its name, and the values that viewers show as black and as white.
 
     Returns
     -------
@@ -248,16 +263,21 @@ def create_zarr(path, shape, dtype, axes, voxel_size=None, side=None, like=None)
     form = {"dtype": dtype, "chunk_key_encoding": keys, "fill_value": 0}
     form |= {"dimension_names": None if two else list(axes.lower())}
     finest, datasets = np.array([size or 1.0 for size in sizes]), []
+    origin = 0.0 if position is None else np.asarray(position)
     for number, (m, scale) in enumerate(_resolutions(shape, finest)):
         chunks = tuple(min(n, side or CHUNK[len(m)]) for n in m)
         group.create_array(str(number), shape=m, chunks=chunks, **form)
         # the first voxel lies in the middle of those that it is the mean of
-        start, change = (scale - finest) / 2, [{"type": "scale", "scale": scale.tolist()}]
+        start, change = origin + (scale - finest) / 2, [{"type": "scale", "scale": scale.tolist()}]
         change += [{"type": "translation", "translation": start.tolist()}]
         datasets.append({"path": str(number), "coordinateTransformations": change})
-    image = {"axes": space, "datasets": datasets}
-    old = {"multiscales": [{"version": "0.4", **image}]}
-    group.attrs.put(old if two else {"ome": {"version": "0.5", "multiscales": [image]}})
+    image, more = {"axes": space, "datasets": datasets}, {}
+    if channel:
+        name, low, high = channel
+        window = {"min": low, "max": high, "start": low, "end": high}
+        more = {"omero": {"channels": [{"label": name, "color": "FFFFFF", "window": window}]}}
+    old = {"multiscales": [{"version": "0.4", **image}], **more}
+    group.attrs.put(old if two else {"ome": {"version": "0.5", "multiscales": [image], **more}})
     return resolutions(path)[0]
 
 

@@ -99,6 +99,12 @@ def test_an_image_passes_as_an_array():
     assert "9 x 11" in repr(image) and "(None, 0.1)" in repr(image)
 
 
+@pytest.mark.parametrize("position", [(1, 2), (1, 2, np.nan)])
+def test_a_position_is_a_length_along_each_axis(position):
+    with pytest.raises(ValueError, match="position: expected um along each axis, got"):
+        Image(STACK, "ZYX", position=position)
+
+
 @pytest.mark.parametrize(
     ("unit", "um"),
     [

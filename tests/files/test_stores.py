@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import numcodecs
@@ -445,6 +446,10 @@ def transformed(changes):
             "expected a scale for each axis, .*affine",
         ),
         (transformed([{"type": "scale", "path": "s"}]), "expected a scale for each axis, .*'path'"),
+        (
+            transformed([{"type": "translation", "translation": [1]}]),
+            r"and translations, .* \[1\]",
+        ),
         (transformed([{"type": "scale", "scale": [1, 2]}]), r"a scale for each axis, .* \[1, 2\]"),
         (lambda a: a["multiscales"][0].update(datasets=[{"path": "s7"}]), "cannot read a.zarr: "),
         (lambda a: a.update(multiscales=[3]), "cannot read a.zarr: "),
@@ -463,6 +468,49 @@ def test_a_size_that_is_not_said_is_unknown():
     store("a.zarr")
     change("a.zarr", transformed([{"type": "translation", "translation": [1, 2, 3]}]))
     assert read_image("a.zarr").voxel_size is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("unit", ["micrometer", "nanometer"])
+def test_a_tile_stays_in_its_place_and_keeps_its_channels_name(version, unit, monkeypatch):
+    """It was put at the origin, and its channel was nameless, in silence."""
+    monkeypatch.setattr("siamdecon.files.stores.SMALL", 48)
+    um = {"micrometer": 1, "nanometer": 1000}[unit]
+    scale, data, names = [um * s for s in VOXEL], np.stack([STACK, STACK + 1]), ["DAPI", "GFP"]
+    store("a.zarr", data, version, "czyx", [1, *scale], unit, labels=names, chunks=(1, 16, 32, 32))
+    moved = [{"type": "translation", "translation": [0, *(um * np.array((6, 250, -400.0)))]}]
+    twice = [{"type": "scale", "scale": [1, 2, 2, 2]}, *moved]
+
+    def edit(about):
+        (image,) = about["multiscales"]
+        image["datasets"][0]["coordinateTransformations"] += moved
+        image["coordinateTransformations"] = twice  # of all resolutions, after their own
+
+    change("a.zarr", edit)
+    place, voxel = pytest.approx((18, 750, -1200)), np.multiply(VOXEL, 2)
+    restored("a.zarr", "b.zarr", channel="GFP")
+    image = read_image("a.zarr", channel="GFP")
+    deconvolve(image, PSF, "richardson_lucy", iterations=1).save("c.zarr")
+    for name in ("b.zarr", "c.zarr"):
+        found = read_image(name)
+        assert (found.position, found.channel) == (place, "GFP")
+        about = zarr.open_group(name, mode="r").attrs.asdict()
+        about = about.get("ome", about)
+        window = about["omero"]["channels"][0]["window"]  # which the specification asks for
+        assert window["min"] == window["start"] < window["end"] == window["max"]
+        coarse = about["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+        by = np.divide(coarse[0]["scale"], voxel)
+        found = coarse[1]["translation"]
+        np.testing.assert_allclose(found, place.expected + (by - 1) / 2 * voxel, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, (0, 500, 800)), (0.5, None)])
+def test_a_place_without_a_unit_counts_voxels_or_is_unknown(size, kept):
+    store("a.zarr", scale=[size] * 3, unit=None)
+    moved = {"type": "translation", "translation": [0, 500, 800]}
+    change("a.zarr", transformed([{"type": "scale", "scale": [size] * 3}, moved]))
+    with warnings.catch_warnings(action="ignore"):  # of the size
+        assert read_image(write_image("b.zarr", read_image("a.zarr"))).position == kept
 
 
 def test_a_bare_array_and_a_broken_store_are_one_line():
@@ -759,6 +807,19 @@ def test_a_run_with_another_voxel_size_begins_anew(small_chunks, monkeypatch):
     with pytest.warns(UserWarning, match=BEGUN):
         restored(tile=24)
     assert read_image("out.zarr").voxel_size == pytest.approx(corrected)
+
+
+def test_a_run_with_another_place_begins_anew(small_chunks, monkeypatch):
+    store("in.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr("siamdecon.restoration.write_window", stopped(interrupt, 3)[0])
+        with pytest.raises(KeyboardInterrupt):
+            restored("in.zarr", tile=24)
+    told = [{"type": "scale", "scale": VOXEL}, {"type": "translation", "translation": [1, 2, 3]}]
+    change("in.zarr", transformed(told))
+    with pytest.warns(UserWarning, match=BEGUN):
+        restored("in.zarr", tile=24)
+    assert read_image("out.zarr").position == (1, 2, 3)
 
 
 def test_a_training_with_other_limits_begins_anew(small_chunks, monkeypatch):
