@@ -20,7 +20,7 @@ from siamdecon._version import __version__
 from siamdecon.expect import Words, expect, expect_module, warn
 from siamdecon.files.atomic import check_room, check_writable, claimed, write_atomically
 from siamdecon.files.images import Image, is_ome, read_each, read_image, write_image
-from siamdecon.files.on_disk import LARGE
+from siamdecon.files.on_disk import LARGE, Constant
 from siamdecon.files.tiff import write_tiff
 from siamdecon.files.units import cast
 from siamdecon.inspection import compare, inspect
@@ -281,23 +281,38 @@ def _kept(save: Callable[[Path], Path], path: Path) -> Path:
 
 
 def restore_each(args: argparse.Namespace) -> None:
-    """Restore all channels, all times, or both, one after the other, into one file."""
+    """Restore all channels, all times, or both, one after the other, into one file.
+
+    Constant ones, which an aborted acquisition leaves, are written as they are, with a warning.
+    """
     large = args.on_disk or args.scheduler
     expect(not large, "--on-disk or --dask", "one channel and one time", Words("all of them"))
     tiff = args.output.suffix.lower() not in (".png", ".zarr")
     expect(tiff, "-o", "a TIFF for several images", args.output.name)
     each = read_each(args.image, memmap=True, **_given(args, WHICH))
     psf, options = read_psf(args, each[0][2]), _given(args, OPTIONS)
-    restored, records, how = [], [], _given(args, SCALE)
+    restored, records, kept, how = [], [], {}, _given(args, SCALE)
     for channel, time, image in each:  # to fail before the first training, not after it
-        dtype = check_output(args.output, image, args.dtype, args.overwrite)
         try:
             with warnings.catch_warnings(action="ignore"):  # they are said again
                 Problem.on_disk(image, psf, **how)
+        except Constant as nothing:
+            kept[channel, time] = str(nothing)
+            continue
         except ValueError as error:
             raise ValueError(f"{_part(channel, time)}: {error}") from error
+        dtype = check_output(args.output, image, args.dtype, args.overwrite)
+    got = Words("constant ones alone")
+    expect(len(kept) < len(each), "image", "one that can be restored", got)
+    for part, why in kept.items():
+        warn(f"{_part(*part)}: {why}; it is written as it is")
     check_room(args.output, len(each) * dtype.itemsize * image.data.size)
     for number, (channel, time, image) in enumerate(each):
+        which = {"channel": channel, "time": time}
+        if why := kept.get((channel, time)):
+            restored.append(cast(np.asarray(image), dtype))
+            records.append(which | {"unchanged": why})
+            continue
         if args.progress:
             _show(f"image {number + 1} of {len(each)}: {_part(channel, time)}")
         if args.checkpoint:
@@ -305,7 +320,7 @@ def restore_each(args: argparse.Namespace) -> None:
         image = replace(image, data=np.asarray(image))  # unpacked once
         result = deconvolve(image, psf, args.method, **options)
         restored.append(cast(result.image, dtype))
-        records.append({"channel": channel, "time": time} | result.settings)
+        records.append(which | result.settings)
         if result.settings.get("interrupted") and number + 1 < len(each):
             raise KeyboardInterrupt  # there is nothing to show of the others
     times = len({time for _, time, _ in each})

@@ -27,6 +27,10 @@ _SPAN = 2**25  # bytes of a file that a part of a window may spread over
 Window = tuple[slice, ...]
 
 
+class Constant(ValueError):
+    """An image of one value, in which there is nothing to restore."""
+
+
 @dataclass(frozen=True, eq=False)
 class LargeImage:
     """An image on disk, scaled to [0, 1], with the results of a scan of its pixels.
@@ -120,7 +124,7 @@ def look_through(
     Raises
     ------
     ValueError
-        If it is constant, has NaN or infinite values, or lies outside the limits.
+        If it is constant (`Constant`), has NaN or infinite values, or lies outside the limits.
 
     Examples
     --------
@@ -166,7 +170,7 @@ def look_through(
         square += ((kept - base) ** 2 - (instead[~far] - base) ** 2).sum()
         places, instead = places[:, far], instead[far]
     if low == high:
-        raise ValueError(f"image: every pixel is {low:g}; there is nothing to restore")
+        raise Constant(f"image: every pixel is {low:g}; there is nothing to restore")
     around, own = f"levels around the image's {low:g} to {high:g}", high - low
     expect(own * _LARGEST > 1, "image", f"a contrast above {1 / _LARGEST:g}", own, "scale it")
     black, white = (m if cut is None else cut for cut, m in zip(limits, (low, high), strict=True))

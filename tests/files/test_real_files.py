@@ -1,6 +1,7 @@
 """Files as other writers make them, with what is right: public reports, rebuilt small."""
 
 import errno
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -392,13 +393,39 @@ def test_all_of_them_are_restored_into_one_file(output, planes, dtype):
         assert tif.is_ome == (output == "out.ome.tif" or dtype == "i2")
 
 
-def test_an_empty_channel_is_found_before_the_first_training(capsys, monkeypatch):
-    tifffile.imwrite("a.tif", STACK[:3] * [[[1]], [[1]], [[0]]], photometric="minisblack",
-                     metadata={"axes": "CYX"})  # fmt: skip
+COMMAND = ["a.tif", "--psf", "psf.tif", "-o", "b.tif", "--method", "richardson_lucy"]
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_an_empty_channel_is_written_as_it_is(capsys, dtype):
+    """It made the others unusable: an acquisition that was aborted leaves such frames."""
+    times = np.array([STACK[0], np.full_like(STACK[0], 7), STACK[1]]).astype(dtype)
+    tifffile.imwrite("a.tif", times, imagej=True, metadata={"axes": "TYX"})
+    write_image("psf.tif", PSF)
+    assert main([*COMMAND, "--time", "all", "--quiet", "--dtype", "uint16"]) == 0
+    said = "siamdecon: --time 1: image: every pixel is 7; there is nothing to restore; it is written as"
+    assert capsys.readouterr().err == f"{said} it is\n"
+    np.testing.assert_array_equal(read_image("b.tif", time=1), times[1])
+    records = json.loads(Path("b.json").read_text())["images"]
+    assert records[1] == {"channel": None, "time": 1, "unchanged": said[21 : said.rindex(";")]}
+    for t in (0, 2):
+        one = deconvolve(STACK[t // 2], PSF, "richardson_lucy").image
+        np.testing.assert_array_equal(read_image("b.tif", time=t), cast(one, np.dtype("u2")))
+
+
+@pytest.mark.parametrize(
+    ("last", "message"), [(0, "got constant ones alone"), (np.nan, "--channel 1: image: expected")]
+)
+def test_what_can_not_be_restored_is_found_before_the_first_training(
+    last, message, capsys, monkeypatch
+):
+    channels = np.zeros((2, *STACK[0].shape), np.float32)
+    channels[1] = last
+    tifffile.imwrite("a.tif", channels, imagej=True, metadata={"axes": "CYX"})
     write_image("psf.tif", PSF)
     monkeypatch.setattr("siamdecon.cli.deconvolve", None)
-    assert main(["a.tif", "--psf", "psf.tif", "-o", "b.tif", "--channel", "all"]) == 2
-    assert "--channel 2: image: every pixel is 0" in capsys.readouterr().err
+    assert main([*COMMAND, "--channel", "all"]) == 2
+    assert message in capsys.readouterr().err and not Path("b.tif").exists()
 
 
 def test_each_of_several_trainings_has_its_checkpoint():
