@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -260,9 +261,11 @@ def restore_one(args: argparse.Namespace) -> None:
     psf, options = read_psf(args, image), _given(args, OPTIONS)
     if on_disk:
         options |= {**save, **which, "scheduler": args.scheduler}
+        options |= {"voxel_size": _voxels(args, image)}
         path = deconvolve_file(args.image, psf, args.output, args.method, **options)
     else:
         result = deconvolve(image, psf, args.method, **options)
+        result.source = replace(image, voxel_size=_voxels(args, image))
         path = _kept(partial(result.save, **save), args.output)
     settings = json.loads(path.with_suffix(".json").read_text())
     where = ", on disk" if on_disk else ""
@@ -327,7 +330,7 @@ def restore_each(args: argparse.Namespace) -> None:
     # ImageJ's order is t, z, channel, y, x
     stack = np.moveaxis(np.reshape(restored, (times, -1, *image.shape)), 1, -3)
     axes = f"T{image.axes[:-2]}CYX"
-    sizes = dict(zip(image.axes, image.voxel_size or (), strict=False))
+    sizes = dict(zip(image.axes, _voxels(args, image), strict=True))
     names = [image.channel for _, _, image in each[: len(each) // times]]
     form = (stack, axes, [sizes.get(axis) for axis in axes], is_ome(args.output))
     form += (names if all(names) else (),)
@@ -338,6 +341,12 @@ def restore_each(args: argparse.Namespace) -> None:
 
     _kept(save, args.output)
     _say(args, f"{len(each)} images of {image.shape}", result.settings)
+
+
+def _voxels(args: argparse.Namespace, image: Image) -> tuple[float | None, ...]:
+    """Return the voxel size to write: the file's, where it is unknown that of the optics."""
+    own, given = image.voxel_size or (), (args.z_step, args.pixel_size, args.pixel_size)
+    return tuple(a or b for a, b in zip_longest(own, given[-image.ndim :]))
 
 
 def _part(channel: int | str | None, time: int | None) -> str:
@@ -417,8 +426,8 @@ COMMANDS = {
 }
 
 
-def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
-    """Read the kernel from its file, or compute it from the optics.
+def read_psf(args: argparse.Namespace, image: Image) -> Image:
+    """Read the kernel from its file, or compute it from the optics, which it then gives as its credit.
 
     Raises
     ------
@@ -450,7 +459,9 @@ def read_psf(args: argparse.Namespace, image: Image) -> np.ndarray | Image:
         if own and abs(given.get(field, own) / own - 1) > 0.05:
             said = f"--{OPTICS[field][0]}: {given[field]:g} um, and the file says {own:g}"
             warn(f"{said}; the given one is taken")
-    return psf
+    made = {field: value for field, value in (known | given).items() if value is not None}
+    made |= dict(zip(("size", "planes"), (psf.shape[-1], *psf.shape[:-2]), strict=False))
+    return Image(psf, image.axes, credit=f"{args.psf_model}({Microscope(**made)}, {psf.ndim})")
 
 
 def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.ndarray:

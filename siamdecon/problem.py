@@ -47,6 +47,8 @@ class Problem:
         Number of pixels that are left out, the median of their neighbours in their place.
     cut : bool, "black" or "white", optional
         Where the camera cuts, as `Noise.clip` says it; found unless given.
+    psf_credit : str, optional
+        Where the kernel comes from, if it is an `Image` that says so.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class Problem:
     sha256: str | None = None
     defects: int = 0
     cut: bool | str | None = None
+    psf_credit: str | None = None
 
     shape = property(lambda self: tuple(self.x.shape))
     ndim = property(lambda self: len(self.shape))
@@ -137,6 +140,7 @@ class Problem:
         ends = zip(levels, (found.low, found.high), strict=True)
         cut = None if limits is None else both_or_one(*(a == b for a, b in ends))
         rest = (found.low, found.high, found.lively, int(seed), found.sha256, n, cut)
+        rest += (getattr(psf, "credit", None),)
         return cls(found, kernel, source, device, *rest)
 
     @cached_property
@@ -186,6 +190,7 @@ class Problem:
         image = {"path": path, "sha256_of_pixels": self.sha256, "shape": list(source.shape)}
         values = hashlib.sha256(np.ascontiguousarray(self.psf, "<f8")).hexdigest()
         psf = {"sha256_of_values": values, "shape": list(self.psf.shape)}
+        psf |= {"credit": self.psf_credit} if self.psf_credit else {}
         return {"image": image | {"dtype": str(source.dtype)}, "psf": psf}
 
 

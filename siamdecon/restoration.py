@@ -275,6 +275,7 @@ def deconvolve_file(
     channel: int | None = None,
     time: int | None = None,
     scene: int | None = None,
+    voxel_size: tuple[float | None, ...] | None = None,
     tier: str | None = None,
     seed: int = 0,
     limits: tuple[float | None, float | None] | None = None,
@@ -315,6 +316,8 @@ def deconvolve_file(
         "richardson_lucy", or a network: "noise2self", "noise2same", "noise2same_d".
     channel, time, scene : int, optional
         See `read_image`.
+    voxel_size : tuple of (float or None), optional
+        um per axis, to write in place of that of the first file.
     tile : int, optional
         Side of what a window contributes; chosen by the method unless given, halved as in `deconvolve`.
     dtype, overwrite
@@ -362,6 +365,7 @@ def deconvolve_file(
     check_tile(tile)
     which = {"channel": channel, "time": time, "scene": scene}
     source, output = read_image(path, memmap=True, **which), Path(output)
+    told = source if voxel_size is None else replace(source, voxel_size=voxel_size)
     kinds = "a TIFF or an OME-Zarr for an image on disk, .tif, .tiff or .zarr"
     expect(output.suffix.lower() != ".png", "output", kinds, output.name)
     got = Words(f"{output.name}, one file for all workers")
@@ -389,7 +393,7 @@ def deconvolve_file(
         settings = partial(_settings, kind, problem, estimator, halo=estimator.halo)
 
         def write(part: Path) -> None:
-            create = partial(_create, part, output, source, pixels, estimator, settings)
+            create = partial(_create, part, output, told, pixels, estimator, settings)
             with torch.inference_mode():
                 f = estimator.calibrated(problem.x[problem.sample][None, None].to(problem.device))
                 restore = partial(_restore_windows, f, problem, create, estimator, watch, client)

@@ -201,6 +201,19 @@ def test_a_stack_of_unknown_voxels_asks_for_them(files, capsys):
     assert main([*STACK, *optics, "--z-step", "0.8"]) == 0
 
 
+@pytest.mark.parametrize("where", [[], ["--on-disk"], ["--channel", "all"]])
+def test_the_optics_are_recorded_and_tell_what_the_file_does_not(files, where):
+    """The result's voxels stayed unknown, and the record had none of the numbers that made the kernel."""
+    write_stack((None, 0.3, 0.3))
+    optics = "--na 0.8 --wavelength 0.6 --z-step 0.8 --pixel 0.306 --psf-model gaussian".split()
+    assert main([*STACK, *optics, *where]) == 0
+    assert read_image("out.tif").voxel_size == pytest.approx((0.8, 0.3, 0.3))
+    record = json.loads(Path("out.json").read_text())
+    psf = record.get("images", [record])[0]["psf"]
+    microscope = Microscope(pixel_size=0.306, z_step=0.8, size=psf["shape"][2], planes=11)
+    assert psf["credit"] == f"gaussian({microscope}, 3)"
+
+
 def test_a_kernel_of_other_voxels_is_refused(files, capsys):
     write_stack((0.8, 0.3, 0.3))
     kernel = np.ones((3, 3, 3), np.float32) / 27
