@@ -8,6 +8,7 @@ code may overwrite the checks, or the whole package, and changes nothing.
 import ast
 import base64
 import ctypes
+import hashlib
 import inspect
 import json
 import os
@@ -47,6 +48,8 @@ CHANGES = {
     "shutil.rmtree": {0: None},
 }
 WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+#: In the metadata of a notebook that the course has solved: the checksum of its code cells.
+SOLVED = "siamdecon_solved"
 LARGEST_FILE = 2**24  # bytes that a learner's code, and its answer, may write into one file
 
 
@@ -69,7 +72,8 @@ def read(notebooks: list[Path], exercises: list[str]) -> dict[str, dict]:
     dict
         By exercise: `program`, pairs of a cell's number and a statement, and `arguments`, what the check is
         called with; or `unanswered`, why there is nothing to check. An exercise that no notebook has is
-        left out. Under an empty name: notebooks that can't be read, and why.
+        left out. Under an empty name: notebooks that can't be read, and why; and those that the course has
+        solved, which count only if they were changed.
 
     Examples
     --------
@@ -82,12 +86,20 @@ def read(notebooks: list[Path], exercises: list[str]) -> dict[str, dict]:
     >>> read([path], ["twice", "thrice"])["twice"]
     {'program': [(1, 'def f(x):\n    return 2 * x')], 'arguments': ['f']}
     """
-    found, broken = {}, {}
+    import nbformat
+
+    found, notes, solved = {}, {}, {True: [], False: []}
     for path in notebooks:
         try:
-            cells = list(_code(path))
+            notebook = nbformat.read(path, as_version=4)
+            cells, mark = list(_code(notebook)), notebook.metadata.get(SOLVED)
+            as_it_was = bool(mark) and mark == checksum(notebook)
         except Exception as error:  # whatever a file can be
-            broken[path.name] = f"not a notebook: {type(error).__name__}: {str(error)[:200]}"
+            notes[path.name] = f"not a notebook: {type(error).__name__}: {str(error)[:200]}"
+            continue
+        if mark:
+            solved[as_it_was].append(path.name)
+        if as_it_was:  # in a clone of the course, beside the learner's own
             continue
         called = _checked(cells)
         for name in exercises:
@@ -98,7 +110,17 @@ def read(notebooks: list[Path], exercises: list[str]) -> dict[str, dict]:
                 found[name] = {"unanswered": str(error)}
             except Exception as error:  # this exercise alone, whatever its cells can be
                 found[name] = {"unanswered": f"It can't be read: {_said(error)}"}
-    return found | ({"": broken} if broken else {})
+    for as_it_was, names in solved.items():
+        if names:
+            how = "unchanged, so left out" if as_it_was else "but changed, so counted"
+            notes[f"solved by the course, {how}"] = ", ".join(names)
+    return found | ({"": notes} if notes else {})
+
+
+def checksum(notebook) -> str:
+    """Return a checksum of a notebook's code cells."""
+    code = "\0".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode("utf-8", "replace")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -158,11 +180,10 @@ class _Cell:
         return [s.node.name for s in self.body if isinstance(s.node, ast.FunctionDef)]
 
 
-def _code(path: Path) -> Iterator[_Cell]:
-    import nbformat
+def _code(notebook) -> Iterator[_Cell]:
     from IPython.core.inputtransformer2 import TransformerManager
 
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
         lines = cell.source.splitlines()

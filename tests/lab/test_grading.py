@@ -121,6 +121,29 @@ def test_the_courses_own_notebooks(tmp_path):
         assert hint and (hint == "Not handed in.") != there
 
 
+def test_a_notebook_that_the_course_has_solved_counts_only_if_it_was_changed(tmp_path):
+    """A clone that is handed in has the folder `solutions`; a learner may have worked there by mistake."""
+    name = "01_degradation.ipynb"
+    for learner in ("clone", "ran it", "worked"):
+        for folder in ("", "solutions"):
+            path = tmp_path / learner / "notebooks" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            solved = nbformat.read(DERIVE.HERE / folder / name, as_version=4)
+            for cell in solved.cells if folder else ():
+                if learner == "ran it" and cell.cell_type == "code":
+                    cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream")]
+                if learner == "worked" and "def camera" in cell.source:
+                    cell.source = cell.source.replace("noisy", "mine")
+            nbformat.write(solved, path)
+    rows = graded(tmp_path)
+    left_out = f"solved by the course, unchanged, so left out: {name}"
+    assert {learner: (row["right"], row["note"]) for learner, row in rows.items()} == {
+        "clone": ("0", left_out),
+        "ran it": ("0", left_out),
+        "worked": (rows["worked"]["of"], f"solved by the course, but changed, so counted: {name}"),
+    }
+
+
 #: What a learner hands in, and the hint for the exercise; none if it is right.
 HANDED_IN = {
     "right": ([RIGHT, CHECK], None),
