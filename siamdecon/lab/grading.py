@@ -29,12 +29,17 @@ from siamdecon.files.atomic import check_writable, claimed, write_atomically
 from siamdecon.lab.checks.anew import drawn_anew
 from siamdecon.lab.checks.engine import CheckFailed, Exercise
 from siamdecon.lab.course import NOTEBOOKS, QUESTIONS
-from siamdecon.lab.kept import SUFFIX, read_answers
+from siamdecon.lab.kept import read_answers
 from siamdecon.lab.submission import LARGEST_FILE, replayed, work
 
 COPIED = 2**20  # bytes of a file beside a notebook, up to which an exercise may read it
 LONGEST = 10_000  # letters of a cell of the table
 PACKED = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz"}
+AGAIN = r"(?: ?\(\d+\)|-Copy\d+)*"  # at the end of a second download, or of a copy in Jupyter
+#: The names of notebooks and answers; some browsers and file systems add an ending, or change the case.
+NOTEBOOK = re.compile(rf"\.ipynb{AGAIN}(?:\.txt|\.json)?$", re.I)
+ANSWERS = re.compile(rf"\.answers{AGAIN}\.json(?:\.txt)?$", re.I)
+OURS = re.compile(r"\.ipynb|\.answers", re.I)
 STARTING = 120  # seconds that a process may take before it is at the learner's code
 
 
@@ -63,17 +68,19 @@ class Submission:
 
     def add(self, path: Path) -> None:
         """Take a file, if it is a notebook or holds answers; no links, which may point anywhere."""
-        kind = (".ipynb", self.notebooks), (SUFFIX, self.answers)
-        for suffix, files in kind:
-            if path.name.endswith(suffix) and path.is_file() and not path.is_symlink():
-                files.append(path)
+        kinds = (NOTEBOOK, self.notebooks), (ANSWERS, self.answers)
+        files = next((files for ending, files in kinds if ending.search(path.name)), None)
         if path.suffix.lower() in PACKED:
             self.notes.add(f"has {path.name}, which is not opened")
+        elif files is not None and path.is_file() and not path.is_symlink():
+            files.append(path)
+        elif OURS.search(path.name):
+            self.notes.add(f"has {path.name}, which is not read")
 
     def said(self) -> tuple[dict[str, str], str]:
         """Return the answers by the questions' keys, and which files can't be read."""
         said, broken = {}, []
-        for path in self.answers:
+        for path in sorted(self.answers, key=_changed):
             try:
                 if path.stat().st_size > COPIED:
                     raise ValueError(f"{path.name}: expected less than {COPIED} bytes")
@@ -188,7 +195,7 @@ class Grader:
 
 
 def _changed(path: Path) -> tuple[float, str]:
-    return path.stat().st_mtime, str(path)
+    return path.stat().st_mtime if path.exists() else 0, str(path)  # it may have vanished
 
 
 def _in_a_process(
@@ -258,7 +265,7 @@ def _copy(submission: Submission, folder: Path) -> None:
         target = folder / Path(path).relative_to(submission.root)
         for file in (Path(path, f) for f in files if not f.startswith(".")):
             try:
-                if file.suffix != ".ipynb" and not file.is_symlink() and file.is_file():
+                if not NOTEBOOK.search(file.name) and not file.is_symlink() and file.is_file():
                     if file.stat().st_size <= COPIED:
                         target.mkdir(parents=True, exist_ok=True)
                         shutil.copyfile(file, target / file.name)
@@ -301,9 +308,7 @@ def submissions(folder: Path) -> dict[str, Submission]:
     if not folder.is_dir():
         form = "a folder with a folder for each learner, or with their notebooks"
         raise NotADirectoryError(f"{folder}: expected {form}; there is no such folder")
-    # a second download, or a copy in Jupyter, has the number at the end
-    again = r"(?: ?\(\d+\)|-Copy\d+)*"
-    named = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)}){again}", re.S)
+    named = re.compile(rf"(.*?)[-_ .]*(?:{'|'.join(NOTEBOOKS)}){AGAIN}", re.S | re.I)
     found: dict[str, Submission] = {}
     for path in sorted(folder.iterdir()):
         if not _counts(path.name) or path.is_symlink():
@@ -315,8 +320,8 @@ def submissions(folder: Path) -> dict[str, Submission]:
                 folders[:] = sorted(filter(_counts, folders))
                 for file in sorted(filter(_counts, files)):
                     learner.add(Path(at, file))
-        elif path.name.endswith((".ipynb", SUFFIX)):
-            stem = path.name.removesuffix(".ipynb").removesuffix(SUFFIX)
+        elif OURS.search(path.name):
+            stem = OURS.split(path.name)[0]
             name = (match[1] if (match := named.fullmatch(stem)) else stem) or folder.resolve().name
             found.setdefault(normalize("NFC", name), Submission(None)).add(path)
     if not any(submission.notebooks for submission in found.values()):

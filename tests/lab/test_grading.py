@@ -409,10 +409,17 @@ def test_whose_notebooks_they_are(tmp_path):
         "Bo's work",
         "Zoe\u0308-01_degradation",  # two forms of one name: NFD, as a Mac writes it, and NFC
         "Zo\u00eb-00_quickstart",
+        "finn-01_degradation.ipynb (1)",
+        "finn-02_FFT_convolution.IPYNB",
+        "finn-03_lucy_richardson.ipynb.txt",
     ):
-        (tmp_path / f"{name}.ipynb").write_text("{}")
+        name = name if ".ip" in name.lower() else f"{name}.ipynb"
+        (tmp_path / name).write_text("{}")
     for name in (
         "dora/deep/x.ipynb",
+        "emil/x.ipynb.bak",
+        "emil/x.answers.docx",
+        "finn-00_quickstart.ipynb~",
         "dora/.ipynb_checkpoints/x-checkpoint.ipynb",
         "dora/deep/._x.ipynb",
         "dora/__MACOSX/deep/x.ipynb",
@@ -421,7 +428,7 @@ def test_whose_notebooks_they_are(tmp_path):
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    (tmp_path / "emil").mkdir()
+    (tmp_path / "emil" / "linked.ipynb").symlink_to(tmp_path / "Bo's work.ipynb")
     found = submissions(tmp_path)
     assert {name: {path.name for path in learner.notebooks} for name, learner in found.items()} == {
         "anna": {
@@ -436,9 +443,17 @@ def test_whose_notebooks_they_are(tmp_path):
         "dora": {"x.ipynb"},
         "packed": set(),
         "emil": set(),
+        "finn": {
+            "finn-01_degradation.ipynb (1)",
+            "finn-02_FFT_convolution.IPYNB",
+            "finn-03_lucy_richardson.ipynb.txt",
+        },
     }
     assert found["packed"].notes == {"has abgabe.zip, which is not opened"}
     assert not found["dora"].notes
+    assert found["finn"].notes == {"has finn-00_quickstart.ipynb~, which is not read"}
+    unread = ("x.ipynb.bak", "x.answers.docx", "linked.ipynb")
+    assert found["emil"].notes == {f"has {name}, which is not read" for name in unread}
 
 
 def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
@@ -462,9 +477,15 @@ def test_predictions_are_judged_by_the_courses_own_answers(tmp_path):
     flat.with_suffix(SUFFIX).write_text(
         json.dumps(said["knows"] | {"01/order": "=1+1\nand so  on"})
     )
+    again = hand_in(tmp_path, "knows again", "x = 1").with_name("01_degradation.answers (1).json")
+    again.write_text(json.dumps(said["knows"]))
+    before = again.with_name("01_degradation.answers.json")
+    before.write_text(json.dumps(said["misses"]))
+    os.utime(before, (0, 0))
     rows = graded(tmp_path)
     for learner, right in {
         "knows": len(asked),
+        "knows again": len(asked),
         "anna": len(asked),
         "misses": len(asked) - 1,
     }.items():
