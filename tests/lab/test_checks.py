@@ -197,6 +197,19 @@ def test_an_answer_that_is_written_otherwise_is_right(name):
         EXERCISES[name](answer)
 
 
+#: Wrong answers that agree with a right one on most data.
+NEARLY = {
+    "choose_run": [lambda rec, inv, sigma: np.argmin(abs(rec**0.5 - sigma) + inv)],
+}
+
+
+@pytest.mark.parametrize("name", NEARLY)
+def test_an_answer_that_is_nearly_right_is_refused(name):
+    for answer in NEARLY[name]:
+        with pytest.raises(CheckFailed):
+            EXERCISES[name](answer)
+
+
 #: Parts of a loss of two passes, right in value, that a network can't learn from.
 CUT = (
     "inv.item()",

@@ -534,8 +534,8 @@ two_pass_loss = OfLosses(
 
 # each rule of thumb picks another one of these runs
 _SIGMA = 0.3
-_RECS = _SIGMA**2 + np.array([-0.010, -0.002, 0.003, 0.0005, 0.04, 0.009, 0.1])
-_INVS = np.array([0.2, 0.02, 0.010, 0.05, 0.0001, 0.003, 0.3])
+_RECS = _SIGMA**2 + np.array([-0.010, -0.006, -0.003, 0.0005, 0.04, 0.009, 0.1, 0.002])
+_INVS = np.array([0.2, 0.026, 0.018, 0.05, 0.0001, 0.003, 0.3, 0.012])
 
 
 def _bounds(rec, inv, sigma):
@@ -565,6 +565,9 @@ choose_run = Exercise(
         ),
         "that is the run whose L_rec is nearest to sigma^2. Copied noise makes up for what is missing there: "
         "L_inv must count too.": lambda rec, inv, sigma: int(np.argmin(np.abs(rec - sigma**2))),
+        "the bound takes no absolute value: an L_rec below sigma^2 makes it lower.": (
+            lambda rec, inv, sigma: int(np.argmin(np.abs(rec - sigma**2) + 2 * sigma * inv))
+        ),
         "L_inv counts for too much: the bound weights it by 2 sigma.": (
             lambda rec, inv, sigma: int(np.argmin(rec + inv))
         ),

@@ -7,6 +7,10 @@ def _sound(own, agreement):
     return (own <= 1.05) & (agreement <= 1)
 
 
+def held_out_near_one(own, held_out, agreement):
+    return np.argmin(np.where(_sound(own, agreement), abs(held_out - 1), np.inf))
+
+
 def lowest_of_all(own, held_out, agreement):
     return int(held_out.argmin())
 
@@ -116,7 +120,8 @@ def half_rounded_down(size):
 
 BANK = {
     "pick": [
-        (nearest_to_one, "nearest to 1"),
+        (nearest_to_one, "own residual nearest to 1"),
+        (held_out_near_one, "held-out residual nearest to 1"),
         (lowest_of_all, "nothing was discarded"),
         (own_alone, "agreement above 1"),
         (agreement_alone, "own residual above 1.05"),

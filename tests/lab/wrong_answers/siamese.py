@@ -540,6 +540,10 @@ def as_large_as_the_noise(rec, inv, sigma):
     return np.argmin(np.abs(np.sqrt(rec) - sigma))
 
 
+def noise_taken_off(rec, inv, sigma):
+    return np.argmin(np.abs(rec - sigma**2) + 2 * sigma * inv)
+
+
 def plain_sum(rec, inv, sigma):
     return np.argmin(rec + inv)
 
@@ -697,6 +701,7 @@ BANK = {
         (smallest_inv, "the passes agree"),
         (largest_bound, "largest bound"),
         (as_large_as_the_noise, "nearest to sigma^2"),
+        (noise_taken_off, "no absolute value"),
         (plain_sum, "counts for too much"),
         (without_the_two, "factor 2"),
         (the_bound, "bound itself"),
