@@ -64,6 +64,9 @@ two_exposures = Exercise(
             )
         ),
         "the second is drawn anew; it must get the photons that the first did not get.": _drawn_twice,
+        "first and second are exchanged: the first has the photons that rng.binomial gives.": (
+            lambda *given: _thinned(*given)[::-1]
+        ),
         "without dark: 0 photons are the count that is measured without light.": (
             lambda counts, dark, unit, rng: _thinned(counts, dark, unit, rng) - dark
         ),

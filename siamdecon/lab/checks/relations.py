@@ -253,6 +253,8 @@ def advice(error: Exception, arguments: tuple) -> str:
         return " A list is no array: np.array(...) of it can be compared and computed with."
     if isinstance(error, TypeError) and "'tuple'" in text:
         return " A comma makes a tuple: is there one too many?"
+    if "Cannot cast array data" in text and "to dtype('int" in text:
+        return " Whole numbers are needed: round, then .astype(int)."
     if isinstance(error, AttributeError | TypeError) and any(tensors):
         return " The arguments are PyTorch tensors: use `torch.` functions and `.clone()`, not NumPy's."
     if isinstance(error, AttributeError | TypeError) and tensors:

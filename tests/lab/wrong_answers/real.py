@@ -20,6 +20,16 @@ def two_draws(counts, dark, unit, rng):
     return 2 * first * unit + dark, 2 * second * unit + dark
 
 
+def not_whole(counts, dark, unit, rng):
+    first, second = _deal(np.round((counts - dark) / unit), rng)
+    return 2 * first * unit + dark, 2 * second * unit + dark
+
+
+def exchanged(counts, dark, unit, rng):
+    second, first = _deal(np.rint((counts - dark) / unit).astype(int), rng)
+    return 2 * first * unit + dark, 2 * second * unit + dark
+
+
 def no_dark(counts, dark, unit, rng):
     first, second = _deal(np.rint((counts - dark) / unit).astype(int), rng)
     return 2 * first * unit, 2 * second * unit
@@ -100,6 +110,8 @@ BANK = {
         (by_poisson, "a Poisson number"),
         (half_as_bright, "half the light"),
         (two_draws, "drawn anew"),
+        (not_whole, "round, then .astype(int)"),
+        (exchanged, "first and second are exchanged"),
         (no_dark, "without dark"),
         (dark_doubled, "counted twice, too"),
         (left_in_photons, "in photons"),
