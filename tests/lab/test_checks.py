@@ -17,6 +17,7 @@ from siamdecon.lab import checks
 from siamdecon.lab.checks import CheckFailed, Exercise
 from siamdecon.lab.checks.mutants import mutants
 from siamdecon.microscope import residual
+from tests.lab.wrong_answers.siamese import trained
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = {name: e for name, e in vars(checks).items() if isinstance(e, Exercise)}
@@ -127,6 +128,10 @@ OTHERWISE = {
         lambda e, m, b, c: e * c(m / b(e)) / c(np.ones_like(e)),  # exact with zeros beyond the border
         lambda e, m, b, c: e * c(m / np.maximum(b(e), 1e-12)),
         lambda e, m, b, c: e + e * (c(m / b(e)) - 1),
+    ],
+    "fit": [
+        lambda *given: np.array(trained(*given)),
+        lambda *given: np.array(trained(*given), dtype=np.float32),
     ],
     "landweber_update": [
         lambda e, m, b, c: (e - c(b(e) - m)).clip(0),

@@ -211,6 +211,18 @@ def _adam(f, rate):
     return torch.optim.Adam(f.parameters(), lr=rate)
 
 
+def trained(f, g, loss, batches, rate):
+    """Train as is right."""
+    optimizer, history = _adam(f, rate), []
+    for batch in batches:
+        value = loss(f, g, *batch)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        history.append(value.item())
+    return history
+
+
 def never_emptied(f, g, loss, batches, rate):
     optimizer, history = _adam(f, rate), []
     for x, x_hidden, mask in batches:
@@ -361,6 +373,14 @@ def returned_too_soon(f, g, loss, batches, rate):
         optimizer.step()
         history.append(value.item())
         return history
+
+
+def in_lists(f, g, loss, batches, rate):
+    return [[value] for value in trained(f, g, loss, batches, rate)]
+
+
+def last_of_an_array(f, g, loss, batches, rate):
+    return np.array(trained(f, g, loss, batches, rate)[-1:])
 
 
 def last_loss(f, g, loss, batches, rate):
@@ -662,6 +682,8 @@ BANK = {
         (tensors_kept, "history holds tensors"),
         (returned_too_soon, "1 losses after"),
         (last_loss, "Expected the list"),
+        (last_of_an_array, "1 losses after 4 batches; expected one"),
+        (in_lists, "history holds lists"),
         (one_loss_for_all, "second time"),
     ],
     "two_pass_loss": [
