@@ -332,16 +332,23 @@ class _Recorder:
             self.calls.append(call)
 
 
-def _state(argument) -> dict | None:
-    """Return what a function can change in an argument: an array's values, a network's weights."""
+def _state(argument) -> dict | list | None:
+    """Return what a function can change in an argument: arrays' values, a network's weights."""
+    if isinstance(argument, list | tuple):
+        return [_state(item) for item in argument]
     if isinstance(argument, torch.nn.Module):
         return {name: encode(value) for name, value in argument.state_dict().items()}
     return encode(argument) if hasattr(argument, "shape") else None
 
 
-def _change(argument, coded: dict) -> None:
+def _change(argument, coded: dict | list | None) -> None:
     """Give an argument the state that `_state` has returned."""
-    if isinstance(argument, torch.nn.Module):
+    if isinstance(argument, list | tuple):
+        for item, state in zip(argument, coded, strict=False):  # it may have got shorter
+            _change(item, state)
+    elif coded is None:
+        return
+    elif isinstance(argument, torch.nn.Module):
         argument.load_state_dict({name: decode(value) for name, value in coded.items()})
     else:
         argument[...] = decode(coded)

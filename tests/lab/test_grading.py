@@ -548,8 +548,9 @@ def test_only_data_come_back():
 
 
 TRAINS = """
-def trains(network, image, rate=0.1):
+def trains(network, image, images, rate=0.1):
     image += 1
+    images[0][1][:] *= 2
     left = ...
     loss = (network(torch.ones(1, 2)) ** 2).mean()
     loss.backward()
@@ -564,16 +565,16 @@ def test_what_a_check_sees_of_a_function_is_seen_from_afar():
 
     def check(trains):
         torch.manual_seed(0)
-        network, image = torch.nn.Linear(2, 1), np.zeros(3)
-        loss = trains(network, image)
+        network, image, images = torch.nn.Linear(2, 1), np.zeros(3), [(0, np.ones(2)), np.ones(1)]
+        loss = trains(network, image, images)
         weights = network.weight.detach().tolist()
-        return loss.requires_grad, loss.item(), weights, image.tolist()
+        return loss.requires_grad, loss.item(), weights, image.tolist(), images[0][1].tolist()
 
     space = {}
     exec(f"import torch\n{TRAINS}", space)
     (replay,) = replayed(run(program, ["trains"], check), program, ["trains"])
     assert check(replay) == check(space["trains"])
-    assert list(inspect.signature(replay).parameters) == ["network", "image", "rate"]
+    assert list(inspect.signature(replay).parameters) == ["network", "image", "images", "rate"]
     assert Ellipsis in [step.argval for step in dis.get_instructions(replay)]
     with pytest.raises(LookupError, match="it gave no answer"):
         check(replay)

@@ -81,6 +81,13 @@ def unweighted_sum(parts, corners, weights, shape):
     )
 
 
+def weighted_in_place(parts, corners, weights, shape):
+    for part in parts:
+        part *= weights
+    total = _laid(parts, corners, shape, [weights] * len(parts))
+    return _laid(parts, corners, shape, parts) / total
+
+
 def as_a_list(parts, corners, weights, shape):
     return [part * weights for part in parts]
 
@@ -121,6 +128,7 @@ BANK = {
         (divided_by_the_count, "number of tiles"),
         (divided_by_one_sum, "weights of one tile"),
         (unweighted_sum, "without weights"),
+        (weighted_in_place, "changes its input in place"),
         (as_a_list, "Wrong shape"),
     ],
 }
