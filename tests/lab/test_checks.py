@@ -301,6 +301,21 @@ class TestEngine:
         with pytest.raises(CheckFailed, match=words):
             self.twice(wrong)
 
+    def test_a_hint_for_an_index_is_a_guess(self):
+        last = {"that is the last.": lambda x: x.size - 1}
+        largest = Exercise(
+            "the largest", lambda x: int(np.argmax(x)), ((np.arange(4.0) % 3,),), last
+        )
+        with pytest.raises(CheckFailed, match="Wrong values: possibly, that is the last"):
+            largest(lambda x: 3)
+        with pytest.raises(CheckFailed, match="expected one whole number"):
+            largest(lambda x: x.max() / 3)
+
+    def test_a_number_in_an_array_has_an_axis_too_many(self):
+        mean = Exercise("a mean", np.mean, ((np.arange(4.0),), (np.arange(6.0),)), {})
+        with pytest.raises(CheckFailed, match="an axis of length 1 too many"):
+            mean(lambda x: np.mean(x, keepdims=True))
+
     def test_an_unfinished_stub_is_named(self):
         def half(x):
             y = ...

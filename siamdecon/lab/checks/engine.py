@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siamdecon.lab.checks.mutants import mutants
-from siamdecon.lab.checks.relations import advice, place, relation, relation_to, unfinished
+from siamdecon.lab.checks.relations import advice, place, relation, relation_to, unfinished, whole
 
 
 class CheckFailed(AssertionError):
@@ -84,6 +84,8 @@ class Exercise:
             raise CheckFailed(f"Nothing to check yet: {left} is still to be written.")
         problem = self._problem(got[wrong], expected[wrong])
         hint = next(self._hints(answer, got, expected, wrong), None)
+        if hint and all(a.size == 1 and whole(a) for a in (*got, *expected)):
+            hint = f"possibly, {hint}"  # other mistakes may lead to the same index
         raise CheckFailed(f"{problem.split(':')[0]}: {hint}" if hint else problem)
 
     def _answered(self, answer: Callable, arguments: tuple, expected: np.ndarray) -> np.ndarray:

@@ -43,8 +43,8 @@ _MADE = {
     "that is its standard deviation: one number, where an array was expected.": np.std,
     "that is its largest value: one number, where an array was expected.": np.max,
     "that is its first row alone.": lambda a: a[0],
-    "it has one axis only: the others were lost by ravel or flatten.": np.ravel,
     "it has an axis of length 1 too many.": lambda a: a[None],
+    "it has one axis only: the others were lost by ravel or flatten.": np.ravel,
 }
 
 
@@ -71,8 +71,8 @@ def relation(got: Arrays, expected: Arrays, close: Callable) -> str | None:
     >>> relation([np.sqrt(right[0])], right, close)
     'of the right result, that is its root; no root is needed here.'
     """
-    if all(e.size == 1 and _whole(e) for e in expected):  # an index: any number is related to it
-        if not all(g.size == 1 and _whole(g) for g in got):
+    if all(e.size == 1 and whole(e) for e in expected):  # an index: any number is related to it
+        if not all(g.size == 1 and whole(g) for g in got):
             return "expected one whole number, an index or a count."
         return None
     with np.errstate(all="ignore"):
@@ -156,7 +156,8 @@ def _number(value) -> str:
     return f"{value.real:.4g}" if abs(value.imag) < 1e-6 * abs(value) else f"{value:.4g}"
 
 
-def _whole(values: np.ndarray) -> bool:
+def whole(values: np.ndarray) -> bool:
+    """Whether all values are whole numbers."""
     return bool(np.all(values == np.round(values.real)))
 
 
