@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Convolution by Fourier transform
 #
-# Every method in this course blurs its estimate with the kernel many times. In this notebook you build that
+# Nearly every method in this course blurs its estimate with the kernel many times. In this notebook you build that
 # step, $g$, with the fast Fourier transform (FFT), meet three ways to get it wrong (an off-centre kernel,
 # a flipped kernel, borders that wrap around), and measure when the FFT is faster.
 #

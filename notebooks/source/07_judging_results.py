@@ -102,7 +102,7 @@ checks.psnr(psnr)
 
 # %% [markdown] tags=["solution"]
 # The data range was that of the estimate, so that outliers increased $R$: the stronger the grain, the higher the
-# score. And values below 0 or above 1 counted in full, although every display and every file cuts them off.
+# score. And values below 0 or above 1 counted in full, although every display and every 8-bit file cuts them off.
 
 # %%
 flat = np.full_like(clean, clean.mean())

@@ -88,7 +88,7 @@ assert volume.mean() < 0.02 < 0.5 < volume.max(axis=0).mean() + 0.4
 #
 # ## The microscope in 3D
 #
-# The kernel is a stack too: 17 planes, with the focus between the seventh and the eighth, and rings above and
+# The kernel is a stack too: 17 planes, with the focus between planes 7 and 8, counted from 0, and rings above and
 # below. The simulation is that of 2D (clean volume, convolution, noise) without impulses (`PAPER_3D`).
 
 # %%
@@ -375,7 +375,7 @@ assert all(s["psnr"] >= s["floor"] - 1e-9 for s in affine.values())
 # %% [markdown]
 # The network gains about twice as much as Lucy-Richardson, which is the paper's result. With a median filter before
 # it, Lucy-Richardson is as good, in less than a second. The paper's Table 4 does not include that baseline. On three
-# such volumes of 64 x 160 x 160 voxels (`python -m benchmarks.tables`), Lucy-Richardson gains 1.45 dB, the paper's 1.35;
+# such volumes of 64 x 160 x 160 voxels (`make tables`), Lucy-Richardson gains 1.45 dB, the paper's 1.35;
 # Noise2Same 2.54, and 3.05 if clipping is not modelled, as in the paper, whose gain is 3.03; with the median filter
 # Lucy-Richardson gains 3.20, and `self_scale` (notebook 10) 6.00.
 #
