@@ -173,7 +173,8 @@ class SiameseTraining(Training):
         self.optimizer = adam
         self.saved = dict(model=model, average=self.average, adam=adam, scaler=self.scaler)
         sizes = [tuple(p.shape) for p in model.parameters()]
-        settings = f"({config!r}, {config.voxel_size!r}, {model!r}, {sizes!r})".encode()
+        settings = f"({config!r}, {config.voxel_size!r}, {model!r}, {sizes!r})"
+        settings = settings.replace(", black=0.0)", ")").encode()  # as before noise had one
         kernel = self.g.psf.numpy().tobytes()
         self.key = hashlib.sha256(problem.identity() + kernel + settings).hexdigest()
 

@@ -38,6 +38,9 @@ class Noise:
         Values are rounded to multiples of 2^-bits; None for no quantisation.
     clip : bool, "black" or "white"
         Whether values are clipped to [0, 1] at the end, as by a camera; or at 0 alone, or at 1 alone.
+    black : float
+        The signal without light, from which on it has shot noise: above 0, where that is an image's darkest
+        pixel.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class Noise:
     salt_and_pepper: float = 0.0
     bits: int | None = None
     clip: bool | str = True
+    black: float = 0.0
 
     def __post_init__(self):
         for name in ("poisson", "gaussian", "salt_and_pepper"):
@@ -62,6 +66,7 @@ class Noise:
             expect(is_number(value) and value >= 0, name, "a number of 0 or more", value)
         impulses = self.salt_and_pepper
         expect(impulses <= 1, "salt_and_pepper", "a share up to 1", impulses)
+        expect(is_number(self.black), "black", "a number", self.black)
         valid = self.bits is None or (is_whole(self.bits) and 1 <= self.bits <= 16)
         expect(valid, "bits", "1 to 16, or None", self.bits)
         known = self.clip in (True, False, "black", "white")
@@ -104,7 +109,7 @@ class Noise:
 
     def _deviation(self, signal: np.ndarray) -> np.ndarray:
         """Return the standard deviation of the noise at each value of a signal."""
-        return np.sqrt(self.poisson * signal.clip(0) + self.gaussian**2)
+        return np.sqrt(self.poisson * (signal - self.black).clip(0) + self.gaussian**2)
 
 
 def mean_response(noise: Noise | None) -> Callable[[Tensor], Tensor]:
@@ -304,13 +309,12 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     spread = spread_of(image)
     # with a narrow kernel the first estimate may overfit noise, so that little of it is left
     measured = residual if spread(residual) > _MUCH_LESS * spread(finest) else finest
-    constant, slope = variance_line(signal, measured, spread)
-    found = Noise(float(slope), float(np.sqrt(constant)), clip=clip)
+    constant, slope, black = variance_line(signal, measured, spread)
+    found = Noise(slope, float(np.sqrt(constant)), clip=clip, black=black)
     # few photons have long tails, too
     if spread is np.std or (not clip and slope * signal.mean() > constant):
         return found
-    deviation = np.sqrt(np.maximum(constant + slope * signal.clip(0), 1e-12))
-    reach = _FAR * deviation
+    reach = _FAR * np.maximum(found._deviation(signal), 1e-6)
     outlying = np.mean(np.abs(residual) > reach) - 2 * ndtr(-_FAR)
     seen = 1 - np.mean((signal + reach).clip(0, 1) - (signal - reach).clip(0, 1))
     impulses = outlying / seen if seen > 0.1 else 0.0
@@ -318,8 +322,11 @@ def fit_noise(image: np.ndarray, blurred: np.ndarray, clip: bool | str | None = 
     return replace(found, salt_and_pepper=share)
 
 
-def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[float, float]:
+def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[float, float, float]:
     """Fit the variance of noise as a straight line over the signal, robustly.
+
+    Where the line would meet a signal of 0 below a variance of 0, black lies above 0, and what is darker has
+    the variance of the darkest.
 
     Parameters
     ----------
@@ -329,15 +336,15 @@ def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[f
 
     Returns
     -------
-    constant, slope : float
-        Variance at a signal of 0, and what each unit of it adds; 0 or more.
+    constant, slope, black : float
+        Variance at black, what each unit of signal above it adds, and the signal that is black; 0 or more.
 
     Examples
     --------
     >>> signal = np.linspace(0, 1, 100_000)
     >>> noise = np.random.default_rng(0).normal(0, np.sqrt(0.01 + 0.02 * signal))
     >>> [round(v, 2) for v in variance_line(signal, noise)]
-    [0.01, 0.02]
+    [0.01, 0.02, 0.0]
     """
     edges = np.quantile(signal, np.linspace(0, 1, 11))
     bins = [(signal >= a) & (signal <= b) for a, b in itertools.pairwise(edges) if b > a]
@@ -350,8 +357,15 @@ def variance_line(signal: np.ndarray, noise: np.ndarray, spread=None) -> tuple[f
     weights = 1 / np.maximum(variances, max(1e-12, least))
     # a weak penalty on the slope: from a constant signal the two can't be told apart
     rows = np.vstack([levels * weights[:, None], [0, 0.05 * weights.mean()]])
-    constant, slope = scipy.optimize.nnls(rows, np.append(variances * weights, 0))[0]
-    return float(constant), float(slope)
+    right = np.append(variances * weights, 0)
+    constant, slope = scipy.optimize.nnls(rows, right)[0]
+    # what is weak beside signals up to 1 would be strong beside these
+    rows[-1] *= levels[:, 1].max()
+    at_0, steeper = np.linalg.lstsq(rows, right, rcond=None)[0]
+    if constant > 0 or at_0 >= 0 or steeper <= 0:
+        return float(constant), float(slope), 0.0
+    dark = variances.min()
+    return float(dark), float(steeper), float((dark - at_0) / steeper)
 
 
 def overfits_noise(image: np.ndarray, blurred: np.ndarray, noise: Noise) -> bool:

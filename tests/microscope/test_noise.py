@@ -5,7 +5,7 @@ import pytest
 
 from siamdecon import PAPER_2D, Noise, deconvolve, degrade, load_sample, paper_psf, score
 from siamdecon.files.phantoms import filaments
-from siamdecon.microscope.noise import estimate_noise, fit_noise
+from siamdecon.microscope.noise import add_noise, estimate_noise, fit_noise
 from siamdecon.microscope.psf import Microscope, gaussian
 
 
@@ -99,3 +99,25 @@ def test_noise_finer_than_the_grey_levels_is_found(sigma):
     assert noise.salt_and_pepper == 0
     # rounding adds a twelfth; 9000 pixels a bin know a deviation to 1 %
     assert noise.gaussian == pytest.approx(np.sqrt(sigma**2 + 1 / 12) / 8, rel=0.05)
+
+
+@pytest.mark.parametrize("photons", [30, 200, 1000])
+def test_shot_noise_begins_at_black_not_at_the_darkest_pixel(photons):
+    """A dark image of a camera: its offset lies some deviations of the read noise above its darkest pixel.
+
+    A line through 0 halved the shot noise of 30 and of 200 photons.
+    """
+    rng = np.random.default_rng(0)
+    light = photons * np.linspace(0, 1, 400) ** 4 * np.ones((400, 1))
+    counts = np.round(rng.poisson(light) + rng.normal(100, 1.5, light.shape))
+    low, high = counts.min(), counts.max()
+    signal = (light + 100 - low) / (high - low)
+    noise = fit_noise((counts - low) / (high - low), signal, clip=False)
+    assert noise.black == pytest.approx((100 - low) / (high - low), abs=0.01)
+    # 16000 pixels a bin know a deviation to 1 %, and rounding adds a twelfth to the variance
+    true = np.sqrt(light + 1.5**2 + 1 / 12) / (high - low)
+    assert noise.poisson == pytest.approx(1 / (high - low), rel=0.1)
+    drawn = add_noise(signal, noise, rng) - signal
+    for part in (slice(0, 100), slice(200, 250), slice(350, 400)):
+        expected = np.sqrt(np.mean(true[:, part] ** 2))
+        assert drawn[:, part].std() == pytest.approx(expected, rel=0.1)
