@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from siamdecon.expect import (
+    Words,
     expect,
     expect_counts,
     expect_one_of,
@@ -159,6 +160,9 @@ class SiameseTraining(Training):
     """
 
     def __init__(self, model: nn.Module, problem: Problem, config: TrainingConfig):
+        double = any(p.dtype == torch.float64 for p in model.parameters())
+        mend = "model.float() makes them so"
+        expect(not double, "model", "weights in float32", Words("some in float64"), mend)
         model.to(problem.device, memory_format=channels_last(problem.ndim)).train()
         average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
         same = replace(problem, seed=config.seed)
@@ -292,7 +296,9 @@ def train(
     Parameters
     ----------
     model : nn.Module
-        Maps (n, 1, [z,] y, x) to the same shape; trained in place.
+        Maps (n, 1, [z,] y, x) to the same shape; trained in place. Of a network that halves an image n
+        times, the attribute `stride` is 2^n: `predict` continues an image to its multiples, and "exact"
+        tiles begin at them.
     image : ndarray, shape ([z,] y, x)
         The noisy image, in [0, 1], the range that the boundary losses hold the estimate to.
     psf : ndarray, shape ([z,] y, x)
@@ -318,8 +324,8 @@ def train(
     Raises
     ------
     ValueError
-        If the image is not finite or constant, the kernel does not fit it, or the checkpoint belongs to
-        another run.
+        If the image is not finite or constant, the kernel does not fit it, the model gives another shape
+        than its input's, or the checkpoint belongs to another run.
 
     Examples
     --------

@@ -70,7 +70,8 @@ def predict(
     Raises
     ------
     ValueError
-        If an option needs the kernel and none is given, `stitch` is neither, or a tile has below 16 pixels.
+        If an option needs the kernel and none is given, `stitch` is neither, or a tile has below 16 pixels;
+        if the network changes an image's shape, or is none for "exact".
     FloatingPointError
         If the training has diverged: the network gives NaN or infinity.
 

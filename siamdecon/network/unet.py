@@ -332,6 +332,11 @@ def cropped(x: Tensor, size: tuple[int, ...], first: int = 0) -> Tensor:
 def compute(network: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Return what a network makes of (n, c, [z,] y, x), in float32; None computes all of it so.
 
+    Raises
+    ------
+    ValueError
+        If that is not of shape (n, 1, [z,] y, x).
+
     Examples
     --------
     >>> compute(nn.Conv2d(3, 1, 1), torch.zeros(2, 3, 8, 9), torch.bfloat16).dtype
@@ -340,7 +345,12 @@ def compute(network: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
     # a caller's autocast around this one would keep the weights' copies from step to step
     how = {"enabled": dtype is not None, "cache_enabled": False}
     with torch.autocast(x.device.type, dtype, **how):
-        return network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
+        y = network(x.contiguous(memory_format=channels_last(x.ndim - 2))).float()
+    # other shapes would be broadcast, or cut
+    shape = (len(x), 1, *x.shape[2:])
+    mend = "if it takes whole multiples of a side only, set its attribute `stride` to that"
+    expect(y.shape == shape, "model", f"an output of shape {shape}", tuple(y.shape), mend)
+    return y
 
 
 def unreduced(head: nn.Module, x: Tensor) -> Tensor:

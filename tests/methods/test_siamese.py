@@ -303,6 +303,20 @@ def test_inputs_that_cannot_be_trained_on(changes, message):
         train(network(), config=TINY, **inputs)
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: torch.nn.Conv2d(1, 2, 3, padding=1), r"an output of .*, got \(2, 2, 32, 32\)"),
+        (lambda: torch.nn.Conv2d(1, 1, 3), r"an output of shape \(2, 1, 32, 32\), got"),
+        (lambda: network().double(), "weights in float32, got some in float64; model.float"),
+    ],
+)
+def test_networks_that_cannot_be_trained(model, message):
+    """Two channels were trained by broadcasting, and the first of them was the estimate."""
+    with pytest.raises(ValueError, match=f"^model: expected {message}"):
+        train(model(), image(), PSF, TINY)
+
+
 def test_known_noise_puts_its_mean_into_the_loss():
     """With clipping known, the reconstruction loss of the very first step is that of m(g(f(x)))."""
     noise = Noise(gaussian=0.2)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, train
 from siamdecon.microscope.noise import mean_response
@@ -125,3 +126,26 @@ def test_a_network_that_knows_no_border_sees_the_image_mirrored_beyond_it():
     beyond = predict(run, np.pad(image, 16, mode="symmetric"), **plain)
     np.testing.assert_array_equal(found, beyond[16:-16, 16:-16])
     assert not np.array_equal(found, predict(run, image, **plain))
+
+
+class Blocks(nn.Sequential):
+    """A network that takes blocks of 4 x 4 pixels together."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 8, 4, stride=4), nn.ConvTranspose2d(8, 1, 4, stride=4))
+
+
+def trained(model, shape):
+    torch.manual_seed(0)
+    image = np.random.default_rng(0).random(shape)
+    config = TrainingConfig(steps=1, batch_size=1, patch_size=32, precision="float32")
+    return train(model, image, PSF, config), image
+
+
+def test_a_network_that_cuts_an_image_is_refused_unless_it_says_its_stride():
+    """The estimate of 70 x 83 pixels had 68 x 80."""
+    run, image = trained(Blocks(), (70, 83))
+    with pytest.raises(ValueError, match=r"got \(1, 1, 68, 80\); if it takes whole multiples"):
+        predict(run, image, PSF)
+    run.model.stride = 4
+    assert predict(run, image, PSF).shape == image.shape
