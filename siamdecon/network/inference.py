@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from siamdecon.expect import expect, expect_one_of, warn
+from siamdecon.expect import expect, expect_one_of, is_whole, warn
 from siamdecon.hardware import one_thread_each, side_by_side, to_array, to_tensor
 from siamdecon.microscope.convolution import Continued, PSFConvolution
 from siamdecon.microscope.noise import mean_response
@@ -61,7 +61,8 @@ def predict(
         memory does not suffice, it is halved until it does.
     stitch : str
         How tiles are put together: "blend", the paper's pyramid weights, or "exact", with a halo of the
-        network's receptive field, equal to the whole image. See `siamdecon.tiles`.
+        network's receptive field, equal to the whole image; a network that halves an image says so by its
+        attribute `stride`, see `train`. See `siamdecon.tiles`.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def restorer(run: Training, psf: np.ndarray | None = None) -> Callable[[Tensor],
         Maps (1, 1, [z,] y, x) to the same shape, both in units of the image.
     """
     # a copy, since a training may go on
-    network, stride = copy.deepcopy(run.average).eval(), getattr(run.model, "stride", 1)
+    network, stride = copy.deepcopy(run.average).eval(), stride_of(run.model)
     turns = symmetries(psf, run.config.voxel_size) if psf is not None else None
     # with "valid" no loss has seen what the network makes of the zeros beyond a patch: none are shown to it
     beyond = -(-MARGIN // stride) * stride if run.config.padding == "valid" else 0
@@ -226,8 +227,20 @@ def halo_of(model: nn.Module, n_dim: int) -> tuple[int, int]:
     >>> halo_of(UNet(features=2), 2)
     (24, 4)
     """
-    stride = getattr(model, "stride", 1)
+    stride = stride_of(model)
     return receptive_field(model, n_dim, stride), stride
+
+
+def stride_of(model: nn.Module) -> int:
+    """Return a network's attribute `stride`; 1 if it has none, or is a layer of torch, which has one a side.
+
+    Examples
+    --------
+    >>> stride_of(nn.Conv2d(1, 1, 3)), stride_of(nn.Sequential())
+    (1, 1)
+    """
+    stride = getattr(model, "stride", 1)
+    return stride if is_whole(stride) else 1
 
 
 def fit_contrast(

@@ -175,7 +175,8 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     n_dim : int
         2 or 3.
     stride : int
-        Outputs this many pixels apart have fields of equal radius; the largest radius is returned.
+        Outputs this many pixels apart have fields of equal radius; the largest radius along any axis is
+        returned.
 
     Returns
     -------
@@ -184,11 +185,12 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     Raises
     ------
     ValueError
-        If it looks at the whole image, as one with global pooling does.
+        If it looks at the whole image, as one with global pooling does, or if its output does not move with
+        its input by `stride` pixels, as that of one which halves the image does not by 1.
 
     Examples
     --------
-    >>> receptive_field(nn.Conv2d(1, 1, 5, padding=2), n_dim=2)
+    >>> receptive_field(nn.Conv2d(1, 1, (1, 5), padding=(0, 2)), n_dim=2)
     2
     >>> receptive_field(UNet(n_dim=2, features=2), n_dim=2)
     24
@@ -197,23 +199,36 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
     for module in twin.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             module.reset_parameters()
-        elif hasattr(module, "weight"):
+        elif getattr(module, "weight", None) is not None:
             nn.init.ones_(module.weight)
-    side, reach = 16 * stride, 0
-    while True:
-        # along one axis only: the network treats all axes alike
-        shape = (1, 1, *[4 * stride] * (n_dim - 1), side)
+    side, reach, axes = 16 * stride, 0, list(range(2, n_dim + 2))
+    while axes:
+        shape = [
+            1,
+            1,
+            *[stride * max(2, -(-8 // stride))] * n_dim,
+        ]  # two blocks, and 8 pixels or more
+        shape[axes[0]] = side
         x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
-        y = twin(x)
-        for place in range(side // 2, side // 2 + stride):
-            (gradient,) = torch.autograd.grad(y[..., place].sum(), x, retain_graph=True)
-            columns = gradient.flatten(0, -2).abs().sum(dim=0).nonzero()
+        y, fields = twin(x), []
+        for place in range(side // 2, side // 2 + stride + 1):
+            seen = y.select(axes[0], place).sum()
+            (gradient,) = torch.autograd.grad(seen, x, retain_graph=True)
+            fields.append(gradient.abs().transpose(0, axes[0]).flatten(1).sum(dim=1))  # (side,)
+            columns = fields[-1].nonzero()
             reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
         if reach < side // 2 - stride:
-            return reach
+            first, last = fields[0], fields[-1].roll(-stride)
+            moves = torch.allclose(last, first, rtol=1e-6, atol=1e-9 * float(first.max()))
+            sees = f"'blend' for a network that does not move with its input by {stride} pixels"
+            mend = "if it halves an image n times, set its attribute `stride` to 2 ** n"
+            expect(moves, "stitch", sees, "exact", mend)
+            del axes[0]
+            continue
         sees = "'blend' for a network that looks at the whole image"
         expect(side < _FAR, "stitch", sees, "exact")
         side *= 2
+    return reach
 
 
 class UNet(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, train
+from siamdecon.methods.ssi import SmallUNet
 from siamdecon.microscope.noise import mean_response
 from siamdecon.network.inference import fit_contrast, predict
 
@@ -149,3 +150,28 @@ def test_a_network_that_cuts_an_image_is_refused_unless_it_says_its_stride():
         predict(run, image, PSF)
     run.model.stride = 4
     assert predict(run, image, PSF).shape == image.shape
+
+
+def halving():
+    """A network of max-pooling and upsampling that says its stride."""
+    model = SmallUNet(2, features=2)
+    model.stride = 4
+    return model
+
+
+@pytest.mark.parametrize(
+    "network", [lambda: nn.Conv2d(1, 1, (21, 1), padding=(10, 0)), halving], ids=["tall", "halving"]
+)
+def test_exact_tiles_of_other_networks_give_the_whole_image(network):
+    """Halos were as wide as the network looks along x, and each tile was halved from its own first pixel."""
+    run, image = trained(network(), (150, 170))
+    how = {"average_flips": False, "calibrate": False}
+    whole, tiled = (predict(run, image, tile=n, stitch="exact", **how) for n in (1000, 67))
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_a_network_that_halves_an_image_without_a_stride_has_no_exact_tiles():
+    run, image = trained(SmallUNet(2, features=2), (150, 170))
+    with pytest.raises(ValueError, match=r"stitch: expected 'blend' .* set its attribute `stride`"):
+        predict(run, image, PSF, tile=67, stitch="exact")
+    assert predict(run, image, PSF, tile=67).shape == image.shape

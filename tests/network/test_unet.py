@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from siamdecon import UNet
 from siamdecon.methods.ssi import SmallUNet
-from siamdecon.network.unet import BATCH_NORM, Conv3d, channels_last, receptive_field, seeded
+from siamdecon.network.unet import (
+    BATCH_NORM,
+    CONV,
+    Conv3d,
+    channels_last,
+    receptive_field,
+    seeded,
+)
 
 
 def parameters(model):
@@ -85,6 +92,31 @@ def test_a_network_that_looks_at_the_whole_image_has_no_field(n_dim):
 
     with pytest.raises(ValueError, match="stitch: expected 'blend'"):
         receptive_field(Brightness(), n_dim)
+
+
+@pytest.mark.parametrize("n_dim", [2, 3])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_the_receptive_field_is_that_along_any_axis(n_dim, axis):
+    """Only the last one was looked at."""
+    sides = [1] * n_dim
+    sides[axis] = 21
+    conv = CONV[n_dim](1, 1, sides, padding=[n // 2 for n in sides])
+    assert receptive_field(conv, n_dim, stride=1) == 10
+
+
+def test_a_network_that_halves_an_image_has_no_field_of_one_pixels_stride():
+    halving = SmallUNet(2, features=2)
+    for stride in (1, 2):
+        with pytest.raises(ValueError, match=rf"by {stride} pixels, got 'exact'; .* 2 \*\* n"):
+            receptive_field(halving, 2, stride)
+    assert receptive_field(halving, 2, 4) == receptive_field(halving, 2, 8)
+
+
+def test_a_normalisation_without_weights_looks_at_the_whole_image_unless_its_statistics_run():
+    normalised = torch.nn.InstanceNorm2d(1)
+    with pytest.raises(ValueError, match="a network that looks at the whole image"):
+        receptive_field(normalised, 2, stride=1)
+    assert receptive_field(torch.nn.InstanceNorm2d(1, track_running_stats=True), 2, stride=1) == 0
 
 
 @pytest.mark.parametrize("arguments", [{"n_dim": 4}, {"features": 0}, {"depth": 0}])
