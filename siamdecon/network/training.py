@@ -108,7 +108,7 @@ class History:
         return len(next(iter(self._terms.values()), ()))
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.state()[name].numpy()
+        return _stacked(self._terms[name]).numpy()
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the recorded terms, "total" first."""
@@ -120,7 +120,12 @@ class History:
 
     def state(self) -> dict[str, Tensor]:
         """Return the terms as tensors on the CPU, for a checkpoint."""
-        return {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
+        return {name: _stacked(values) for name, values in self._terms.items()}
+
+
+def _stacked(values: list[Tensor]) -> Tensor:
+    """Return the values of a term on the CPU, (steps,)."""
+    return torch.stack(values).float().cpu()
 
 
 class Training:

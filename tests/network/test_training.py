@@ -64,6 +64,13 @@ def test_a_history_goes_on_from_its_state_and_takes_another():
     assert len(first) == 3 and len(again) == 4
 
 
+def test_a_term_of_a_history_is_had_without_the_others():
+    """Each was stacked to return one; a tensor on the device "meta" has no values that could be."""
+    history = History()
+    history.record({"total": torch.tensor(2.0), "rec": torch.empty((), device="meta")})
+    assert history["total"].tolist() == [2] and history["total"].dtype == np.float32
+
+
 def test_the_average_is_the_moving_average_of_the_weights():
     """Against the recursion written out: w_avg <- d w_avg + (1 - d) w, with d growing to the decay."""
     run = Line(decay=0.5)
