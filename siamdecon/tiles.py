@@ -142,7 +142,8 @@ def with_room(work: Callable[[int], Result], tile: int, smallest: int, multiple:
         try:
             return work(tile)
         except (MemoryError, RuntimeError) as error:
-            if (smaller := tile // 2 // multiple * multiple) < smallest or not is_full(error):
+            smaller = max(tile // 2 // multiple * multiple, smallest)
+            if smaller >= tile or not is_full(error):
                 raise
         torch.cuda.empty_cache()
         warn(f"not enough memory: tiles of {smaller} in place of {tile}")

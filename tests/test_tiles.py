@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamdecon.network.unet import UNet, receptive_field
-from siamdecon.tiles import blend, exact, pyramid_weights, tile_starts, windows
+from siamdecon.tiles import blend, exact, pyramid_weights, tile_starts, windows, with_room
 
 
 @given(st.integers(1, 300), st.integers(2, 80), st.integers(0, 79))
@@ -100,3 +100,20 @@ def test_windows_cover_each_pixel_once_and_hold_their_halo(shape, tile, halo, st
 def test_impossible_tiles(options):
     with pytest.raises(ValueError, match="1 or more"):
         exact(torch.square, torch.zeros(1, 1, 8, 8), **options)
+
+
+def test_the_smallest_tile_is_tried_before_memory_is_said_not_to_suffice():
+    """Half of 96 is less than two halos and a stride, 52, of which there is room for a window."""
+    sides = []
+
+    def work(side):
+        sides.append(side)
+        if side > 52:
+            raise MemoryError
+        return "done"
+
+    with pytest.warns(UserWarning, match="tiles of 52 in place of 96"):
+        assert with_room(work, 96, 52) == "done"
+    with pytest.raises(MemoryError):
+        with_room(work, 53, 53)
+    assert sides == [96, 52, 53]

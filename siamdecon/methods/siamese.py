@@ -30,7 +30,7 @@ from siamdecon.hardware import PRECISIONS, channels_last, one_thread_each
 from siamdecon.methods.base import Method, plain, tier_name
 from siamdecon.microscope.convolution import PADDINGS, PSFConvolution
 from siamdecon.microscope.noise import Noise, mean_response
-from siamdecon.network.inference import estimator_of, tile_side
+from siamdecon.network.inference import estimator_of
 from siamdecon.network.losses import LossWeights, Outputs, composition_loss
 from siamdecon.network.patches import random_patches, stratified_mask, symmetries
 from siamdecon.network.training import History, MovingAverage, Training, Watch
@@ -457,11 +457,13 @@ class Siamese(Method):
         with watch.bar(config.steps, self.name):
             run = _train(model, problem, config, watch)
         how = {"average_flips": self.average_flips, "calibrate": self.calibrate}
-        how |= {"tile": self.tile or tile_side(model, problem.ndim), "stitch": self.stitch}
+        how |= {"tile": self.tile, "stitch": self.stitch}
         training = {"features": self.features, "renorm": self.renorm}
         training |= {"training": plain(asdict(config))}
         used = {"tier": self.tier, **how, **training, **run.used()}
-        return estimator_of(run, problem, **how, used=used, noise=noise)
+        estimator = estimator_of(run, problem, **how, used=used, noise=noise)
+        used["tile"] = estimator.tile
+        return estimator
 
 
 class Noise2Self(Siamese):

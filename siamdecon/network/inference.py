@@ -57,8 +57,8 @@ def predict(
         Give the estimate the scale and the offset with which, blurred again, it explains the image best.
         After a short training the batch normalisation leaves both a few per cent off.
     tile : int, optional
-        Side of the tiles that a large image is restored in; chosen by the network's size unless given. Where
-        memory does not suffice, it is halved until it does.
+        Side of the tiles that a large image is restored in; chosen by the network's size, and its receptive
+        field where they are "exact", unless given. Where memory does not suffice, it is halved until it does.
     stitch : str
         How tiles are put together: "blend", the paper's pyramid weights, or "exact", with a halo of the
         network's receptive field, equal to the whole image; a network that halves an image says so by its
@@ -113,6 +113,7 @@ def estimator_of(
     halo, core, stride = None, None, 1
     if stitch == "exact":  # measuring the halo takes its time, and a blend needs none
         halo, stride = halo_of(run.model, problem.ndim)
+        side = tile or max(side, 4 * halo)  # of a smaller tile, nearly all would be discarded
         core = max(stride, side - 2 * halo)
     contrast = (lambda y: fit_contrast(y, problem.seen(), problem.psf, m)) if calibrate else None
     result |= {"run": run, "history": run.history}

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, train
+from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, deconvolve, train
 from siamdecon.methods.ssi import SmallUNet
 from siamdecon.microscope.noise import mean_response
-from siamdecon.network.inference import fit_contrast, predict
+from siamdecon.network.inference import estimator_of, fit_contrast, predict
+from siamdecon.problem import Problem
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
 
@@ -72,6 +73,22 @@ def test_exact_tiles_give_the_whole_image(run, average_flips):
     )
     assert np.abs(tiled - whole).max() < 1e-5
     assert np.abs(blended - whole).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("stitch", "tile", "expected"),
+    [("blend", None, 64), ("exact", None, 96), ("exact", 64, 64), ("blend", 100, 100)],
+)
+def test_an_exact_tile_keeps_as_much_as_it_discards(run, stitch, tile, expected, monkeypatch):
+    """Of volumes of 32 features it had a side of 64, and 16 were kept: 9 to 15 times the blend's time."""
+    monkeypatch.setattr("siamdecon.network.inference.tile_side", lambda *_: 64)
+    training, image = run
+    problem = Problem.as_it_is(image, PSF, device="cpu")
+    found = estimator_of(training, problem, False, False, tile, stitch)
+    assert found.tile == expected
+    assert found.core == (expected - 48 if stitch == "exact" else None)
+    how = {"features": 2, "stitch": stitch, "tile": tile, "tier": "test", "progress": False}
+    assert deconvolve(image[:40, :40], PSF, **how).settings["tile"] == expected
 
 
 @pytest.mark.parametrize("stitch", ["blend", "exact"])
