@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from siamdecon.expect import expect, expect_counts
+from siamdecon.expect import Words, expect, expect_counts
 from siamdecon.hardware import channels_last
 
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -266,7 +266,7 @@ class UNet(nn.Module):
     ------
     ValueError
         If the number of dimensions is not 2 or 3, or that of features or levels not 1 or more; or if an
-        input has another shape than (n, channels, [z,] y, x).
+        input has another shape than (n, channels, [z,] y, x), or is too small to be normalised in training.
 
     Examples
     --------
@@ -293,6 +293,7 @@ class UNet(nn.Module):
         features = {2: 96, 3: 48}[n_dim] if features is None else features
         expect_counts(features=features, depth=depth, fold=fold)
         self.n_dim, self.channels, self.stride = n_dim, channels, fold * 2 ** (depth - 1)
+        self.batch_norm = batch_norm
         conv, up = CONV[n_dim], CONV_TRANSPOSE[n_dim]
         norm = partial(BATCH_NORM[renorm][n_dim], momentum=momentum) if batch_norm else nn.Identity
         block = partial(ResidualBlock, n_dim, norm=norm)
@@ -320,6 +321,10 @@ class UNet(nn.Module):
             for block, down in zip(self.encoder, self.down, strict=False):
                 skips.append(block(x))  # (n, c, [z,] y, x)
                 x = down(skips[-1])  # (n, 2c, [z / 2,] y / 2, x / 2)
+            lone = self.training and self.batch_norm and x[:, 0].numel() == 1
+            pixels = "more than one pixel on the lowest level, to normalise by"
+            mend = "take larger patches, more of them for each part of a batch, or a smaller depth"
+            expect(not lone, "x", pixels, Words(f"one patch of {tuple(size)}"), mend)
             x = self.encoder[-1](x)
             for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
                 x, skip = up(x), skips.pop()  # (n, c, [z,] y, x) each

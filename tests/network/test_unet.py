@@ -130,6 +130,15 @@ def test_a_colour_image_is_refused():
         UNet(features=2)(torch.zeros(1, 3, 8, 8))
 
 
+@pytest.mark.parametrize("renorm", [False, True])
+def test_one_pixel_on_the_lowest_level_is_too_few_to_train_on(renorm):
+    model = UNet(features=2, depth=6, renorm=renorm)
+    with pytest.raises(ValueError, match=r"^x: .* lowest level, .* one patch of \(32, 32\); take"):
+        model(torch.zeros(1, 1, 32, 32))
+    assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 1, 32, 32)
+    assert model.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 1, 32, 32)
+
+
 @pytest.mark.parametrize(("depth", "expected"), [(1, 3), (2, 10), (3, 24)])
 def test_the_receptive_field_is_that_of_a_brute_force_search(depth, expected):
     """Change one input pixel at a time, and see how far outputs change."""
