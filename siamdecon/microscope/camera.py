@@ -38,6 +38,7 @@ def cut_at(image: np.ndarray, level: float) -> bool:
     A pile of equal pixels proves nothing: photon counts have one at 0. Where noise is cut, the pixels of
     the pile lie beside others that are far from the level, in units of the smallest distance that occurs;
     counts with a pile at 0 have a mean of few photons, so what lies beside it is one to three photons away.
+    Beyond a level that a camera cuts at lie no more than a few defective pixels.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def cut_at(image: np.ndarray, level: float) -> bool:
     >>> [cut_at(x, 0) for x in (rng.normal(0, 0.1, (99, 99)).clip(0), rng.poisson(1, (99, 99)))]
     [True, False]
     """
+    below, above, at = (np.count_nonzero(x) for x in (image < level, image > level, image == level))
+    if min(below, above) > max(_FEW, min(at, image.size / 100)):
+        return False
     around = np.abs(_neighbours(image, _some(image == level)) - level)  # (8, n)
     count = np.count_nonzero(around == 0, axis=0)
     beside = around[:, (count >= 2) & (count < 8)]

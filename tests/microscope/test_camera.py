@@ -18,7 +18,13 @@ from siamdecon.microscope.camera import (
     without_noise,
 )
 from siamdecon.microscope.degradation import blur
-from siamdecon.microscope.noise import clipping, estimate_noise, fit_noise, noise_level
+from siamdecon.microscope.noise import (
+    add_noise,
+    clipping,
+    estimate_noise,
+    fit_noise,
+    noise_level,
+)
 from siamdecon.microscope.psf import Microscope, gibson_lanni
 from siamdecon.problem import Problem
 
@@ -88,6 +94,35 @@ def test_a_pile_of_zeros_in_photon_counts_is_no_clipping(name, peak, background)
     counts = np.random.default_rng(0).poisson(peak * SIGNALS[name] + background)
     assert not cut_at(counts, counts.min())
     assert not cut_at(counts, counts.max())
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (16, 64, 64)])
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_that_goes_on_beyond_white_is_not_cut_there(shape, seed):
+    """Of 30 images with up to 240 pixels above 1 and none at it, 19 were taken for clipped."""
+    light = gaussian_filter(np.random.default_rng(5).random(shape), 4 if len(shape) == 2 else 2)
+    light = (light - light.min()) / np.ptp(light)
+    noise = Noise(poisson=0.02, gaussian=0.02, clip=False)
+    image = add_noise(light, noise, np.random.default_rng(seed))
+    assert clipping(image) is False and estimate_noise(image) is None
+    assert fit_noise(image, light).clip is False
+
+
+@pytest.mark.parametrize("hot", [1, 100, slice(None, None, 256)], ids=["one", "many", "a line"])
+def test_hot_pixels_beyond_white_leave_it_found(hot):
+    light = gaussian_filter(np.random.default_rng(5).random((256, 256)), 4)
+    light = 1.3 * (light - light.min()) / np.ptp(light)
+    image = add_noise(light, Noise(gaussian=0.03), np.random.default_rng(0))
+    before = clipping(image)
+    assert before in ("white", True)
+    places = hot if isinstance(hot, slice) else np.random.default_rng(1).permutation(65536)[:hot]
+    image.flat[places] = 1.8
+    assert clipping(image) == before
+
+
+def test_a_border_of_zeros_in_noise_around_0_is_no_black():
+    noise = np.random.default_rng(0).normal(0.05 * CELL, 0.1)
+    assert clipping(np.pad(noise, ((0, 0), (0, 100)))) is False
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "f4", ">f8"])
