@@ -203,11 +203,8 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
             nn.init.ones_(module.weight)
     side, reach, axes = 16 * stride, 0, list(range(2, n_dim + 2))
     while axes:
-        shape = [
-            1,
-            1,
-            *[stride * max(2, -(-8 // stride))] * n_dim,
-        ]  # two blocks, and 8 pixels or more
+        narrow = stride * max(2, -(-8 // stride))  # two blocks, and 8 pixels or more
+        shape = [1, 1, *[narrow] * n_dim]
         shape[axes[0]] = side
         x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
         y, fields = twin(x), []
