@@ -210,7 +210,8 @@ def test_the_optics_are_recorded_and_tell_what_the_file_does_not(files, where):
     assert read_image("out.tif").voxel_size == pytest.approx((0.8, 0.3, 0.3))
     record = json.loads(Path("out.json").read_text())
     psf = record.get("images", [record])[0]["psf"]
-    microscope = Microscope(pixel_size=0.306, z_step=0.8, size=psf["shape"][2], planes=11)
+    planes, _, size = psf["shape"]
+    microscope = Microscope(pixel_size=0.306, z_step=0.8, size=size, planes=planes)
     assert psf["credit"] == f"gaussian({microscope}, 3)"
 
 
