@@ -219,7 +219,8 @@ def _one(path, read, memmap, channel, time, scene):
         data = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
     sizes = [sizes.get(axis) or None for axis in axes]
     start = tuple(starts.get(axis, 0.0) for axis in axes)
-    about = {"channel": names[place] if names else None, "position": start if any(start) else None}
+    known = any(start) and np.isfinite(start).all()
+    about = {"channel": names[place] if names else None, "position": start if known else None}
     image = Image(data, axes, sizes, path, **about)
     if memmap and not is_zarr(path):
         which = {"channel": channel, "time": time, "scene": scene}
@@ -344,7 +345,10 @@ def write_image(path, image, *, axes=None, voxel_size=None, overwrite=False):
             return write_atomically(path, lambda part: PIL.Image.fromarray(data).save(part, "PNG"))
         if is_zarr(path):
             # shown from the lowest value to the highest
-            shown = told.channel and (told.channel, np.nanmin(data).item(), np.nanmax(data).item())
+            finite = data[np.isfinite(data)] if told.channel else np.zeros(0)
+            shown = (
+                (told.channel, finite.min().item(), finite.max().item()) if finite.size else None
+            )
             form = (data, axes, image.voxel_size, None, like, told.position, shown)
             return write_atomically(path, lambda part: write_zarr(part, *form))
         how = (data, axes, image.voxel_size, is_ome(path), names)

@@ -218,8 +218,7 @@ def read_zarr(path, scene=None):
             # without a unit, a size of other than 1 is said to be unknown
             unit = axis.get("unit") or ("" if size == 1 else "no unit")
             sizes[letter] = to_um(letter, size, unit, path.name)
-            # where the size is unknown, in voxels
-            starts[letter] = first * (um_of(unit) or size == 1) if size else 0.0
+            starts[letter] = first * um_of(unit) if size else 0.0
     channels = _about(group).get("omero", {}).get("channels") or []
     labels = [c["label"] for c in channels if c.get("label")]
     return Stored(array, path, starts=starts), letters, sizes, labels

@@ -299,7 +299,7 @@ def _border(psf: np.ndarray, level: float) -> list[str]:
 
 def _ends(psf: np.ndarray, shape: tuple[int, ...]) -> list[str]:
     """Say if a kernel of fewer planes than the image, ([z,] y, x), ends along z where it is still bright."""
-    if psf.ndim == 2 or len(psf) >= shape[0]:
+    if psf.ndim == 2 or len(psf) >= shape[0] - 1:  # an even number has no middle
         return []
     end, peak = max(psf[0].max(), psf[-1].max()), psf.max()
     cut = f"its last plane has {end / peak:.0%} of its peak: it has too few planes for its light"

@@ -363,7 +363,9 @@ def _planes_seen(model: Callable, microscope: Microscope, most: int) -> int:
     within = 2 * int(_REACH * microscope.wavelength / microscope.z_step) + 1
     axis = model(replace(microscope, size=1, planes=min(most, within)), 3).ravel()  # (planes,)
     seen = np.abs(np.arange(axis.size) - axis.size // 2)[axis > _DIM * axis.max()]
-    return 2 * int(seen.max()) + 1
+    return max(
+        2 * int(seen.max()) + 1, min(3, axis.size)
+    )  # with one plane, no light between planes
 
 
 def _quadrature(phase: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import warnings
 from pathlib import Path
 
 import numcodecs
@@ -504,13 +503,30 @@ def test_a_tile_stays_in_its_place_and_keeps_its_channels_name(version, unit, mo
         np.testing.assert_allclose(found, place.expected + (by - 1) / 2 * voxel, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("size", "kept"), [(1, (0, 500, 800)), (0.5, None)])
-def test_a_place_without_a_unit_counts_voxels_or_is_unknown(size, kept):
-    store("a.zarr", scale=[size] * 3, unit=None)
-    moved = {"type": "translation", "translation": [0, 500, 800]}
-    change("a.zarr", transformed([{"type": "scale", "scale": [size] * 3}, moved]))
-    with warnings.catch_warnings(action="ignore"):  # of the size
-        assert read_image(write_image("b.zarr", read_image("a.zarr"))).position == kept
+@pytest.mark.parametrize(
+    ("unit", "place", "kept"),
+    [
+        ("micrometer", [0, 500, 800], (0, 500, 800)),
+        (None, [0, 500, 800], None),
+        ("micrometer", [float("nan"), 500, 800], None),
+    ],
+)
+def test_a_place_that_is_not_in_lengths_is_unknown(unit, place, kept):
+    """Of voxels, it would be wrong as soon as their size is known."""
+    store("a.zarr", scale=[1] * 3, unit=unit)
+    moved = {"type": "translation", "translation": place}
+    change("a.zarr", transformed([{"type": "scale", "scale": [1] * 3}, moved]))
+    assert read_image("a.zarr").position == kept
+
+
+def test_a_channel_is_shown_between_finite_values():
+    x = np.arange(64.0, dtype=np.float32).reshape(8, 8)
+    x[0] = np.inf
+    path = write_image("a.zarr", Image(x, "YX", channel="GFP"))
+    window = zarr.open(path).attrs["ome"]["omero"]["channels"][0]["window"]
+    assert (window["start"], window["end"]) == (8, 63)
+    dark = write_image("b.zarr", Image(np.full_like(x, np.nan), "YX", channel="GFP"))
+    assert "omero" not in zarr.open(dark).attrs["ome"]
 
 
 def test_a_bare_array_and_a_broken_store_are_one_line():

@@ -356,7 +356,8 @@ def test_a_kernel_cut_along_z_is_said_to_be():
     assert said in " ".join(prepare_psf(whole[13:18], (32, 64, 64))[1])
     for kernel, shape in (
         (whole, (64, 64, 64)),  # ends at 1 %
-        (whole[13:18], (5, 64, 64)),  # no more planes are of use
+        (whole[13:18], (5, 64, 64)),  # as far as computed kernels go
+        (whole[13:18], (6, 64, 64)),
         (np.ones((3, 3, 3)), (32, 64, 64)),  # a box ends where it does
         (paper_psf(3), (64, 64, 64)),
         (whole[15], (64, 64)),

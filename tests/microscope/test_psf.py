@@ -409,6 +409,14 @@ def test_a_kernel_goes_on_along_z_as_far_as_its_light(m, all_of_them, stack):
     assert psf_for((stack, 48, 48), m, planes=5, size=7)[0].shape == (5, 7, 7)
 
 
+@pytest.mark.parametrize("model", [gibson_lanni, gaussian])
+def test_a_kernel_of_planes_far_apart_has_three(model):
+    """With one plane, as bright as 500 of its neighbours, it would be none for a volume."""
+    m = Microscope(na=1.4, wavelength=0.52, index=1.518, pixel_size=0.2, z_step=6)
+    assert psf_for((20, 48, 48), m, model)[0].shape[0] == 3
+    assert psf_for((1, 48, 48), m, model)[0].shape[0] == 1
+
+
 @pytest.mark.parametrize("name", ["index", "sample_index"])
 def test_no_medium_has_such_an_index(name):
     """A quadrature of 54 GB."""
