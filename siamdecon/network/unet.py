@@ -213,6 +213,9 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
             (gradient,) = torch.autograd.grad(seen, x, retain_graph=True)
             fields.append(gradient.abs().transpose(0, axes[0]).flatten(1).sum(dim=1))  # (side,)
             columns = fields[-1].nonzero()
+            # such weights saturate a sigmoid
+            sees = "'blend' for a network whose gradients vanish"
+            expect(len(columns), "stitch", sees, "exact")
             reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
         if reach < side // 2 - stride:
             first, last = fields[0], fields[-1].roll(-stride)

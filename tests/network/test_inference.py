@@ -10,7 +10,7 @@ from torch import nn
 from siamdecon import Noise, PSFConvolution, TrainingConfig, UNet, deconvolve, train
 from siamdecon.methods.ssi import SmallUNet
 from siamdecon.microscope.noise import mean_response
-from siamdecon.network.inference import estimator_of, fit_contrast, predict
+from siamdecon.network.inference import estimator_of, fit_contrast, halo_of, predict
 from siamdecon.problem import Problem
 
 PSF = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
@@ -185,6 +185,12 @@ def test_exact_tiles_of_other_networks_give_the_whole_image(network):
     how = {"average_flips": False, "calibrate": False}
     whole, tiled = (predict(run, image, tile=n, stitch="exact", **how) for n in (1000, 67))
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_a_network_that_ends_in_a_sigmoid_has_no_exact_tiles():
+    layers = nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1), nn.Sigmoid()
+    with pytest.raises(ValueError, match="stitch: expected 'blend' for a network whose gradients"):
+        halo_of(nn.Sequential(*layers), 2)
 
 
 def test_a_network_that_halves_an_image_without_a_stride_has_no_exact_tiles():
