@@ -40,16 +40,14 @@ class Conv3d(nn.Conv3d):
         if not (alone and unfolded and same):
             return super().forward(x)
         half = x.shape[2] // 2
-        upper, seam, lower = x.split(
-            [half - 1, 2, half - 1], dim=2
-        )  # the seam's planes belong to both
+        # the two planes of the seam belong to both halves
+        upper, seam, lower = x.split([half - 1, 2, half - 1], dim=2)
         beyond = torch.zeros_like(seam[:, :, :1])
         halves = [torch.cat(part, dim=2) for part in ((beyond, upper, seam), (seam, lower, beyond))]
         y = torch.cat(halves)  # (2, c_in, z / 2 + 2, y, x)
         y = nn.functional.conv3d(y, self.weight, self.bias, padding=(0, *self.padding[1:]))
-        return torch.cat(
-            y.split(1), dim=2
-        )  # views would not keep the memory format in the gradient
+        # copied, as views would not keep the memory format in the gradient
+        return torch.cat(y.split(1), dim=2)
 
 
 CONV = {2: nn.Conv2d, 3: Conv3d}
@@ -201,34 +199,39 @@ def receptive_field(model: nn.Module, n_dim: int, stride: int = 4) -> int:
             module.reset_parameters()
         elif getattr(module, "weight", None) is not None:
             nn.init.ones_(module.weight)
-    side, reach, axes = 16 * stride, 0, list(range(2, n_dim + 2))
-    while axes:
-        narrow = stride * max(2, -(-8 // stride))  # two blocks, and 8 pixels or more
-        shape = [1, 1, *[narrow] * n_dim]
-        shape[axes[0]] = side
-        x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
-        y, fields = twin(x), []
-        for place in range(side // 2, side // 2 + stride + 1):
-            seen = y.select(axes[0], place).sum()
-            (gradient,) = torch.autograd.grad(seen, x, retain_graph=True)
-            fields.append(gradient.abs().transpose(0, axes[0]).flatten(1).sum(dim=1))  # (side,)
-            columns = fields[-1].nonzero()
-            # such weights saturate a sigmoid
-            sees = "'blend' for a network whose gradients vanish"
-            expect(len(columns), "stitch", sees, "exact")
-            reach = max(reach, place - int(columns.min()), int(columns.max()) - place)
-        if reach < side // 2 - stride:
-            first, last = fields[0], fields[-1].roll(-stride)
-            moves = torch.allclose(last, first, rtol=1e-6, atol=1e-9 * float(first.max()))
-            sees = f"'blend' for a network that does not move with its input by {stride} pixels"
-            mend = "if it halves an image n times, set its attribute `stride` to 2 ** n"
-            expect(moves, "stitch", sees, "exact", mend)
-            del axes[0]
-            continue
-        sees = "'blend' for a network that looks at the whole image"
-        expect(side < _FAR, "stitch", sees, "exact")
-        side *= 2
+    side, reach = 16 * stride, 0
+    for axis in range(2, n_dim + 2):
+        while True:
+            places = range(side // 2, side // 2 + stride + 1)
+            fields = _fields(twin, n_dim, stride, axis, side, places)
+            for place, field in zip(places, fields, strict=True):
+                seen = field.nonzero()
+                # such weights saturate a sigmoid
+                expect(len(seen), "stitch", "'blend' for a network whose gradients vanish", "exact")
+                reach = max(reach, place - int(seen.min()), int(seen.max()) - place)
+            if reach < side // 2 - stride:
+                break
+            sees = "'blend' for a network that looks at the whole image"
+            expect(side < _FAR, "stitch", sees, "exact")
+            side *= 2
+        first, last = fields[0], fields[-1].roll(-stride)
+        moves = torch.allclose(last, first, rtol=1e-6, atol=1e-9 * float(first.max()))
+        sees = f"'blend' for a network that does not move with its input by {stride} pixels"
+        mend = "if it halves an image n times, set its attribute `stride` to 2 ** n"
+        expect(moves, "stitch", sees, "exact", mend)
     return reach
+
+
+def _fields(twin: nn.Module, n_dim: int, stride: int, axis: int, side: int, places) -> list[Tensor]:
+    """Return what outputs at some places along an axis see of each place along it, (side,) each."""
+    narrow = stride * max(2, -(-8 // stride))  # two blocks, and 8 pixels or more
+    shape = [1, 1, *[narrow] * n_dim]
+    shape[axis] = side
+    x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
+    y = twin(x)
+    seen = (y.select(axis, place).sum() for place in places)
+    gradients = (torch.autograd.grad(output, x, retain_graph=True)[0] for output in seen)
+    return [gradient.abs().transpose(0, axis).flatten(1).sum(dim=1) for gradient in gradients]
 
 
 class UNet(nn.Module):
