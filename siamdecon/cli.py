@@ -381,7 +381,7 @@ def make_psf(args: argparse.Namespace) -> None:
     else:
         z = given.get("z_step")
         shape = (255, 255) if z is None else (65, 255, 255)
-        psf = _computed(args, given, shape, "an image of beads")
+        psf = _computed(args, given, shape, "an image of beads").data
         voxels = (z, *[given["pixel_size"]] * 2)[-len(shape) :]
         said = f"{' x '.join(map(str, psf.shape))} pixels"
     write_image(args.output, psf.astype(np.float32), voxel_size=voxels, overwrite=args.overwrite)
@@ -427,7 +427,7 @@ COMMANDS = {
 
 
 def read_psf(args: argparse.Namespace, image: Image) -> Image:
-    """Read the kernel from its file, or compute it from the optics, which it then gives as its credit.
+    """Read the kernel from its file, or compute it from the optics.
 
     Raises
     ------
@@ -459,13 +459,14 @@ def read_psf(args: argparse.Namespace, image: Image) -> Image:
         if own and abs(given.get(field, own) / own - 1) > 0.05:
             said = f"--{OPTICS[field][0]}: {given[field]:g} um, and the file says {own:g}"
             warn(f"{said}; the given one is taken")
-    made = {field: value for field, value in (known | given).items() if value is not None}
-    made |= dict(zip(("size", "planes"), (psf.shape[-1], *psf.shape[:-2]), strict=False))
-    return Image(psf, image.axes, credit=f"{args.psf_model}({Microscope(**made)}, {psf.ndim})")
+    return psf
 
 
-def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.ndarray:
-    """Compute a kernel, as large as its light asks for within a shape, or as the user does."""
+def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> Image:
+    """Compute a kernel, as large as its light asks for within a shape, or as the user does.
+
+    Its credit is the call that computes it.
+    """
     required = ["na", "wavelength", "pixel_size"] + ["z_step"] * (len(shape) == 3)
     if missing := ", ".join(f"--{OPTICS[f][0]}" for f in required if optics.get(f) is None):
         raise ValueError(f"expected {instead}, or the optics; still missing: {missing}")
@@ -479,4 +480,6 @@ def _computed(args, optics: dict, shape: tuple[int, ...], instead: str) -> np.nd
     psf, lost = psf_for(shape, microscope, model, planes=args.planes, size=args.size)
     if lost > 0.015 and args.size is None:
         warn(f"psf: {lost:.0%} of its light lies beyond the image")
-    return psf
+    sizes = dict(zip(("size", "planes"), (psf.shape[-1], *psf.shape[:-2]), strict=False))
+    credit = f"{args.psf_model}({replace(microscope, **sizes)}, {psf.ndim})"
+    return Image(psf, "ZYX"[-psf.ndim :], credit=credit)
