@@ -365,14 +365,7 @@ def tensors_kept(f, g, loss, batches, rate):
 
 
 def returned_too_soon(f, g, loss, batches, rate):
-    optimizer, history = _adam(f, rate), []
-    for batch in batches:
-        value = loss(f, g, *batch)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        history.append(value.item())
-        return history
+    return trained(f, g, loss, batches[:1], rate)
 
 
 def in_lists(f, g, loss, batches, rate):
